@@ -1,0 +1,7 @@
+"""`python -m admm`."""
+
+import sys
+
+from admm.cli import main
+
+sys.exit(main())

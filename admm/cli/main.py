@@ -1,0 +1,155 @@
+"""Entry point: MPI first, then the grammar, then JAX; every error ends as a message and a code."""
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from admm.cli.parser import make_parser
+from admm.errors import AdmmError, InputError
+from admm.parallel import mpi
+
+if TYPE_CHECKING:
+    from admm.parallel.transport import Transport
+    from admm.training import Options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code.
+
+    Under MPI, an error that all ranks share is printed once and ends them all with its code; a
+    rank that fails alone prints its error and aborts the others.
+
+    Args:
+        argv: Arguments, `sys.argv[1:]` by default.
+
+    Returns:
+        0 done; 2 bad input or usage; 3 diverged; 1 anything else.
+    """
+    failure = None
+    try:
+        comm = mpi.world() if mpi.launched() else None
+        failure = mpi.Failure() if comm is not None and comm.size > 1 else None
+        with _only_root_prints(comm):
+            arguments = make_parser().parse_args(argv)
+        if failure is not None:
+            mpi.take_share_of_host()
+        _COMMANDS[arguments.command](arguments, comm if failure is not None else None)
+        return 0
+    except Exception as error:
+        code = error.exit_code if isinstance(error, AdmmError) else 1
+        shared = failure is not None and failure.is_shared()
+        if not shared or mpi.world().rank == 0:
+            _print_error(error)
+        if failure is not None and not shared:
+            failure.abort(code)
+        return code
+
+
+def _train(arguments: argparse.Namespace, comm) -> None:
+    options = _options(arguments)
+    if comm is not None and options.workers > 1:
+        raise InputError("--workers is for one process; under mpirun the ranks are the workers")
+    transport = _transport(options.workers, options.dtype, comm)
+    from admm.training import train
+
+    if options.out is None:
+        name = f"{Path(options.dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        options = _replace(options, out=Path("runs", transport.share(name, 0)))
+    progress = sys.stdout if transport.is_root else None
+    summary = train(options, transport, progress).summary
+    if transport.is_root:
+        best, sent = summary["best"], summary["bytes"]
+        print(
+            f"best: {best['layers']} layers, epoch {best['epoch']}: "
+            f"train {best['train_accuracy']:.3f}, val {best['val_accuracy']:.3f}, "
+            f"test {best['test_accuracy']:.3f}"
+        )
+        print(f"{summary['seconds']['total']:.1f} s, {sent['sent']:,} bytes between workers")
+        print(f"results in {options.out}")
+
+
+def _evaluate(arguments: argparse.Namespace, comm) -> None:
+    from admm.training.model import read_manifest
+
+    manifest = read_manifest(arguments.run)
+    transport = _transport(1, manifest["options"]["dtype"], comm)
+    from admm.training.evaluate import evaluate
+
+    scores = evaluate(arguments.run, transport, arguments.data_dir)
+    if transport.is_root:
+        print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+
+
+_COMMANDS = {"train": _train, "evaluate": _evaluate}
+
+
+def _options(arguments: argparse.Namespace) -> "Options":
+    """Options from the arguments that were given; the rest keep their defaults."""
+    from admm.training.options import Options
+    from quant import Levels
+
+    given = {key: value for key, value in vars(arguments).items() if key != "command"}
+    try:
+        for name in ("levels", "levels_q"):
+            if name in given:
+                given[name] = Levels.parse(given[name])
+    except ValueError as error:
+        raise InputError(f"--{name.replace('_', '-')}: {error}") from error
+    if "grow" in given:
+        given["grow"] = _stages(given["grow"], given.get("layers", Options.layers))
+    return Options(**given)
+
+
+def _stages(text: str, layers: int) -> tuple[int, ...]:
+    if text == "none":
+        return (layers,)
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--grow takes depths such as 2,5,10, or none; got {text!r}") from error
+
+
+def _replace(options: "Options", **changes) -> "Options":
+    from dataclasses import replace
+
+    return replace(options, **changes)
+
+
+def _transport(workers: int, dtype: str, comm) -> "Transport":
+    """Start JAX and make the transport of this process."""
+    import jax
+
+    jax.config.update("jax_enable_x64", dtype == "float64")
+    if comm is not None:
+        from admm.parallel.mpi_transport import MPITransport
+
+        return MPITransport(comm)
+    jax.config.update("jax_num_cpu_devices", workers)
+    from admm.parallel.transport import LocalTransport
+
+    return LocalTransport(workers)
+
+
+@contextlib.contextmanager
+def _only_root_prints(comm) -> Iterator[None]:
+    """Silence the help text on every rank but the first."""
+    if comm is None or comm.rank == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def _print_error(error: Exception) -> None:
+    """A message for a person's mistakes, a traceback for ours."""
+    if isinstance(error, AdmmError):
+        print(f"admm: error: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stderr.flush()

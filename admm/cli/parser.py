@@ -1,0 +1,91 @@
+"""The command line's grammar; needs no JAX, so that `--help` is quick."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from admm.errors import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `admm`; a usage error raises `InputError`."""
+    parser = _Parser(
+        prog="admm",
+        description="ADMM-based, layer-parallel training of graph-augmented MLPs.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    _add_train(commands)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="accuracy of a trained network",
+        description="Accuracy of a run's best network on its training, validation and test nodes.",
+    )
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
+    evaluate.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
+    return parser
+
+
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a network; the same command also under mpirun -n R",
+        description="Train a GA-MLP with pdADMM-G, or pdADMM-G-Q where --levels are given.",
+        argument_default=argparse.SUPPRESS,
+    )
+
+    def add(group: argparse._ArgumentGroup, name: str, text: str, **kwargs) -> None:
+        group.add_argument(name, help=text, **kwargs)
+
+    data = train.add_argument_group("data")
+    add(data, "--dataset", "a known name, or a .npz graph [digits]", metavar="NAME|FILE.npz")
+    add(
+        data,
+        "--data-dir",
+        "searched recursively for upstream file names [$ADMM_DATA, else the user's cache]",
+        metavar="DIR",
+        type=Path,
+    )
+    add(data, "--split-seed", "random split of .npz graphs [100]", metavar="N", type=int)
+    network = train.add_argument_group("network")
+    add(network, "--layers", "layers, the output layer included [10]", metavar="L", type=int)
+    add(network, "--hidden", "width of the hidden layers [100]", metavar="N", type=int)
+    add(network, "--hops", "number of hop operators [4]", metavar="K", type=int)
+    add(network, "--normalize", "scaling of input rows: hops, features, none [hops]")
+    add(
+        network,
+        "--grow",
+        "depths of the stages, or none [--layers halved down to 2]",
+        metavar="2,5,10",
+    )
+    solver = train.add_argument_group("solver")
+    add(solver, "--epochs", "iterations per stage [200]", metavar="N", type=int)
+    add(solver, "--rho", "penalty of the coupling p = q [0.01]", metavar="X", type=float)
+    add(solver, "--nu", "penalty of the layer equations [0.01]", metavar="X", type=float)
+    add(solver, "--weight-decay", "[0.01]", metavar="X", type=float)
+    add(solver, "--step", "step sizes: exact, joint, backtracking [exact]")
+    add(solver, "--levels", "constrain p to these levels (pdADMM-G-Q)", metavar="LOW:HIGH[:STEP]")
+    add(solver, "--levels-q", "constrain q too", metavar="LOW:HIGH[:STEP]")
+    add(solver, "--seed", "initial weights [0]", metavar="N", type=int)
+    add(solver, "--dtype", "float32 or float64 [float32]")
+    workers = train.add_argument_group("workers")
+    add(
+        workers,
+        "--codec",
+        "how p and q travel: float32, bfloat16, levels, uniform16/8/4/2, delta8/4/2 [as they are]",
+    )
+    add(
+        workers,
+        "--workers",
+        "workers in this process, each on its own device; under mpirun the ranks are the "
+        "workers [1]",
+        metavar="N",
+        type=int,
+    )
+    output = train.add_argument_group("output")
+    add(output, "--eval-every", "epochs between evaluations [1]", metavar="N", type=int)
+    add(output, "--out", "results [runs/DATASET-DATE-TIME]", metavar="DIR", type=Path)

@@ -1,0 +1,31 @@
+"""The embedded data set: scikit-learn's handwritten digits with a nearest-neighbour graph."""
+
+import numpy as np
+from sklearn.datasets import load_digits as sklearn_digits
+from sklearn.neighbors import kneighbors_graph
+
+from admm.datasets.graph import Graph, checked_graph, random_split
+
+_NEIGHBORS = 10
+
+
+def load_digits(split_seed: int = 100) -> Graph:
+    """1,797 images of 8×8 pixels, each linked to its 10 nearest in pixel space, 10 classes.
+
+    The graph uses no label. Split: 20 a class for training, 500 for validation, 500 for the test.
+
+    Example:
+        >>> graph = load_digits()
+        >>> graph.nodes, graph.features.shape[1], graph.classes
+        (1797, 64, 10)
+    """
+    pixels, labels = sklearn_digits(return_X_y=True)
+    graph = kneighbors_graph(pixels, _NEIGHBORS)
+    split = random_split("digits", labels, split_seed, held_out=500)
+    return checked_graph("digits", graph, _sparse(pixels / 16), labels, split)
+
+
+def _sparse(array: np.ndarray):
+    import scipy.sparse as sp
+
+    return sp.csr_array(array.astype(np.float32))

@@ -1,0 +1,164 @@
+"""A node-classification graph: its arrays, their validation, and random splits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from admm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Disjoint node indices for training, model selection and the final test."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An undirected graph with node features and classes.
+
+    Args:
+        name: For messages and summaries.
+        adjacency: Shape (nodes, nodes), symmetric, zeros and ones, no self-loops.
+        features: Shape (nodes, d), sparse.
+        labels: Shape (nodes,), classes 0…C−1.
+        split: Training, validation and test nodes.
+    """
+
+    name: str
+    adjacency: sp.csr_array
+    features: sp.csr_array
+    labels: np.ndarray
+    split: Split
+
+    @property
+    def nodes(self) -> int:
+        return self.adjacency.shape[0]
+
+    @property
+    def edges(self) -> int:
+        """Directed edges: every undirected edge counts twice."""
+        return self.adjacency.nnz
+
+    @property
+    def classes(self) -> int:
+        return int(self.labels.max()) + 1
+
+
+def checked_graph(
+    name: str,
+    adjacency: sp.sparray,
+    features: sp.sparray,
+    labels: np.ndarray,
+    split: Split | None = None,
+    split_seed: int = 100,
+) -> Graph:
+    """Validate raw arrays and bring them into the form that `Graph` promises.
+
+    Edges are symmetrised; weights and self-loops are dropped. Without a `split`, one is drawn
+    with `random_split`.
+
+    Raises:
+        InputError: If shapes disagree, a feature is not finite, or a label is out of range.
+
+    Example:
+        >>> edges = sp.csr_array(np.array([[0, 1], [0, 0]]))
+        >>> split = Split(*(np.array([i]) for i in (0, 1, 1)))
+        >>> graph = checked_graph("pair", edges, sp.csr_array(np.eye(2)), np.array([0, 1]), split)
+        >>> graph.nodes, graph.edges, graph.classes
+        (2, 2, 2)
+    """
+    nodes = adjacency.shape[0]
+    if adjacency.shape != (nodes, nodes):
+        raise InputError(f"{name}: the adjacency must be square, got shape {adjacency.shape}")
+    if features.shape[0] != nodes or features.shape[1] == 0:
+        raise InputError(
+            f"{name}: expected one row of features for each of {nodes} nodes, "
+            f"got shape {features.shape}"
+        )
+    if labels.shape != (nodes,):
+        raise InputError(
+            f"{name}: expected one label for each of {nodes} nodes, got shape {labels.shape}"
+        )
+    if not np.issubdtype(features.dtype, np.number) or np.iscomplexobj(features):
+        raise InputError(f"{name}: features must be real numbers, got dtype {features.dtype}")
+    if not np.isfinite(features.data).all():
+        count = int((~np.isfinite(features.data)).sum())
+        raise InputError(f"{name}: {count} feature values are NaN or infinite; clean them first")
+    labels = _checked_labels(name, labels)
+    links = sp.coo_array(adjacency)
+    apart = links.row != links.col
+    row, col = links.row[apart], links.col[apart]
+    ones = np.ones(2 * len(row), np.float32)
+    both = (np.concatenate([row, col]), np.concatenate([col, row]))
+    symmetric = sp.csr_array((ones, both), shape=(nodes, nodes))
+    symmetric.data[:] = 1
+    if split is None:
+        split = random_split(name, labels, split_seed)
+    return Graph(name, symmetric, sp.csr_array(features), labels, split)
+
+
+def random_split(
+    name: str, labels: np.ndarray, seed: int, *, per_class: int = 20, held_out: int = 1000
+) -> Split:
+    """20 nodes a class for training, 1,000 for the test, 1,000 for validation.
+
+    Of a class with fewer than 40 nodes half are for training; where fewer than 2,000 nodes
+    remain, the test and the validation share them.
+
+    The permutations are those of the released code of Wang et al., arXiv 2105.09837: with its
+    seed, 100, the training and test nodes are the ones behind the paper's tables.
+
+    Raises:
+        InputError: If too few nodes remain to validate and test on.
+
+    Example:
+        >>> split = random_split("toy", np.arange(300) % 3, seed=0)
+        >>> len(split.train), len(split.val), len(split.test)
+        (60, 120, 120)
+    """
+    of_class = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
+    counts = [min(per_class, (len(nodes) + 1) // 2) for nodes in of_class]
+    drawn = [
+        nodes[_permutation(len(nodes), seed)[:count]]
+        for nodes, count in zip(of_class, counts, strict=True)
+    ]
+    train = np.sort(np.concatenate(drawn))
+    rest = np.setdiff1d(np.arange(len(labels)), train)
+    if len(rest) < 2:
+        raise InputError(
+            f"{name}: {len(labels)} nodes are too few: none would remain for validation and test"
+        )
+    rest = rest[_permutation(len(rest), seed)]
+    tests = min(held_out, len(rest) // 2)
+    return Split(train, val=np.sort(rest[tests : tests + held_out]), test=np.sort(rest[:tests]))
+
+
+def _permutation(count: int, seed: int) -> np.ndarray:
+    """The permutation of `torch.manual_seed(seed); torch.randperm(count)`."""
+    draws = np.random.RandomState(seed).randint(2**32, size=max(count - 1, 0), dtype=np.uint32)
+    order = np.arange(count)
+    for i, draw in enumerate(draws):
+        j = i + int(draw) % (count - i)
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def _checked_labels(name: str, labels: np.ndarray) -> np.ndarray:
+    if not np.issubdtype(labels.dtype, np.integer):
+        if not np.issubdtype(labels.dtype, np.floating) or (labels != np.round(labels)).any():
+            raise InputError(f"{name}: labels must be integers, got dtype {labels.dtype}")
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise InputError(f"{name}: expected at least two classes, got the labels {present}")
+    if not np.array_equal(present, np.arange(len(present))):
+        wrong = present[present != np.arange(len(present))][0]
+        raise InputError(
+            f"{name}: label {wrong} is out of range; {len(present)} distinct labels "
+            f"must be numbered 0…{len(present) - 1}"
+        )
+    return labels.astype(np.int64)

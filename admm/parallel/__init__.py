@@ -1,0 +1,16 @@
+"""Workers and transports: who owns which layers, and how their messages travel."""
+
+from admm.parallel.chain import Neighbors, chain, pass_forward
+from admm.parallel.transport import LocalTransport, Transport
+from admm.parallel.worker import Codecs, Worker, iterate
+
+__all__ = [
+    "Codecs",
+    "LocalTransport",
+    "Neighbors",
+    "Transport",
+    "Worker",
+    "chain",
+    "iterate",
+    "pass_forward",
+]

@@ -1,0 +1,99 @@
+"""The MPI runtime: detection, checks, cores, failure. Needs no JAX; imports mpi4py when used.
+
+A rank takes its cores before JAX is imported, since JAX sizes its thread pools at start-up.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from admm.errors import InputError
+
+# Set by the launchers of MPICH (and everything that speaks PMI), PMIx and Open MPI.
+_RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+
+
+def launched() -> bool:
+    """Whether an MPI launcher started this process."""
+    return any(name in os.environ for name in _RANKS)
+
+
+def world() -> Any:
+    """`MPI.COMM_WORLD`, once it is certain that launcher and library belong together.
+
+    Raises:
+        InputError: If mpi4py or the MPI library is missing, or the launcher is another MPI's.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise InputError(
+            f"started by an MPI launcher, but mpi4py cannot load an MPI library ({error}); "
+            "install one, for example: pip install 'layerwise-admm[mpi]'"
+        ) from error
+    expected = next((int(os.environ[name]) for name in _SIZES if name in os.environ), None)
+    if expected not in (None, MPI.COMM_WORLD.size):
+        raise InputError(
+            f"the launcher started {expected} ranks but the MPI library sees "
+            f"{MPI.COMM_WORLD.size}: launcher and library are of different MPIs "
+            f"({library()}); use the mpirun beside this Python"
+        )
+    return MPI.COMM_WORLD
+
+
+def library() -> str:
+    """Name and version of the MPI library."""
+    from mpi4py import MPI
+
+    return " ".join(MPI.Get_library_version().split()[:3]).rstrip(",")
+
+
+def take_share_of_host() -> None:
+    """Give this rank its cores, and its GPU where there are any; call before JAX is imported.
+
+    Ranks of a host that see the same cores share them out evenly, in order; with more ranks than
+    cores, ranks take turns. Where the ranks see different cores, the launcher has bound them and
+    nothing is touched. GPUs are dealt out in turns, unless `CUDA_VISIBLE_DEVICES` names one.
+    """
+    from mpi4py import MPI
+
+    host = world().Split_type(MPI.COMM_TYPE_SHARED)
+    cores = sorted(os.sched_getaffinity(0))
+    if all(other == cores for other in host.allgather(cores)):
+        share = max(1, len(cores) // host.size)
+        first = host.rank * share % len(cores)
+        os.sched_setaffinity(0, cores[first : first + share])
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = named.split(",") if named else [p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")]
+    if len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = sorted(gpus)[host.rank % len(gpus)]
+
+
+class Failure:
+    """Tells a failure that every rank shares from one that is this rank's own.
+
+    Bad input fails all ranks in the same way: then one message is enough. A rank that fails alone
+    must end the others, which wait for its messages.
+    """
+
+    def __init__(self) -> None:
+        self._comm = world().Dup()
+
+    def is_shared(self, seconds: float = 2.0) -> bool:
+        """Whether every rank comes to ask this within some seconds."""
+        request = self._comm.Ibarrier()
+        end = time.monotonic() + seconds
+        while not request.Test():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def abort(self, code: int) -> None:
+        """End every rank at once with this exit code."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._comm.Abort(code)

@@ -1,0 +1,19 @@
+"""Algorithms, one a file; they know no MPI, no files and no clock."""
+
+from admm.solvers.growth import default_stages, stage_layers, stage_network
+from admm.solvers.pdadmm_g import PDADMMG, Block, Info, Layer
+from admm.solvers.schedule import PenaltySchedule, PenaltyState
+from admm.solvers.updates import StepRule
+
+__all__ = [
+    "PDADMMG",
+    "Block",
+    "Info",
+    "Layer",
+    "PenaltySchedule",
+    "PenaltyState",
+    "StepRule",
+    "default_stages",
+    "stage_layers",
+    "stage_network",
+]

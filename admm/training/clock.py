@@ -1,0 +1,60 @@
+"""Where the time of a process goes: iterations, waiting, evaluation and compilation, disjointly."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jax import monitoring
+
+from admm.parallel.transport import Transport
+
+
+class Clock:
+    """Seconds by section, net of the compilation and the waiting inside them.
+
+    Used as a context manager: it listens to JAX's compilation events while it is entered.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._sections: Counter[str] = Counter()
+        self._compile = 0.0
+        self._start = time.perf_counter()
+
+    def __enter__(self) -> "Clock":
+        monitoring.register_event_duration_secs_listener(self._on_event)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        monitoring.unregister_event_duration_listener(self._on_event)
+
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Count the time of the body as `name`."""
+        start, compiled, waited = time.perf_counter(), self._compile, self._transport.waited
+        yield
+        elapsed = time.perf_counter() - start
+        self._sections[name] += (
+            elapsed - (self._compile - compiled) - (self._transport.waited - waited)
+        )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._start
+
+    def seconds(self) -> dict[str, float]:
+        """Totals, under the names of `summary.json`."""
+        return {
+            "total": self.elapsed,
+            "compile": self._compile,
+            "iterate": self._sections["iterate"],
+            "wait": self._transport.waited,
+            "evaluate": self._sections["evaluate"],
+        }
+
+    def _on_event(self, event: str, duration: float, **_: object) -> None:
+        # Tracing, lowering and the backend's compilation of one function follow each other.
+        if event.startswith("/jax/core/compile/"):
+            self._compile += duration

@@ -1,0 +1,104 @@
+"""From a graph to network inputs, on the process that reads data; the rest learn only the facts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from admm import datasets
+from admm.errors import InputError
+from admm.training.options import Options
+from layers import hop_inputs, row_basis
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What every process knows of the data.
+
+    Attributes:
+        summary: Name and counts, as in `summary.json`.
+        labels: Class of every row: training rows, then validation, then test.
+        sizes: Rows of each of the three.
+        features: Columns of the network input as the user sees it, K·d.
+        columns: Columns of the input of the network in training: K·d, or fewer, see `row_basis`.
+        input_norm: Root mean square Euclidean length of the training rows.
+    """
+
+    summary: dict[str, str | int]
+    labels: np.ndarray
+    sizes: tuple[int, int, int]
+    features: int
+    columns: int
+    input_norm: float
+
+    @property
+    def nodes(self) -> int:
+        """V, the number of training nodes."""
+        return self.sizes[0]
+
+    @property
+    def classes(self) -> int:
+        return int(self.summary["classes"])
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Network inputs, on the worker of layer 1.
+
+    Attributes:
+        rows: Training, validation and test rows, (rows, columns).
+        basis: Q of `row_basis`, (features, columns), or None where it would not be smaller.
+    """
+
+    rows: np.ndarray
+    basis: np.ndarray | None
+
+
+def full_inputs(options: Options) -> tuple[Facts, Inputs]:
+    """Load a data set and compute its hop inputs, all columns kept.
+
+    Raises:
+        InputError: If the data cannot be loaded or its inputs are all zero.
+    """
+    graph = datasets.load(options.dataset, options.data_dir, options.split_seed)
+    parts = (graph.split.train, graph.split.val, graph.split.test)
+    wanted = np.concatenate(parts)
+    rows = hop_inputs(
+        graph.features,
+        graph.adjacency,
+        wanted,
+        hops=options.hops,
+        normalize=options.normalize,
+        dtype=np.dtype(options.dtype).type,
+    )
+    train = rows[: len(parts[0])]
+    input_norm = float(np.sqrt(np.mean(np.sum(train**2, axis=1))))
+    if not 0 < input_norm < np.inf:
+        raise InputError(f"{graph.name}: the features of the training nodes are zero or too large")
+    sizes = tuple(len(part) for part in parts)
+    summary: dict[str, str | int] = {
+        "name": graph.name,
+        "nodes": graph.nodes,
+        "edges": graph.edges,
+        "features": graph.features.shape[1],
+        "classes": graph.classes,
+        **dict(zip(("train", "val", "test"), sizes, strict=True)),
+    }
+    facts = Facts(
+        summary,
+        graph.labels[wanted],
+        sizes,  # type: ignore[arg-type]
+        rows.shape[1],
+        rows.shape[1],
+        input_norm,
+    )
+    return facts, Inputs(rows, None)
+
+
+def training_inputs(options: Options) -> tuple[Facts, Inputs]:
+    """As `full_inputs`, in the coordinates of `row_basis` where that is narrower."""
+    facts, inputs = full_inputs(options)
+    basis = row_basis(inputs.rows[: facts.nodes])
+    if basis is None:
+        return facts, inputs
+    reduced = Facts(**{**vars(facts), "columns": basis.shape[1]})
+    return reduced, Inputs(inputs.rows @ basis, basis)

@@ -1,0 +1,97 @@
+"""What a run reports: evaluations, the best of them, `history.jsonl`, `summary.json`, progress."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from admm.training.model import write_atomically
+
+
+class Evaluation(NamedTuple):
+    """The network after some epoch of some stage; accuracies are fractions."""
+
+    stage: int
+    layers: int
+    epoch: int
+    train_loss: float  # mean over training nodes
+    train_accuracy: float
+    val_accuracy: float
+    test_accuracy: float
+    lagrangian: float
+    primal_residual: float  # (Σ ‖p_{l+1} − q_l‖²)^½
+    dual_residual: float  # (Σ ‖ρ Δq_l‖²)^½
+    rho: float
+    nu: float
+    bytes_sent: int  # p and q, all workers, since the start
+    seconds: float  # since the start
+
+    @property
+    def finite(self) -> bool:
+        """Whether training is still among the finite numbers."""
+        return all(map(math.isfinite, self))
+
+
+class History:
+    """Collects evaluations; the root also writes and prints them.
+
+    Args:
+        out: Folder of the run; None keeps the history in memory only.
+        progress: Where the progress table goes; None prints nothing.
+        epochs: Epochs of a stage, to space the progress lines.
+    """
+
+    def __init__(self, out: Path | None, progress: TextIO | None, epochs: int) -> None:
+        self.evaluations: list[Evaluation] = []
+        self.best: Evaluation | None = None
+        self._out = out
+        self._progress = progress
+        self._every = max(1, epochs // 10)
+        self._epochs = epochs
+        self._file: TextIO | None = None
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "summary.json").unlink(missing_ok=True)
+            self._file = (out / "history.jsonl").open("w")
+
+    def add(self, evaluation: Evaluation) -> bool:
+        """Record an evaluation; whether it is the best so far by validation accuracy."""
+        self.evaluations.append(evaluation)
+        if self._file is not None:
+            self._file.write(json.dumps(evaluation._asdict()) + "\n")
+            self._file.flush()
+        if self._progress is not None and self._is_shown(evaluation):
+            if len(self.evaluations) == 1:
+                self._progress.write(_HEADER)
+            self._progress.write(_ROW.format(**evaluation._asdict()))
+            self._progress.flush()
+        if self.best is not None and not evaluation.val_accuracy > self.best.val_accuracy:
+            return False
+        self.best = evaluation
+        return True
+
+    def best_of_stage(self, stage: int) -> Evaluation:
+        """Earliest evaluation of a stage with its highest validation accuracy."""
+        return max(
+            (e for e in self.evaluations if e.stage == stage), key=lambda e: e.val_accuracy
+        )
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write `summary.json`, atomically, and close the history."""
+        if self._out is not None and self._file is not None:
+            self._file.close()
+            write_atomically(self._out / "summary.json", json.dumps(summary, indent=1).encode())
+
+    def _is_shown(self, evaluation: Evaluation) -> bool:
+        return evaluation.epoch in (1, self._epochs) or evaluation.epoch % self._every == 0
+
+
+_HEADER = (
+    "layers  epoch  train loss  train    val   test   lagrangian     primal       dual  seconds\n"
+)
+_ROW = (
+    "{layers:6d}  {epoch:5d}  {train_loss:10.3e}  {train_accuracy:5.3f}  {val_accuracy:5.3f}  "
+    "{test_accuracy:5.3f}  {lagrangian:11.4e}  {primal_residual:9.2e}  {dual_residual:9.2e}  "
+    "{seconds:7.1f}\n"
+)

@@ -1,0 +1,104 @@
+"""A trained network on disk: one `.npz` a layer, written by its owner, and a manifest.
+
+    RUN/model.json              manifest: options, data facts, files with checksums
+    RUN/model-0010-0040/        layers of the network of 10 layers, epoch 40
+        layer_001.npz …         W (n_in, n_out) and b (n_out,), no pickles
+
+The manifest is written last and atomically, so that it always names a complete network.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from admm.errors import InputError
+from admm.parallel.transport import Transport
+from layers import Dense
+
+_VERSION = 1
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either complete or as before."""
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def save_model(
+    run: Path,
+    layers: Mapping[int, Dense],
+    about: Mapping[str, Any],
+    transport: Transport,
+) -> None:
+    """Save the network that the processes hold together.
+
+    Args:
+        run: Folder of the run, the same for every process.
+        layers: The layers of this process, by number.
+        about: Manifest entries; `depth` and `epoch` name the folder.
+        transport: To collect the checksums at the root.
+    """
+    folder = run / f"model-{about['depth']:04d}-{about['epoch']:04d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for number, params in layers.items():
+        buffer = io.BytesIO()
+        np.savez(buffer, W=np.asarray(params.W), b=np.asarray(params.b))
+        name = f"layer_{number:03d}.npz"
+        write_atomically(folder / name, buffer.getvalue())
+        written[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+    files = dict(sorted(entry for part in transport.gather(written) for entry in part.items()))
+    if transport.is_root:
+        manifest = {"version": _VERSION, **about, "folder": folder.name, "files": files}
+        write_atomically(run / "model.json", json.dumps(manifest, indent=1).encode())
+        for old in run.glob("model-*"):
+            if old != folder:
+                shutil.rmtree(old)
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """The manifest of a run.
+
+    Raises:
+        InputError: If there is none, or it is damaged or of another version.
+    """
+    path = run / "model.json"
+    if not path.is_file():
+        raise InputError(f"{run} holds no trained network (no {path.name}); pass the --out of a run")
+    try:
+        manifest = json.loads(path.read_text())
+        version = manifest["version"]
+    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is damaged ({error!r})") from error
+    if version != _VERSION:
+        raise InputError(f"{path} has format version {version}; this release reads {_VERSION}")
+    return manifest
+
+
+def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> Dense:
+    """One layer of a saved network.
+
+    Raises:
+        InputError: If its file is missing or not what the manifest says.
+    """
+    name = f"layer_{number:03d}.npz"
+    path = run / manifest["folder"] / name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
+    if hashlib.sha256(content).hexdigest() != manifest["files"].get(name):
+        raise InputError(f"{path} does not match its checksum in model.json; it is damaged")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return Dense(arrays["W"], arrays["b"])

@@ -1,0 +1,150 @@
+"""Options of a training run: one frozen dataclass, for the command line and for notebooks."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from admm.errors import InputError
+from admm.solvers.growth import default_stages
+from admm.solvers.updates import StepRule
+from layers.hops import Normalization
+from quant import CODEC_NAMES, Codec, Float, Levels, make_codec
+
+Dtype = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to train, on what, and how. `None` means: derived from the other options.
+
+    Args:
+        dataset: Name, or path of an `.npz` graph.
+        data_dir: Folder searched for data sets; `$ADMM_DATA`, else the user's cache.
+        layers: Layers of the network, the output layer included.
+        hidden: Width of the hidden layers.
+        hops: Number of hop operators K.
+        normalize: Scaling of the input rows, see `layers.hop_inputs`.
+        grow: Depths of the stages; the last is `layers`. By default halved down to two.
+        epochs: Iterations per stage.
+        rho: Penalty ρ of the coupling p = q.
+        nu: Penalty ν of the relaxed layer equations.
+        weight_decay: μ.
+        step: Step-size rule.
+        levels: Set of levels for p (pdADMM-G-Q).
+        levels_q: Set of levels for q too.
+        codec: How p and q travel; by default as they are.
+        workers: Workers in this process, each on its own JAX device; ignored under MPI.
+        seed: Seed of the initial weights.
+        split_seed: Seed of the random split of data sets that come without one.
+        eval_every: Epochs between evaluations; the last epoch of a stage always has one.
+        dtype: Type of the arithmetic.
+        out: Folder of the results.
+
+    Raises:
+        InputError: If an option is out of range or does not fit the others.
+
+    Example:
+        >>> Options(layers=4).stages
+        (2, 4)
+    """
+
+    dataset: str = "digits"
+    data_dir: Path | None = None
+    layers: int = 10
+    hidden: int = 100
+    hops: int = 4
+    normalize: Normalization = "hops"
+    grow: tuple[int, ...] | None = None
+    epochs: int = 200
+    rho: float = 1e-2
+    nu: float = 1e-2
+    weight_decay: float = 1e-2
+    step: StepRule = "exact"
+    levels: Levels | None = None
+    levels_q: Levels | None = None
+    codec: str | None = None
+    workers: int = 1
+    seed: int = 0
+    split_seed: int = 100
+    eval_every: int = 1
+    dtype: Dtype = "float32"
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "hidden", "hops", "epochs", "workers", "eval_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{_flag(name)} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "split_seed"):
+            if not 0 <= getattr(self, name) < 2**32:
+                raise InputError(f"--{_flag(name)} must be in 0…2³²−1, got {getattr(self, name)}")
+        for name in ("rho", "nu"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"--{name} must be positive and finite, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"--weight-decay must not be negative, got {self.weight_decay}")
+        for name, allowed in (("normalize", Normalization), ("step", StepRule), ("dtype", Dtype)):
+            if getattr(self, name) not in get_args(allowed):
+                raise InputError(
+                    f"--{name} must be one of {', '.join(get_args(allowed))}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        if sorted(set(self.stages)) != list(self.stages) or self.stages[-1] != self.layers:
+            raise InputError(
+                f"--grow must rise and end with --layers {self.layers}, "
+                f"got {','.join(map(str, self.stages))}"
+            )
+        if self.stages[0] < 1:
+            raise InputError(f"--grow needs at least one layer, got {self.stages[0]}")
+        if self.codec is not None and self.codec not in CODEC_NAMES:
+            raise InputError(
+                f"unknown codec {self.codec!r}; expected one of {', '.join(CODEC_NAMES)}"
+            )
+        if self.codec == "levels" and self.levels is None and self.levels_q is None:
+            raise InputError("--codec levels needs --levels (for p) or --levels-q (for q)")
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Depths of the stages."""
+        return default_stages(self.layers) if self.grow is None else self.grow
+
+    def codec_for(self, levels: Levels | None) -> Codec:
+        """Codec of a variable that is constrained to `levels`.
+
+        With `--codec levels` a variable without levels travels as it is.
+        """
+        if self.codec is None or (self.codec == "levels" and levels is None):
+            return Float(self.dtype)
+        return make_codec(self.codec, levels)
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def options_json(options: Options) -> dict[str, Any]:
+    """All options, resolved, as JSON values."""
+    values = asdict(options)
+    values["grow"] = list(options.stages)
+    values["codec"] = options.codec or options.dtype
+    for name in ("levels", "levels_q"):
+        levels = getattr(options, name)
+        values[name] = None if levels is None else str(levels)
+    for name in ("data_dir", "out"):
+        values[name] = None if values[name] is None else str(values[name])
+    return values
+
+
+def options_from_json(values: Mapping[str, Any]) -> Options:
+    """The inverse of `options_json`."""
+    values = dict(values)
+    values["grow"] = tuple(values["grow"])
+    for name, parse in (
+        ("levels", Levels.parse),
+        ("levels_q", Levels.parse),
+        ("data_dir", Path),
+        ("out", Path),
+    ):
+        values[name] = None if values[name] is None else parse(values[name])
+    return Options(**values)

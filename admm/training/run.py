@@ -1,0 +1,319 @@
+"""The loop around the solver: stages, evaluation, penalties, results.
+
+The same loop drives one worker, several in a process, and one on every MPI rank; only the
+transport differs.
+"""
+
+import math
+import os
+import resource
+from functools import partial
+from typing import Any, NamedTuple, TextIO
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from admm.errors import DivergedError, InputError
+from admm.parallel import (
+    Codecs,
+    LocalTransport,
+    Transport,
+    Worker,
+    chain,
+    iterate,
+    pass_forward,
+)
+from admm.solvers import PDADMMG, PenaltySchedule, PenaltyState, stage_layers, stage_network
+from admm.training.clock import Clock
+from admm.training.data import Facts, Inputs, training_inputs
+from admm.training.history import Evaluation, History
+from admm.training.model import save_model
+from admm.training.options import Options, options_json
+from admm.training.versions import versions
+from layers import Dense, layer_costs, split_layers, widths
+
+
+class Result(NamedTuple):
+    """What `train` returns, in every process."""
+
+    summary: dict[str, Any]  # the contents of summary.json
+    history: list[Evaluation]
+    network: dict[int, Dense]  # best network by validation accuracy: this process's layers
+
+
+def train(
+    options: Options, transport: Transport | None = None, progress: TextIO | None = None
+) -> Result:
+    """Train a GA-MLP with pdADMM-G, or with pdADMM-G-Q where levels are given.
+
+    Args:
+        options: What to train, on what, and how.
+        transport: Carries the messages; by default `options.workers` workers live here.
+        progress: Where the root prints its table; None prints nothing.
+
+    Raises:
+        InputError: If data or options cannot be used.
+        DivergedError: If training leaves the finite numbers; `summary.json` says `diverged`.
+
+    Example:
+        >>> result = train(Options(layers=2, hidden=16, epochs=5, workers=2))
+        >>> result.summary["workers"]["layers_per_rank"]
+        [[1, 1], [2, 2]]
+    """
+    transport = transport or LocalTransport(options.workers)
+    if transport.size > options.layers:
+        raise InputError(
+            f"got {transport.size} workers for {options.layers} layers; every worker needs at "
+            "least one: start fewer ranks or raise --layers"
+        )
+    with Clock(transport) as clock:
+        return _Run(options, transport, clock, progress).train()
+
+
+class _Run:
+    """One run: what stays the same over its stages, and its results so far."""
+
+    def __init__(
+        self, options: Options, transport: Transport, clock: Clock, progress: TextIO | None
+    ) -> None:
+        if options.dtype == "float64" and not jax.config.read("jax_enable_x64"):
+            raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
+        self.options, self.transport, self.clock = options, transport, clock
+        self.facts, self.basis, self.rows = self._load()
+        one_hot = np.eye(self.facts.classes)[self.facts.labels]
+        self.targets = one_hot[: self.facts.nodes].astype(options.dtype)
+        self.widths = partial(widths, self.facts.columns, options.hidden, self.facts.classes)
+        self.split = split_layers(layer_costs(self.widths(options.layers)), transport.size)
+        self.solver = PDADMMG(
+            rho=options.rho,
+            nu=options.nu,
+            weight_decay=options.weight_decay,
+            step_rule=options.step,
+            levels_p=options.levels,
+            levels_q=options.levels_q,
+        )
+        codecs = Codecs(options.codec_for(options.levels), options.codec_for(options.levels_q))
+        self.workers = [Worker(index, self.solver, transport, codecs) for index in transport.local]
+        self.schedule = PenaltySchedule()
+        self.history = History(
+            options.out if transport.is_root else None,
+            progress if transport.is_root else None,
+            options.epochs,
+        )
+        self.best_network: dict[int, Dense] = {}
+
+    def _load(self) -> tuple[Facts, np.ndarray | None, Array | None]:
+        """Facts for everybody; the rows, and the basis of their columns, for the root only."""
+        own: list[Inputs] = []
+
+        def load() -> Facts:
+            facts, inputs = training_inputs(self.options)
+            own.append(inputs)
+            return facts
+
+        facts = self.transport.at_root(load)
+        if not own:
+            return facts, None, None
+        return facts, own[0].basis, jax.device_put(own[0].rows, self.transport.device(0))
+
+    def train(self) -> Result:
+        """All stages, one after the other."""
+        self.stages: list[dict[str, Any]] = []
+        kept: dict[int, Dense] | None = None
+        for stage, depth in enumerate(self.options.stages):
+            started = self.clock.elapsed
+            self._start_stage(depth, kept)
+            for epoch in range(1, self.options.epochs + 1):
+                with self.clock.section("iterate"):
+                    iterate(self.workers)
+                    self._update_penalties()
+                if epoch % self.options.eval_every == 0 or epoch == self.options.epochs:
+                    with self.clock.section("evaluate"):
+                        self._evaluate(stage, depth, epoch)
+            self._save_best(stage)
+            kept = {number: params for number, params in self._network().items() if number < depth}
+            self.stages.append(
+                {
+                    "layers": depth,
+                    "epochs": self.options.epochs,
+                    "seconds": self.clock.elapsed - started,
+                    "best": _scores(self.history.best_of_stage(stage)),
+                }
+            )
+        summary = self._summarize("done")
+        return Result(summary, self.history.evaluations, self._best_layers())
+
+    def _start_stage(self, depth: int, kept: dict[int, Dense] | None) -> None:
+        """Give every worker its layers of the stage, and link the workers that have any."""
+        self.owned = stage_layers(self.split, depth)
+        self.neighbors = chain(self.owned)
+        self.penalties = PenaltyState(self.options.rho, self.options.nu)
+        for worker in self.workers:
+            owned = self.owned[worker.index]
+            first = 1 in owned
+            worker.start(
+                stage_network(
+                    jax.random.key(self.options.seed),
+                    owned,
+                    self.widths(depth),
+                    kept,
+                    self.facts.input_norm,
+                    self.options.dtype,
+                ),
+                self.neighbors[worker.index],
+                inputs=self.rows[: self.facts.nodes] if first else None,  # type: ignore[index]
+                nodes=self.facts.nodes,
+                targets=self.targets if depth in owned else None,
+            )
+
+    def _update_penalties(self) -> None:
+        """Let the worker of the output layer tell its loss, and all take the penalties from it."""
+        losses = [worker.loss() for worker in self.workers]
+        loss = self.transport.share(losses[-1], self.transport.size - 1)
+        penalties = self.schedule.update(self.penalties, loss)
+        if (penalties.rho, penalties.nu) != (self.penalties.rho, self.penalties.nu):
+            for worker in self.workers:
+                worker.set_penalties(penalties.rho, penalties.nu)
+        self.penalties = penalties
+
+    def _network(self) -> dict[int, Dense]:
+        """The layers of this process in the stage, by number."""
+        return {
+            number: params
+            for worker in self.workers
+            for number, params in zip(self.owned[worker.index], worker.network, strict=True)
+        }
+
+    # Evaluation and results.
+
+    def _evaluate(self, stage: int, depth: int, epoch: int) -> None:
+        """Pass all rows through the network, record the scores, keep the best network."""
+        scores = None
+        for worker in self.workers:
+            logits = pass_forward(
+                worker.network,
+                self.solver.activation,
+                len(self.facts.labels),
+                self.rows,
+                worker.index,
+                self.neighbors[worker.index],
+                self.transport,
+            )
+            if logits is not None:
+                scores = self._score(logits)
+        scores = self.transport.share(scores, self.transport.size - 1)
+        sent = sum(self.transport.sent[variable] for variable in ("p", "q"))
+        infos = [info for worker in self.workers if (info := worker.info()) is not None]
+        own = np.sum([[float(part) for part in info] for info in infos] or [[0.0] * 3], axis=0)
+        lagrangian, primal, dual, sent = self.transport.total(np.array([*own, sent]))
+        evaluation = Evaluation(
+            stage=stage,
+            layers=depth,
+            epoch=epoch,
+            **scores,
+            lagrangian=lagrangian,
+            primal_residual=math.sqrt(primal),
+            dual_residual=math.sqrt(dual),
+            rho=self.penalties.rho,
+            nu=self.penalties.nu,
+            bytes_sent=int(sent),
+            seconds=self.clock.elapsed,
+        )
+        if self.history.add(evaluation):
+            self.best_network = self._network()
+        if not evaluation.finite:
+            self._summarize("diverged")
+            raise DivergedError(
+                f"training diverged in the stage of {depth} layers, epoch {epoch}: loss "
+                f"{evaluation.train_loss}, Lagrangian {lagrangian}; try a larger --rho and --nu, "
+                "or --normalize hops"
+            )
+
+    def _score(self, logits: Array) -> dict[str, float]:
+        """Loss and accuracies, as fields of `Evaluation`."""
+        train, val, _ = self.facts.sizes
+        right = np.asarray(logits.argmax(axis=1)) == self.facts.labels
+        parts = np.split(right, [train, train + val])
+        loss = self.solver.risk(logits[:train], jnp.asarray(self.targets)) / train
+        names = ("train_accuracy", "val_accuracy", "test_accuracy")
+        accuracies = {name: float(part.mean()) for name, part in zip(names, parts, strict=True)}
+        return {"train_loss": float(loss), **accuracies}
+
+    def _best_layers(self) -> dict[int, Dense]:
+        """The best network's layers of this process, as arrays that take the full hop inputs."""
+        layers = {n: Dense(*map(np.asarray, params)) for n, params in self.best_network.items()}
+        if self.basis is not None and 1 in layers:
+            layers[1] = layers[1]._replace(W=self.basis @ layers[1].W)
+        return layers
+
+    def _save_best(self, stage: int) -> None:
+        """Write the best network, if the stage that ends has found it."""
+        best = self.history.best
+        if self.options.out is None or best is None or best.stage != stage:
+            return
+        about = {
+            "depth": best.layers,
+            "epoch": best.epoch,
+            "options": options_json(self.options),
+            "dataset": self.facts.summary,
+        }
+        save_model(self.options.out, self._best_layers(), about, self.transport)
+
+    def _summarize(self, status: str) -> dict[str, Any]:
+        """The contents of `summary.json`; the root writes it."""
+        transport, best = self.transport, self.history.best
+        variables = ("p", "q", "evaluation")
+        sent = transport.total(np.array([transport.sent[v] for v in variables], float))
+        plain = transport.total(np.array([transport.plain[v] for v in ("p", "q")], float))
+        seconds = transport.gather(self.clock.seconds())
+        last = self.history.evaluations[-1]._asdict() if self.history.evaluations else {}
+        bytes_sent = dict(zip(variables, map(int, sent), strict=True))
+        summary = {
+            "schema": 1,
+            "options": options_json(self.options),
+            "versions": versions(),
+            "dataset": self.facts.summary,
+            "workers": {
+                "ranks": transport.size,
+                "layers_per_rank": [list(layers) for layers in self.split],
+                "threads_per_rank": len(os.sched_getaffinity(0)),
+                "mpi": transport.library,
+                "device": jax.devices()[0].device_kind,
+            },
+            "stages": self.stages,
+            "best": _scores(best) if best is not None else None,
+            "final": {name: last.get(name) for name in _FINAL},
+            "seconds": {
+                name: sum(each[name] for each in seconds) / len(seconds) for name in seconds[0]
+            },
+            "bytes": {
+                "sent": bytes_sent["p"] + bytes_sent["q"],
+                "float32": int(plain.sum()),
+                "by_variable": {"p": bytes_sent["p"], "q": bytes_sent["q"]},
+                "evaluation": bytes_sent["evaluation"],
+            },
+            "peak_rss_bytes": transport.gather(
+                1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            ),
+            "status": status,
+        }
+        self.history.write_summary(summary)
+        return summary
+
+
+_FINAL = (
+    "train_loss",
+    "train_accuracy",
+    "val_accuracy",
+    "test_accuracy",
+    "lagrangian",
+    "primal_residual",
+    "dual_residual",
+)
+
+
+def _scores(evaluation: Evaluation) -> dict[str, float]:
+    names = ("layers", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
+    return {name: getattr(evaluation, name) for name in names}

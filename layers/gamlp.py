@@ -1,0 +1,71 @@
+"""The GA-MLP: its shape, initialisation and forward pass.
+
+A network is a tuple of `Dense` layers; layer l (numbered from 1) maps width n_{l−1} to n_l. Rows
+are nodes.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Activation = Callable[[Array], Array]
+
+
+class Dense(NamedTuple):
+    """Parameters of one layer, s = x W + b."""
+
+    W: Array  # (n_in, n_out)
+    b: Array  # (n_out,)
+
+
+def widths(inputs: int, hidden: int, classes: int, layers: int) -> tuple[int, ...]:
+    """n_0, n_1, …, n_L of a network with `layers` layers.
+
+    Example:
+        >>> widths(40, 10, 3, layers=4)
+        (40, 10, 10, 10, 3)
+    """
+    return (inputs, *[hidden] * (layers - 1), classes)
+
+
+def init_dense(
+    key: Array, layer: int, shape: tuple[int, int], scale: float, dtype: jnp.dtype
+) -> Dense:
+    """Layer number `layer` of the network of `key`: W ~ N(0, scale²), b = 0.
+
+    The key is folded with the layer's number, so that a layer is the same on whichever worker
+    it is made.
+
+    Example:
+        >>> init_dense(jax.random.key(0), 1, (4, 3), 0.5, jnp.float32).W.shape
+        (4, 3)
+    """
+    W = scale * jax.random.normal(jax.random.fold_in(key, layer), shape, dtype)
+    return Dense(W, jnp.zeros(shape[1], dtype))
+
+
+def identity_dense(shape: tuple[int, int], dtype: jnp.dtype) -> Dense:
+    """W = the rectangular identity, b = 0: what a grown layer starts from."""
+    return Dense(jnp.eye(*shape, dtype=dtype), jnp.zeros(shape[1], dtype))
+
+
+@partial(jax.jit, static_argnames="activation")
+def apply_dense(
+    params: Dense, x: Float[Array, "nodes n_in"], activation: Activation | None
+) -> Float[Array, "nodes n_out"]:
+    """One layer: f(x W + b), or x W + b where `activation` is None (the output layer)."""
+    s = x @ params.W + params.b
+    return s if activation is None else activation(s)
+
+
+def forward(
+    network: Sequence[Dense], x: Float[Array, "nodes n_in"], activation: Activation
+) -> Float[Array, "nodes classes"]:
+    """Logits of a whole network."""
+    for params in network[:-1]:
+        x = apply_dense(params, x, activation)
+    return apply_dense(network[-1], x, None)

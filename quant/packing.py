@@ -1,0 +1,74 @@
+"""Dense packing of 1- to 8-bit codes into bytes.
+
+The layout is planar: the codes are laid out as 8 rows and every group of 8 codes, one from each
+row, fills `bits` bytes, one in each row of the output. All accesses are then contiguous, for any
+width, and an odd width such as 5 costs no more than 4.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, UInt8
+
+
+def packed_size(count: int, bits: int) -> int:
+    """Bytes that `count` codes of `bits` bits take: `bits` for every started group of 8.
+
+    Example:
+        >>> packed_size(1000, 5)
+        625
+    """
+    return bits * -(-count // 8)
+
+
+@partial(jax.jit, static_argnames="bits")
+def pack(codes: UInt8[Array, " count"], bits: int) -> UInt8[Array, " packed"]:
+    """Pack codes below `2**bits` into `packed_size(count, bits)` bytes.
+
+    Example:
+        >>> codes = jnp.arange(16, dtype=jnp.uint8)
+        >>> packed = pack(codes, 5)
+        >>> packed.size, bool((unpack(packed, 5, 16) == codes).all())
+        (10, True)
+    """
+    _check(bits)
+    if bits == 8:
+        return jnp.pad(codes, (0, -codes.size % 8))
+    rows = jnp.pad(codes, (0, -codes.size % 8)).reshape(8, -1)
+    packed = []
+    for byte in range(bits):
+        value = jnp.zeros_like(rows[0])
+        for row, shift in _overlaps(byte, bits):
+            value |= rows[row] << shift if shift >= 0 else rows[row] >> -shift
+        packed.append(value)
+    return jnp.concatenate(packed)
+
+
+@partial(jax.jit, static_argnames=("bits", "count"))
+def unpack(packed: UInt8[Array, " packed"], bits: int, count: int) -> UInt8[Array, " count"]:
+    """The first `count` codes of a packed buffer: the inverse of `pack`."""
+    _check(bits)
+    if bits == 8:
+        return packed[:count]
+    planes = packed.reshape(bits, -1)
+    values = [jnp.zeros_like(planes[0]) for _ in range(8)]
+    for byte in range(bits):
+        for row, shift in _overlaps(byte, bits):
+            values[row] |= planes[byte] >> shift if shift >= 0 else planes[byte] << -shift
+    mask = jnp.uint8(2**bits - 1)
+    return (jnp.concatenate(values) & mask)[:count]
+
+
+def _check(bits: int) -> None:
+    if not 1 <= bits <= 8:
+        raise ValueError(f"codes have 1 to 8 bits, got {bits}")
+
+
+def _overlaps(byte: int, bits: int) -> list[tuple[int, int]]:
+    """(row, left shift) of every code that has bits in this output byte of a group."""
+    return [
+        (row, row * bits - 8 * byte)
+        for row in range(8)
+        if row * bits < 8 * byte + 8 and row * bits + bits > 8 * byte
+    ]
