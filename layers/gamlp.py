@@ -33,7 +33,7 @@ def widths(inputs: int, hidden: int, classes: int, layers: int) -> tuple[int, ..
 
 
 def init_dense(
-    key: Array, layer: int, shape: tuple[int, int], scale: float, dtype: jnp.dtype
+    key: Array, layer: int, shape: tuple[int, int], scale: float, dtype: str
 ) -> Dense:
     """Layer number `layer` of the network of `key`: W ~ N(0, scale²), b = 0.
 
@@ -41,14 +41,14 @@ def init_dense(
     it is made.
 
     Example:
-        >>> init_dense(jax.random.key(0), 1, (4, 3), 0.5, jnp.float32).W.shape
+        >>> init_dense(jax.random.key(0), 1, (4, 3), 0.5, "float32").W.shape
         (4, 3)
     """
     W = scale * jax.random.normal(jax.random.fold_in(key, layer), shape, dtype)
     return Dense(W, jnp.zeros(shape[1], dtype))
 
 
-def identity_dense(shape: tuple[int, int], dtype: jnp.dtype) -> Dense:
+def identity_dense(shape: tuple[int, int], dtype: str) -> Dense:
     """W = the rectangular identity, b = 0: what a grown layer starts from."""
     return Dense(jnp.eye(*shape, dtype=dtype), jnp.zeros(shape[1], dtype))
 

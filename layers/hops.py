@@ -81,15 +81,19 @@ def hop_inputs(
 
 
 def row_basis(inputs: np.ndarray) -> np.ndarray | None:
-    """Orthonormal basis Q (features, nodes) of the space that the input rows span, if smaller.
+    """Basis Q (features, nodes) of the space that the training rows X span, if far smaller.
 
-    Gradients of the first layer lie in the span of the training rows, and weight decay shrinks
-    the rest to nothing; with W₁ = Q W' the problem is the same in W', with inputs X Q of
-    `nodes` columns in place of `features`. The distances, inner products, gradients and line
-    searches are unchanged. On Coauthor CS this cuts layer 1 from 27,220 inputs to 300.
+    Q = Xᵀ (X Xᵀ)^(−½), so that X Q = (X Xᵀ)^½ and X Q Qᵀ = X. Gradients of the first layer lie
+    in the span of the training rows, and weight decay shrinks the rest of W₁ to nothing; with
+    W₁ = Q W' the problem is the same in W', with the inputs X Q of `nodes` columns. Objectives,
+    inner products and line searches are unchanged. On Coauthor CS this cuts layer 1 from 27,220
+    inputs to 300.
+
+    Unlike a QR factor, Q depends continuously on X: rounding does not turn it, and random W'
+    mean the same network on every machine.
 
     Returns:
-        None where there are at least as many rows as columns, so that nothing would be gained.
+        None unless there are at least twice as many columns as rows.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(3, 50))
@@ -97,9 +101,16 @@ def row_basis(inputs: np.ndarray) -> np.ndarray | None:
         >>> q.shape, np.allclose(x @ q @ q.T, x)
         ((50, 3), True)
     """
-    if inputs.shape[0] >= inputs.shape[1]:
+    nodes, features = inputs.shape
+    if 2 * nodes > features:
         return None
-    return np.ascontiguousarray(np.linalg.qr(inputs.T)[0])
+    rows = inputs.astype(np.float64)
+    squares, u = np.linalg.eigh(rows @ rows.T)  # XXᵀ = U S² Uᵀ
+    s = np.sqrt(np.maximum(squares, 0))
+    # The Gram matrix resolves singular values down to the root of the float64 precision.
+    spanned = s > s[-1] * max(nodes * np.finfo(inputs.dtype).eps, 1e-7)
+    u, s = u[:, spanned], s[spanned]
+    return (rows.T @ (u / s @ u.T)).astype(inputs.dtype)
 
 
 def _row_norms(features: sp.csr_array) -> np.ndarray:

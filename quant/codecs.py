@@ -8,7 +8,7 @@ for bit. Only delta coding looks at `previous`.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from quant.packing import pack, packed_size, unpack
 Shape = tuple[int, ...]
 
 
+@runtime_checkable
 class Codec(Protocol):
     """What every codec offers; all are frozen dataclasses, hence hashable and static under jit."""
 
@@ -143,7 +144,8 @@ class Uniform:
         else:
             codes = unpack(packed, self.bits, count)
         codes = jnp.pad(codes, (0, -count % self.block)).reshape(-1, self.block)
-        values = lo.astype(previous.dtype) + scale.astype(previous.dtype) * codes
+        dtype = previous.dtype
+        values = lo.astype(dtype) + scale.astype(dtype) * codes.astype(dtype)
         return values.reshape(-1)[:count].reshape(previous.shape)
 
     def _blocks(self, count: int) -> int:

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 
@@ -83,17 +84,20 @@ class Levels:
 
     def project(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The nearest member of Δ, element by element (the even code at a tie); NaN stays NaN."""
-        return self.low + self.step * self._code(x)
+        return jnp.where(jnp.isnan(x), x, self.decode(self.encode(x), x.dtype))
 
     def encode(self, x: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
         """Codes 0…size−1 of the nearest members."""
-        return self._code(x).astype(jnp.uint8)
+        codes = jnp.round((x - self.low) / self.step)
+        return jnp.clip(codes, 0, self.size - 1).astype(jnp.uint8)
 
     def decode(
         self, codes: UInt8[Array, "*shape"], dtype: jnp.dtype = jnp.float32
     ) -> Float[Array, "*shape"]:
-        """The members that the codes stand for; exact inverse of `encode` on Δ."""
-        return self.low + self.step * codes.astype(dtype)
+        """The members that the codes stand for; exact inverse of `encode` on Δ.
 
-    def _code(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return jnp.clip(jnp.round((x - self.low) / self.step), 0, self.size - 1)
+        Members are looked up, not computed, so that they are the same bits wherever they are
+        decoded, however a compiler fuses the arithmetic around.
+        """
+        members = np.linspace(self.low, self.high, self.size)
+        return jnp.asarray(members, dtype)[codes]

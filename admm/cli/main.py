@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if failure is not None:
             mpi.take_share_of_host()
         _COMMANDS[arguments.command](arguments, comm if failure is not None else None)
+        if failure is not None:
+            failure.close()
         return 0
     except Exception as error:
         code = error.exit_code if isinstance(error, AdmmError) else 1

@@ -1,6 +1,7 @@
 """The embedded data set: scikit-learn's handwritten digits with a nearest-neighbour graph."""
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.datasets import load_digits as sklearn_digits
 from sklearn.neighbors import kneighbors_graph
 
@@ -22,10 +23,5 @@ def load_digits(split_seed: int = 100) -> Graph:
     pixels, labels = sklearn_digits(return_X_y=True)
     graph = kneighbors_graph(pixels, _NEIGHBORS)
     split = random_split("digits", labels, split_seed, held_out=500)
-    return checked_graph("digits", graph, _sparse(pixels / 16), labels, split)
-
-
-def _sparse(array: np.ndarray):
-    import scipy.sparse as sp
-
-    return sp.csr_array(array.astype(np.float32))
+    features = sp.csr_array((pixels / 16).astype(np.float32))
+    return checked_graph("digits", sp.csr_array(graph), features, labels, split)

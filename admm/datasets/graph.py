@@ -110,8 +110,7 @@ def random_split(
     Of a class with fewer than 40 nodes half are for training; where fewer than 2,000 nodes
     remain, the test and the validation share them.
 
-    The permutations are those of the released code of Wang et al., arXiv 2105.09837: with its
-    seed, 100, the training and test nodes are the ones behind the paper's tables.
+    All three are taken in turn from one permutation of the nodes.
 
     Raises:
         InputError: If too few nodes remain to validate and test on.
@@ -121,31 +120,16 @@ def random_split(
         >>> len(split.train), len(split.val), len(split.test)
         (60, 120, 120)
     """
-    of_class = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
-    counts = [min(per_class, (len(nodes) + 1) // 2) for nodes in of_class]
-    drawn = [
-        nodes[_permutation(len(nodes), seed)[:count]]
-        for nodes, count in zip(of_class, counts, strict=True)
-    ]
-    train = np.sort(np.concatenate(drawn))
-    rest = np.setdiff1d(np.arange(len(labels)), train)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    of_class = [order[labels[order] == c] for c in range(labels.max() + 1)]
+    train = np.concatenate([nodes[: min(per_class, (len(nodes) + 1) // 2)] for nodes in of_class])
+    rest = order[~np.isin(order, train)]
     if len(rest) < 2:
         raise InputError(
             f"{name}: {len(labels)} nodes are too few: none would remain for validation and test"
         )
-    rest = rest[_permutation(len(rest), seed)]
     tests = min(held_out, len(rest) // 2)
-    return Split(train, val=np.sort(rest[tests : tests + held_out]), test=np.sort(rest[:tests]))
-
-
-def _permutation(count: int, seed: int) -> np.ndarray:
-    """The permutation of `torch.manual_seed(seed); torch.randperm(count)`."""
-    draws = np.random.RandomState(seed).randint(2**32, size=max(count - 1, 0), dtype=np.uint32)
-    order = np.arange(count)
-    for i, draw in enumerate(draws):
-        j = i + int(draw) % (count - i)
-        order[i], order[j] = order[j], order[i]
-    return order
+    return Split(np.sort(train), np.sort(rest[tests : tests + held_out]), np.sort(rest[:tests]))
 
 
 def _checked_labels(name: str, labels: np.ndarray) -> np.ndarray:

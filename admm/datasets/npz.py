@@ -4,6 +4,7 @@ Source: github.com/shchur/gnn-benchmark, data/npz. Arrays are read without pickl
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,17 @@ import scipy.sparse as sp
 
 from admm.datasets.graph import Graph, checked_graph
 from admm.errors import InputError
+
+# What np.load and the archive behind it raise at damaged or foreign files.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def load_npz(name: str, path: Path, split_seed: int = 100) -> Graph:
@@ -20,11 +32,11 @@ def load_npz(name: str, path: Path, split_seed: int = 100) -> Graph:
         InputError: If the file is missing, damaged or lacks an array, or an array is invalid.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             adjacency = _read_csr(name, archive, "adj")
             features = _read_csr(name, archive, "attr")
             labels = _read(name, archive, "labels")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except _DAMAGE as error:
         raise InputError(f"{path} is not a readable .npz graph ({error})") from error
     return checked_graph(name, adjacency, features, labels, split_seed=split_seed)
 

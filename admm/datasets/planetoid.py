@@ -21,13 +21,24 @@ from admm.errors import InputError
 
 _PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
 
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """How protocol 2 writes the bytes of an array."""
+    return text.encode("latin1")
+
+
+# The names of Python 2, and those of today for files that were written again.
+_reconstruct = np.empty(0).__reduce__()[0]
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "defaultdict"): defaultdict,
     ("__builtin__", "list"): list,
+    ("_codecs", "encode"): _latin1,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("scipy.sparse.csr", "csr_matrix"): sp.csr_matrix,
+    ("scipy.sparse._csr", "csr_matrix"): sp.csr_matrix,
 }
 
 

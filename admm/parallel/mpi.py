@@ -61,15 +61,18 @@ def take_share_of_host() -> None:
     from mpi4py import MPI
 
     host = world().Split_type(MPI.COMM_TYPE_SHARED)
+    rank, size = host.rank, host.size
     cores = sorted(os.sched_getaffinity(0))
-    if all(other == cores for other in host.allgather(cores)):
-        share = max(1, len(cores) // host.size)
-        first = host.rank * share % len(cores)
+    bound = any(other != cores for other in host.allgather(cores))
+    host.Free()
+    if not bound:
+        share = max(1, len(cores) // size)
+        first = rank * share % len(cores)
         os.sched_setaffinity(0, cores[first : first + share])
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = named.split(",") if named else [p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")]
     if len(gpus) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = sorted(gpus)[host.rank % len(gpus)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = sorted(gpus)[rank % len(gpus)]
 
 
 class Failure:
@@ -97,3 +100,7 @@ class Failure:
         sys.stdout.flush()
         sys.stderr.flush()
         self._comm.Abort(code)
+
+    def close(self) -> None:
+        """Give the communicator back, on every rank, at the end of a good run."""
+        self._comm.Free()

@@ -60,6 +60,7 @@ class Worker:
         inputs: Array | None,
         nodes: int,
         targets: Array | None,
+        codes: Sequence[Array] = (),
     ) -> None:
         """Begin a stage: forward pass through the own layers, and new channels to the neighbours.
 
@@ -69,19 +70,22 @@ class Worker:
             inputs: X, for the worker of layer 1.
             nodes: V, the number of training nodes.
             targets: One-hot labels, for the worker of the output layer.
+            codes: z of the own hidden layers, if not from the forward pass.
         """
         self.below, self.above = neighbors
         self.block = self._before = None
         if not network:
             return
-        network, targets = jax.device_put((tuple(network), targets), self.device)
+        network, targets, codes = jax.device_put(
+            (tuple(network), targets, tuple(codes)), self.device
+        )
         weights = network[0].W
         if self.below is None:
             x = jax.device_put(inputs, self.device)
         else:
             blank = jnp.zeros((nodes, weights.shape[0]), weights.dtype, device=self.device)
             x = receive_exact(self._transport, blank, self.below, self.index, "q")
-        block = self._solver.init_block(network, x, targets, first=self.below is None)
+        block = self._solver.init_block(network, x, targets, codes, first=self.below is None)
         self._p_below = self._channel("p", self.index, self.below, block.q_below)
         self._q_below = self._channel("q", self.below, self.index, block.q_below)
         q = block.layers[-1].q

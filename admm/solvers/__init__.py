@@ -1,6 +1,6 @@
 """Algorithms, one a file; they know no MPI, no files and no clock."""
 
-from admm.solvers.growth import default_stages, stage_layers, stage_network
+from admm.solvers.growth import class_codes, default_stages, stage_layers, stage_network
 from admm.solvers.pdadmm_g import PDADMMG, Block, Info, Layer
 from admm.solvers.schedule import PenaltySchedule, PenaltyState
 from admm.solvers.updates import StepRule
@@ -13,6 +13,7 @@ __all__ = [
     "PenaltySchedule",
     "PenaltyState",
     "StepRule",
+    "class_codes",
     "default_stages",
     "stage_layers",
     "stage_network",

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from layers import Dense, identity_dense, init_dense
@@ -41,32 +44,61 @@ def stage_network(
     owned: Sequence[int],
     widths: Sequence[int],
     kept: Mapping[int, Dense] | None,
-    input_norm: float,
-    dtype,
+    features: int,
+    dtype: str,
 ) -> list[Dense]:
     """Parameters of the owned layers at the start of a stage.
 
-    In the first stage (`kept` is None) all are random: W₁ ~ N(0, 1/‖x‖²), so that the first
-    pre-activations have unit variance whatever the number and scale of the inputs, and
-    W_l ~ N(0, 2/n_{l−1}) above (He et al., arXiv 1502.01852). Later, hidden layers that were
-    trained are kept, and new hidden layers and the output layer start from the identity.
+    In the first stage (`kept` is None) all are random, N(0, 2/n_{l−1}) (He et al.,
+    arXiv 1502.01852). Later, hidden layers that were trained are kept, and new hidden layers and
+    the output layer start from the identity.
 
     Args:
         key: Random key of the whole network.
         owned: Numbers of the layers, from 1.
         widths: n_0…n_L of the stage.
         kept: Trained hidden layers by number.
-        input_norm: Root mean square Euclidean length of the input rows.
+        features: Inputs of layer 1, when `layers.row_basis` leaves fewer of them in n_0.
         dtype: Type of the parameters.
     """
     network = []
     for number in owned:
         shape = (widths[number - 1], widths[number])
         if kept is None:
-            scale = 1 / input_norm if number == 1 else math.sqrt(2 / shape[0])
-            network.append(init_dense(key, number, shape, scale, dtype))
+            fan_in = features if number == 1 else shape[0]
+            network.append(init_dense(key, number, shape, math.sqrt(2 / fan_in), dtype))
         elif number in kept:
             network.append(kept[number])
         else:
             network.append(identity_dense(shape, dtype))
     return network
+
+
+def class_codes(
+    key: Array, owned: Sequence[int], widths: Sequence[int], labels: np.ndarray, dtype: str
+) -> list[Array]:
+    """Label-informed z_l for the hidden layers of the first stage: one binary code per class.
+
+    Every unit of a hidden layer is 1 for the nodes of a random half of the classes and 0 for the
+    others, so that W₁ starts to fit something that carries the labels, without the noise that
+    random weights put into z. Where p is constrained to levels this is what makes the first
+    layers train at all: activations of random weights round to the same level everywhere.
+
+    Args:
+        key: Random key of the whole network.
+        owned: Numbers of the layers, from 1; the output layer gets none.
+        widths: n_0…n_L of the stage.
+        labels: Classes of the training nodes, (V,).
+        dtype: Type of the result, (V, n_l) a layer.
+    """
+    codes = []
+    for number in owned:
+        if number < len(widths) - 1:
+            # Weights of layer l come from the key folded with l; codes from another branch.
+            layer_key = jax.random.fold_in(jax.random.fold_in(key, _CODES), number)
+            code = jax.random.bernoulli(layer_key, shape=(widths[-1], widths[number]))
+            codes.append(code.astype(dtype)[jnp.asarray(labels)])
+    return codes
+
+
+_CODES = 2**31

@@ -90,8 +90,8 @@ class PDADMMG:
         True
     """
 
-    rho: float = 1e-2
-    nu: float = 1e-2
+    rho: float = 1e-3
+    nu: float = 1e-3
     weight_decay: float = 1e-2
     step_rule: StepRule = "exact"
     activation: PiecewiseLinear = RELU
@@ -107,9 +107,23 @@ class PDADMMG:
 
     # The whole network on one worker.
 
-    def init(self, network: Sequence[Dense], inputs: Array, targets: Array) -> Block:
-        """State of a whole network: forward pass, u = 0, z_L = ±1 at the true class or not."""
-        return self.init_block(network, inputs, targets, first=True)
+    def init(
+        self,
+        network: Sequence[Dense],
+        inputs: Array,
+        targets: Array,
+        codes: Sequence[Array] = (),
+    ) -> Block:
+        """State of a whole network: forward pass, u = 0, z_L = ±1 at the true class or not.
+
+        Args:
+            network: Parameters, from which W and b start.
+            inputs: X, (V, n_0).
+            targets: One-hot labels, (V, classes).
+            codes: z of the hidden layers, in place of the forward pass, see
+                `admm.solvers.class_codes`.
+        """
+        return self.init_block(network, inputs, targets, codes, first=True)
 
     def step(self, state: Block) -> tuple[Block, Info]:
         """One iteration of a whole network."""
@@ -123,7 +137,13 @@ class PDADMMG:
     # The phases of an iteration, on the block of one worker.
 
     def init_block(
-        self, network: Sequence[Dense], inputs: Array, targets: Array | None, *, first: bool
+        self,
+        network: Sequence[Dense],
+        inputs: Array,
+        targets: Array | None,
+        codes: Sequence[Array] = (),
+        *,
+        first: bool,
     ) -> Block:
         """State of consecutive layers: q_below = `inputs`, then the forward pass through them.
 
@@ -131,6 +151,7 @@ class PDADMMG:
             network: Parameters of the block's layers.
             inputs: X for the first block, else the output of the layer below, shape (V, n).
             targets: One-hot labels where the block ends with the output layer, else None.
+            codes: z of the block's hidden layers, if not from the forward pass.
             first: Whether the block starts with layer 1, whose input is fixed.
         """
         states = []
@@ -139,7 +160,8 @@ class PDADMMG:
             if self.levels_p is not None and not (first and index == 0):
                 x = self.levels_p.project(x)
             output = targets is not None and index == len(network) - 1
-            state = self._init_layer(params, x, targets if output else None)
+            code = codes[index] if codes and not output else None
+            state = self._init_layer(params, x, targets if output else None, code)
             states.append(state)
             x = state.q
         scalar = partial(jnp.asarray, dtype=inputs.dtype)
@@ -227,14 +249,17 @@ class PDADMMG:
     # What is compiled: one function per phase, shared by all layers of a shape.
 
     @partial(jax.jit, static_argnames="self")
-    def _init_layer(self, params: Dense, p: Array, targets: Array | None) -> Layer:
+    def _init_layer(
+        self, params: Dense, p: Array, targets: Array | None, code: Array | None
+    ) -> Layer:
         s = p @ params.W + params.b
         if targets is not None:
             return Layer(p, params.W, params.b, z=2 * targets - 1, s=s, q=None, u=None)
-        q = self.activation(s)
+        z = s if code is None else code
+        q = self.activation(z)
         if self.levels_q is not None:
             q = self.levels_q.project(q)
-        return Layer(p, params.W, params.b, z=s, s=s, q=q, u=jnp.zeros_like(q))
+        return Layer(p, params.W, params.b, z=z, s=s, q=q, u=jnp.zeros_like(q))
 
     @partial(jax.jit, static_argnames="self")
     def _update_p(self, p, W, z, s, q_below, u_below, rho, nu):

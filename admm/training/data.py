@@ -20,7 +20,6 @@ class Facts:
         sizes: Rows of each of the three.
         features: Columns of the network input as the user sees it, K·d.
         columns: Columns of the input of the network in training: K·d, or fewer, see `row_basis`.
-        input_norm: Root mean square Euclidean length of the training rows.
     """
 
     summary: dict[str, str | int]
@@ -28,7 +27,6 @@ class Facts:
     sizes: tuple[int, int, int]
     features: int
     columns: int
-    input_norm: float
 
     @property
     def nodes(self) -> int:
@@ -70,10 +68,11 @@ def full_inputs(options: Options) -> tuple[Facts, Inputs]:
         normalize=options.normalize,
         dtype=np.dtype(options.dtype).type,
     )
-    train = rows[: len(parts[0])]
-    input_norm = float(np.sqrt(np.mean(np.sum(train**2, axis=1))))
-    if not 0 < input_norm < np.inf:
-        raise InputError(f"{graph.name}: the features of the training nodes are zero or too large")
+    if not np.isfinite(rows).all() or not rows[: len(parts[0])].any():
+        raise InputError(
+            f"{graph.name}: the features of the training nodes are all zero, or overflow "
+            f"{options.dtype}"
+        )
     sizes = tuple(len(part) for part in parts)
     summary: dict[str, str | int] = {
         "name": graph.name,
@@ -89,7 +88,6 @@ def full_inputs(options: Options) -> tuple[Facts, Inputs]:
         sizes,  # type: ignore[arg-type]
         rows.shape[1],
         rows.shape[1],
-        input_norm,
     )
     return facts, Inputs(rows, None)
 

@@ -58,8 +58,8 @@ class Options:
     normalize: Normalization = "hops"
     grow: tuple[int, ...] | None = None
     epochs: int = 200
-    rho: float = 1e-2
-    nu: float = 1e-2
+    rho: float = 1e-3
+    nu: float = 1e-3
     weight_decay: float = 1e-2
     step: StepRule = "exact"
     levels: Levels | None = None

@@ -25,7 +25,7 @@ from admm.parallel import (
     iterate,
     pass_forward,
 )
-from admm.solvers import PDADMMG, PenaltySchedule, PenaltyState, stage_layers, stage_network
+from admm.solvers import PDADMMG, PenaltySchedule, PenaltyState, class_codes, stage_layers, stage_network
 from admm.training.clock import Clock
 from admm.training.data import Facts, Inputs, training_inputs
 from admm.training.history import Evaluation, History
@@ -150,22 +150,18 @@ class _Run:
         self.owned = stage_layers(self.split, depth)
         self.neighbors = chain(self.owned)
         self.penalties = PenaltyState(self.options.rho, self.options.nu)
+        key, dtype = jax.random.key(self.options.seed), self.options.dtype
+        nodes, shape = self.facts.nodes, self.widths(depth)
+        labels = self.facts.labels[:nodes]
         for worker in self.workers:
             owned = self.owned[worker.index]
-            first = 1 in owned
             worker.start(
-                stage_network(
-                    jax.random.key(self.options.seed),
-                    owned,
-                    self.widths(depth),
-                    kept,
-                    self.facts.input_norm,
-                    self.options.dtype,
-                ),
+                stage_network(key, owned, shape, kept, self.facts.features, dtype),
                 self.neighbors[worker.index],
-                inputs=self.rows[: self.facts.nodes] if first else None,  # type: ignore[index]
-                nodes=self.facts.nodes,
+                inputs=self.rows[:nodes] if 1 in owned else None,  # type: ignore[index]
+                nodes=nodes,
                 targets=self.targets if depth in owned else None,
+                codes=class_codes(key, owned, shape, labels, dtype) if kept is None else (),
             )
 
     def _update_penalties(self) -> None:

@@ -1,0 +1,146 @@
+"""Every update against the definition of its subproblem."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from admm.solvers import updates
+from quant import Levels
+
+V, N_IN, N_OUT = 12, 7, 5
+RHO, NU, MU = 0.3, 0.05, 0.02
+LEVELS = Levels(-1, 20)
+
+
+@pytest.fixture
+def layer(x64):
+    keys = iter(jax.random.split(jax.random.key(0), 9))
+    shapes = {"p": (V, N_IN), "W": (N_IN, N_OUT), "b": (N_OUT,), "z": (V, N_OUT)}
+    shapes |= {"q": (V, N_IN), "u": (V, N_IN), "q_own": (V, N_OUT), "u_own": (V, N_OUT)}
+    values = {name: jax.random.normal(next(keys), shape) for name, shape in shapes.items()}
+    return {**values, "s": values["p"] @ values["W"] + values["b"]}
+
+
+def p_objective(v, p):
+    s = p @ v["W"] + v["b"]
+    gap = p - v["q"]
+    return NU / 2 * (s - v["z"]) ** 2 @ jnp.ones(N_OUT) + (
+        v["u"] * gap + RHO / 2 * gap**2
+    ) @ jnp.ones(N_IN)
+
+
+def W_objective(v, W):
+    s = v["p"] @ W + v["b"]
+    return NU / 2 * jnp.sum((s - v["z"]) ** 2, axis=0) + MU / 2 * jnp.sum(W**2, axis=0)
+
+
+def update_p(v, rule, levels=None):
+    rho, nu = jnp.asarray(RHO), jnp.asarray(NU)
+    return updates.update_p(
+        v["p"], v["W"], v["z"], v["s"], v["q"], v["u"], rho, nu, rule, levels
+    )
+
+
+def update_W(v, rule):
+    return updates.update_W(v["p"], v["W"], v["z"], v["s"], jnp.asarray(NU), MU, rule)
+
+
+@pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
+def test_the_linear_output_is_carried_along(layer, rule):
+    p, s = update_p(layer, rule)
+    np.testing.assert_allclose(s, p @ layer["W"] + layer["b"], rtol=1e-12)
+    W, s = update_W(layer, rule)
+    np.testing.assert_allclose(s, layer["p"] @ W + layer["b"], rtol=1e-12)
+    p, s = update_p({**layer, "p": LEVELS.project(layer["p"])}, rule, LEVELS)
+
+
+@pytest.mark.parametrize("variable", ["p", "W"])
+def test_exact_steps_are_the_best_along_the_gradient(layer, variable):
+    """Each row of p, each column of W, against a fine scan of step lengths."""
+    objective = {"p": p_objective, "W": W_objective}[variable]
+    start = layer[variable]
+    gradient = jax.grad(lambda x: objective(layer, x).sum())(start)
+    new = {"p": update_p, "W": update_W}[variable](layer, "exact")[0]
+    scan = jnp.linspace(0, 30, 30001)
+    best = jax.lax.map(lambda t: objective(layer, start - t * gradient), scan).min(axis=0)
+    assert (objective(layer, new) <= best + 1e-12).all()
+    assert (objective(layer, new) < objective(layer, start)).all()
+
+
+@pytest.mark.parametrize("variable", ["p", "W"])
+def test_the_joint_step_is_the_best_single_one(layer, variable):
+    objective = {"p": p_objective, "W": W_objective}[variable]
+    start = layer[variable]
+    gradient = jax.grad(lambda x: objective(layer, x).sum())(start)
+    new = {"p": update_p, "W": update_W}[variable](layer, "joint")[0]
+    t = jnp.mean((start - new) / gradient)
+    np.testing.assert_allclose(new, start - t * gradient, rtol=1e-9)
+    slope = jax.grad(lambda t: objective(layer, start - t * gradient).sum())(t)
+    assert abs(float(slope)) < 1e-9
+
+
+@pytest.mark.parametrize("variable", ["p", "W"])
+def test_backtracking_finds_the_first_tau_that_majorises(layer, variable):
+    """The paper's loop, carried out: double τ from 20 until the model lies above the objective."""
+    scale = 30.0  # curvatures beyond 20, so that there is something to double
+    layer = {**layer, "W": scale * layer["W"], "p": scale * layer["p"]}
+    layer["s"] = layer["p"] @ layer["W"] + layer["b"]
+    objective = {"p": p_objective, "W": W_objective}[variable]
+    start = layer[variable]
+    gradient = jax.grad(lambda x: objective(layer, x).sum())(start)
+    tau, value = 20.0, objective(layer, start).sum()
+    while True:
+        new = start - gradient / tau
+        model = value - jnp.sum(gradient**2) / tau + jnp.sum(gradient**2) / (2 * tau)
+        if objective(layer, new).sum() <= model:
+            break
+        tau *= 2
+    assert tau > 20
+    updated = {"p": update_p, "W": update_W}[variable](layer, "backtracking")[0]
+    np.testing.assert_allclose(updated, new, rtol=1e-9)
+
+
+@pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
+def test_projected_p_is_in_the_set_and_no_worse(layer, rule):
+    p = LEVELS.project(5 * layer["p"])
+    layer = {**layer, "p": p, "s": p @ layer["W"] + layer["b"]}
+    new, s = update_p(layer, rule, LEVELS)
+    np.testing.assert_array_equal(new, LEVELS.project(new))
+    np.testing.assert_allclose(s, new @ layer["W"] + layer["b"], rtol=1e-10, atol=1e-10)
+    before, after = p_objective(layer, p), p_objective(layer, new)
+    if rule == "exact":
+        assert (after <= before).all()
+    assert after.sum() < before.sum()
+
+
+def test_a_vanishing_gradient_makes_no_step(layer):
+    still = {**layer, "z": layer["s"], "q": layer["p"], "u": jnp.zeros((V, N_IN))}
+    for rule in ("exact", "joint", "backtracking"):
+        np.testing.assert_array_equal(update_p(still, rule)[0], layer["p"])
+
+
+def test_bias_is_the_minimiser(layer):
+    b, s = updates.update_b(layer["b"], layer["z"], layer["s"])
+    np.testing.assert_allclose(s - layer["s"], jnp.broadcast_to(b - layer["b"], s.shape))
+    np.testing.assert_allclose(jnp.mean(s - layer["z"], axis=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("levels", [None, LEVELS])
+def test_q_is_the_minimiser(layer, levels):
+    p, u, fz = layer["z"], layer["u_own"], layer["q_own"]
+
+    def objective(q):
+        return u * (p - q) + RHO / 2 * (p - q) ** 2 + NU / 2 * (q - fz) ** 2
+
+    q = updates.update_q(p, u, fz, jnp.asarray(RHO), jnp.asarray(NU), levels)
+    grid = np.arange(-1, 21) if levels else np.linspace(-30, 30, 60001)
+    best = np.min([objective(float(value)) for value in grid[:: 1 if levels else 40]], axis=0)
+    assert (objective(q) <= best + 1e-12).all()
+
+
+def test_dual_ascent_by_hand():
+    u = updates.update_u(
+        jnp.array([[1.0]]), jnp.array([[3.0]]), jnp.array([[2.5]]), jnp.float32(0.2)
+    )
+    np.testing.assert_allclose(u, [[1.1]], rtol=1e-6)

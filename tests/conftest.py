@@ -1,0 +1,76 @@
+"""Settings shared by all tests, and the launcher of real MPI runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# JAX compiles at the first example of a shape, so no deadline; the same examples every time.
+hypothesis.settings.register_profile("admm", deadline=None, derandomize=True, max_examples=30)
+hypothesis.settings.load_profile("admm")
+
+
+@pytest.fixture
+def x64():
+    """Run a test in 64-bit mode."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets; tests that need it skip without it, except in CI."""
+    folder = os.environ.get("ADMM_DATA")
+    if folder is None:
+        if os.environ.get("CI"):
+            pytest.fail("ADMM_DATA must name the folder of data sets in CI")
+        pytest.skip("ADMM_DATA does not name a folder of data sets")
+    return Path(folder)
+
+
+def _run(command: list[str], timeout: float, **env: str) -> subprocess.CompletedProcess[str]:
+    launcher = ("PMI", "PMIX", "OMPI", "PRTE", "HYDI", "MPI")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(launcher)}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env={**clean, **env}, check=False
+    )
+
+
+@pytest.fixture(scope="session")
+def admm():
+    """Run `python -m admm ARGS`, with `ranks` under mpirun; returns the finished process."""
+
+    def run(*args: object, ranks: int | None = None, timeout: float = 120, **env: str):
+        command = [sys.executable, "-m", "admm", *map(str, args)]
+        if ranks is not None:
+            command = [_mpirun(), "-n", str(ranks), *command]
+        return _run(command, timeout, **env)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def mpi_python():
+    """Run a Python program on some ranks; returns the finished process."""
+
+    def run(code: str, *args: object, ranks: int, timeout: float = 120, **env: str):
+        # `-m mpi4py` ends all ranks when one raises.
+        python = [sys.executable, "-m", "mpi4py", "-c", code, *map(str, args)]
+        return _run([_mpirun(), "-n", str(ranks), *python], timeout, **env)
+
+    return run
+
+
+def _mpirun() -> str:
+    path = Path(sys.executable).with_name("mpirun")
+    if not path.exists():
+        pytest.fail(f"no {path}; install an MPI: pip install -e '.[mpi]'")
+    return str(path)
