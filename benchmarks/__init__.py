@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks NAME`. They measure; the tests decide right and wrong."""
