@@ -19,15 +19,15 @@ from benchmarks.launch import run_module
 
 
 def main(argv: Sequence[str]) -> None:
-    argv = list(argv)
-    options = argv[argv.index("--") + 1 :] if "--" in argv else []
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    options = list(argv[cut + 1 :])
     parser = argparse.ArgumentParser(prog="python -m benchmarks accuracy", description=__doc__)
     parser.add_argument("--datasets", nargs="+", default=["digits"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--split-seeds", nargs="+", type=int, default=[100])
     parser.add_argument("--ranks", type=int, help="under mpirun with so many ranks")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
-    arguments = parser.parse_args(argv[: len(argv) - len(options)])
+    arguments = parser.parse_args(argv[:cut])
     rows = []
     print(_HEADER, flush=True)
     for dataset in arguments.datasets:

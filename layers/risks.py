@@ -49,8 +49,8 @@ class SoftmaxCrossEntropy:
     (Böhning's bound: the Hessian of log-sum-exp is at most ½ I), so the objective never rises.
 
     Args:
-        tolerance: A row is finished when its gradient is below `tolerance`, or when it no longer
-            improves by more than rounding.
+        tolerance: A row is finished when its gradient is below `tolerance`, and at the latest
+            when it no longer improves by more than rounding.
         max_steps: Bound on the Newton steps of one solve; the next solve starts where it ended.
 
     Example:
@@ -61,7 +61,7 @@ class SoftmaxCrossEntropy:
         True
     """
 
-    tolerance: float = 1e-6
+    tolerance: float = 0.0
     max_steps: int = 30
 
     def __call__(

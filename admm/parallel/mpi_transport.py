@@ -62,6 +62,11 @@ class MPITransport(Transport):
 
         return wait
 
+    def flush(self) -> None:
+        for request, _ in self._sending:
+            self._wait(request)
+        self._sending = []
+
     def share(self, value: T | None, worker: int) -> T:
         owner = self.comm.rank == worker
         packed = np.frombuffer(pickle.dumps(value) if owner else b"", np.uint8)

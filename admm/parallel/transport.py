@@ -70,6 +70,9 @@ class Transport(ABC):
     ) -> Callable[[], Message]:
         """Announce that a message will come; calling the result waits for it."""
 
+    def flush(self) -> None:
+        """Wait until every message sent has left this process."""
+
     @abstractmethod
     def share(self, value: T | None, worker: int) -> T:
         """The value that `worker` has, in every process."""

@@ -1,7 +1,8 @@
 """From a graph to network inputs, on the process that reads data; the rest learn only the facts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
 import numpy as np
 
 from admm import datasets
@@ -98,5 +99,5 @@ def training_inputs(options: Options) -> tuple[Facts, Inputs]:
     basis = row_basis(inputs.rows[: facts.nodes])
     if basis is None:
         return facts, inputs
-    reduced = Facts(**{**vars(facts), "columns": basis.shape[1]})
-    return reduced, Inputs(inputs.rows @ basis, basis)
+    rows = np.asarray(jnp.asarray(inputs.rows) @ basis)
+    return replace(facts, columns=basis.shape[1]), Inputs(rows, basis)

@@ -72,6 +72,7 @@ def evaluate(
         if logits is not None:
             right = np.asarray(logits.argmax(axis=1)) == facts.labels
     right = transport.share(right, transport.size - 1)
+    transport.flush()
     parts = np.split(right, np.cumsum(facts.sizes)[:-1])
     return {
         name: float(part.mean()) for name, part in zip(("train", "val", "test"), parts, strict=True)

@@ -142,6 +142,7 @@ class _Run:
                     "best": _scores(self.history.best_of_stage(stage)),
                 }
             )
+        self.transport.flush()
         summary = self._summarize("done")
         return Result(summary, self.history.evaluations, self._best_layers())
 

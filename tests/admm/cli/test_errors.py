@@ -1,0 +1,197 @@
+"""Every mistake of a person: one message on standard error, the documented code, no stack trace."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+LIMIT = 20  # seconds, start-up included
+
+
+@pytest.fixture
+def bad_graph(tmp_path):
+    """A .npz graph with one thing wrong, by name."""
+
+    def write(wrong):
+        nodes = 60
+        arrays = {
+            "adj_data": np.ones(nodes),
+            "adj_indices": (np.arange(nodes) + 1) % nodes,
+            "adj_indptr": np.arange(nodes + 1),
+            "adj_shape": np.array([nodes, nodes]),
+            "attr_data": np.ones(nodes),
+            "attr_indices": np.arange(nodes) % 5,
+            "attr_indptr": np.arange(nodes + 1),
+            "attr_shape": np.array([nodes, 5]),
+            "labels": np.arange(nodes) % 3,
+        }
+        if wrong == "nan":
+            arrays["attr_data"][7] = np.nan
+        if wrong == "label":
+            arrays["labels"][3] = 99
+        if wrong == "shape":
+            arrays["adj_shape"] = np.array([nodes, nodes + 1])
+        path = tmp_path / f"{wrong}.npz"
+        np.savez(path, **arrays)
+        if wrong == "cut":
+            path.write_bytes(path.read_bytes()[:500])
+        return path
+
+    return write
+
+
+def check(done, message, code=2):
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert message in done.stderr
+    assert done.stderr.count("admm: error:") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("ranks", [None, 2])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
+        (["--dataset", "none.npz"], "no such file: none.npz"),
+        (["--hidden", "0"], "--hidden must be at least 1, got 0"),
+        (["--codec", "zip"], "unknown codec 'zip'; expected one of"),
+        (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, list) else "",
+)
+def test_bad_usage(admm, tmp_path, arguments, message, ranks):
+    done = admm("train", *arguments, "--out", tmp_path / "out", ranks=ranks, timeout=LIMIT)
+    check(done, message)
+
+
+@pytest.mark.parametrize("ranks", [None, 2])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("nan", "1 feature values are NaN or infinite"),
+        ("label", "label 99 is out of range"),
+        ("shape", "the adjacency must be square, got shape (60, 61)"),
+        ("cut", "is not a readable .npz graph"),
+    ],
+)
+def test_bad_files(admm, bad_graph, tmp_path, wrong, message, ranks):
+    path = bad_graph(wrong)
+    done = admm("train", "--dataset", path, "--out", tmp_path / "o", ranks=ranks, timeout=LIMIT)
+    check(done, message)
+
+
+def test_missing_files_of_a_known_data_set(admm, tmp_path):
+    done = admm("train", "--dataset", "cora", "--data-dir", tmp_path, ranks=2, timeout=LIMIT)
+    check(done, "get it from github.com/kimiyoung/planetoid")
+
+
+def test_more_ranks_than_layers(admm, tmp_path):
+    done = admm("train", "--layers", 2, "--out", tmp_path / "out", ranks=3, timeout=LIMIT)
+    check(done, "got 3 workers for 2 layers")
+
+
+def test_workers_under_mpirun(admm, tmp_path):
+    done = admm("train", "--workers", 2, "--out", tmp_path / "out", ranks=2, timeout=LIMIT)
+    check(done, "under mpirun the ranks are the workers")
+
+
+def test_diverged(admm, tmp_path):
+    """Penalties beyond the largest float32 leave the finite numbers: code 3, and it is said."""
+    options = ("--layers", 2, "--epochs", 5, "--rho", 1e38, "--nu", 1e38)
+    done = admm("train", *options, "--out", tmp_path, ranks=2, timeout=60)
+    check(done, "training diverged in the stage of 2 layers, epoch", code=3)
+    assert '"status": "diverged"' in (tmp_path / "summary.json").read_text()
+
+
+def test_evaluate_without_a_run(admm, tmp_path):
+    check(admm("evaluate", tmp_path, timeout=LIMIT), "holds no trained network")
+
+
+def test_evaluate_a_damaged_run(admm, tmp_path):
+    """Two ranks, of which only one reads the damaged layer: the other must not wait for ever."""
+    options = ("--layers", 2, "--epochs", 2, "--out", tmp_path)
+    assert admm("train", *options).returncode == 0
+    layer = next(tmp_path.glob("model-*/layer_002.npz"))
+    layer.write_bytes(layer.read_bytes()[:-1])
+    check(admm("evaluate", tmp_path, timeout=LIMIT), "does not match its checksum")
+    done = admm("evaluate", tmp_path, ranks=2, timeout=LIMIT)
+    check(done, "does not match its checksum")
+    (tmp_path / "model.json").write_text("{")
+    check(admm("evaluate", tmp_path, timeout=LIMIT), "is damaged")
+
+
+RAISES = """
+import sys
+from admm.cli import main
+from admm.parallel import mpi
+from admm.parallel.worker import Worker
+
+ascend = Worker.ascend
+def broken(self):
+    if self.index == {rank}:
+        raise RuntimeError("a rank broke in mid-iteration")
+    ascend(self)
+Worker.ascend = broken
+sys.exit(main(["train", "--layers", "4", "--out", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_raises_ends_all(tmp_path, rank):
+    """Not through `-m mpi4py`: the command itself must end the ranks that wait."""
+    mpirun = Path(sys.executable).with_name("mpirun")
+    program = [sys.executable, "-c", RAISES.format(rank=rank), str(tmp_path)]
+    start = time.monotonic()
+    done = subprocess.run(
+        [str(mpirun), "-n", "2", *program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert time.monotonic() - start < LIMIT + 10
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("RuntimeError: a rank broke in mid-iteration") == 1
+
+
+def test_a_launcher_of_another_mpi_is_noticed(admm):
+    done = admm("train", timeout=LIMIT, PMI_SIZE="2", PMI_RANK="0")
+    check(done, "the launcher started 2 ranks but the MPI library sees 1")
+
+
+def test_help_is_complete(admm):
+    done = admm("train", "--help", timeout=LIMIT)
+    assert done.returncode == 0
+    for option in ("--dataset", "--levels-q", "--codec", "--grow", "--eval-every", "--split-seed"):
+        assert option in done.stdout
+    assert done.stdout.count("usage: admm train") == 1
+
+
+def test_help_under_mpirun_is_printed_once(admm):
+    done = admm("train", "--help", ranks=2, timeout=LIMIT)
+    assert done.returncode == 0
+    assert done.stdout.count("usage: admm train") == 1
+
+
+def test_an_interrupt_leaves_no_process_behind(tmp_path):
+    """Control-C in a terminal: mpirun and both ranks end."""
+    mpirun = Path(sys.executable).with_name("mpirun")
+    marker = str(tmp_path / "out")
+    command = [str(mpirun), "-n", "2", sys.executable, "-m", "admm", "train", "--epochs", "100000"]
+    process = subprocess.Popen(
+        [*command, "--out", marker],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()  # training has begun
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=LIMIT)
+    assert process.returncode != 0
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert marker.encode() not in cmdline.read_bytes()
+        except OSError:
+            continue  # a process that ended meanwhile

@@ -1,0 +1,180 @@
+"""Real MPI processes: buffers, iterates, failures."""
+
+import json
+
+import numpy as np
+import pytest
+
+TRANSPORT = """
+import jax, jax.numpy as jnp, numpy as np
+from admm.parallel import mpi
+from admm.parallel.mpi_transport import MPITransport
+comm = mpi.world()
+transport = MPITransport(comm)
+rank, size = comm.rank, comm.size
+"""
+
+
+def test_messages_arrive_whole_and_in_order(mpi_python):
+    """Ring of messages of several sizes, many in flight, each checked by its receiver."""
+    done = mpi_python(
+        TRANSPORT
+        + """
+above, below = (rank + 1) % size, (rank - 1) % size
+sizes = [1, 1000, 300_001] * 10
+expected = [transport.expect(n, below, rank, "q") for n in sizes]
+for k, n in enumerate(sizes):
+    transport.send(jnp.full(n, k + rank, jnp.uint8), rank, above, "q", elements=n)
+for k, (n, wait) in enumerate(zip(sizes, expected)):
+    message = wait()
+    assert message.shape == (n,) and bool((message == k + below).all())
+assert transport.sent["q"] == sum(sizes), transport.sent
+print("good", flush=True)
+""",
+        ranks=3,
+    )
+    assert done.stdout.count("good") == 3, done.stderr
+
+
+def test_received_arrays_never_change(mpi_python):
+    """JAX may alias a receive buffer; a reused one would change arrays already handed out."""
+    done = mpi_python(
+        TRANSPORT
+        + """
+n = 100_000
+if rank == 0:
+    for k in range(100):
+        transport.send(jnp.full(n, k, jnp.uint8), 0, 1, "p", elements=n)
+else:
+    received = [transport.expect(n, 0, 1, "p")() for k in range(100)]
+    wrong = [k for k, message in enumerate(received) if not bool((message == k).all())]
+    assert not wrong, wrong
+comm.Barrier()
+print("good", flush=True)
+""",
+        ranks=2,
+    )
+    assert done.stdout.count("good") == 2, done.stderr
+
+
+def test_control_values(mpi_python):
+    done = mpi_python(
+        TRANSPORT
+        + """
+from admm.errors import InputError
+assert transport.share({"a": rank}, 1) == {"a": 1}
+assert transport.gather(rank) == list(range(size))
+np.testing.assert_array_equal(transport.total(np.array([rank, 1.0])), [3, 3])
+calls = []
+assert transport.at_root(lambda: calls.append(1) or 7) == 7
+assert len(calls) == (rank == 0)
+def fail():
+    raise InputError("no such thing")
+try:
+    transport.at_root(fail)
+except InputError as error:
+    assert str(error) == "no such thing"
+    print("good", flush=True)
+""",
+        ranks=3,
+    )
+    assert done.stdout.count("good") == 3, done.stderr
+
+
+def test_a_rank_takes_its_share_of_the_cores_and_respects_a_binding(mpi_python):
+    code = """
+import os, sys
+from admm.parallel import mpi
+allowed = sorted(os.sched_getaffinity(0))
+rank = mpi.world().rank
+if sys.argv[1] == "bound":  # as a launcher would: every rank on another set of cores
+    os.sched_setaffinity(0, allowed[rank % len(allowed):][:1])
+before = os.sched_getaffinity(0)
+mpi.take_share_of_host()
+after = os.sched_getaffinity(0)
+assert after == before if sys.argv[1] == "bound" and len(allowed) > 1 else after <= before
+print(f"cores {sorted(after)} of {allowed}", flush=True)
+"""
+    for case in ("bound", "free"):
+        done = mpi_python(code, case, ranks=2)
+        lines = done.stdout.strip().splitlines()
+        assert len(lines) == 2, done.stderr
+        if "," in lines[0].split("of")[1]:  # more than one core: the ranks have different ones
+            assert lines[0] != lines[1]
+
+
+SMALL = ("--layers", 4, "--hidden", 20, "--epochs", 17, "--grow", "none")
+
+
+def history(out):
+    return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+
+
+def weights(out):
+    manifest = json.loads((out / "model.json").read_text())
+    arrays = []
+    for name in sorted(manifest["files"]):
+        with np.load(out / manifest["folder"] / name) as layer:
+            arrays += [layer["W"], layer["b"]]
+    return arrays
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ranks_do_not_change_the_run(admm, tmp_path, dtype):
+    """The whole command on 1, 2 and 4 ranks and 3 workers in a process: the same training."""
+    ways = {"1": {}, "w3": {}, "r2": {"ranks": 2}, "r4": {"ranks": 4}}
+    for name, way in ways.items():
+        extra = ("--workers", 3) if name == "w3" else ()
+        done = admm(
+            "train", *SMALL, "--dtype", dtype, *extra, "--out", tmp_path / name, **way
+        )
+        assert done.returncode == 0, done.stderr
+    tolerance = 1e-5 if dtype == "float32" else 1e-11
+    reference = history(tmp_path / "1")
+    for name in ("w3", "r2", "r4"):
+        for a, b in zip(reference, history(tmp_path / name), strict=True):
+            assert b["lagrangian"] == pytest.approx(a["lagrangian"], rel=tolerance), name
+            assert b["primal_residual"] == pytest.approx(a["primal_residual"], rel=100 * tolerance)
+        for a, b in zip(weights(tmp_path / "1"), weights(tmp_path / name), strict=True):
+            assert np.linalg.norm(a - b) <= 10 * tolerance * np.linalg.norm(a) + 1e-12
+    summary = json.loads((tmp_path / "r4" / "summary.json").read_text())
+    assert summary["workers"]["ranks"] == 4
+    assert len(summary["peak_rss_bytes"]) == 4
+    assert summary["bytes"]["sent"] == sum(summary["bytes"]["by_variable"].values()) > 0
+
+
+def test_growing_over_ranks_that_start_without_layers(admm, tmp_path):
+    options = ("--layers", 5, "--hidden", 16, "--epochs", 6, "--codec", "delta4")
+    done = admm("train", *options, "--out", tmp_path, ranks=4)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [stage["layers"] for stage in summary["stages"]] == [2, 5]
+    assert summary["status"] == "done"
+    alone = admm("evaluate", tmp_path)
+    together = admm("evaluate", tmp_path, ranks=2)
+    assert alone.returncode == together.returncode == 0, together.stderr
+    assert alone.stdout == together.stdout
+    accuracy = dict(zip(alone.stdout.split()[::2], map(float, alone.stdout.split()[1::2]), strict=True))
+    assert accuracy["test"] == pytest.approx(summary["best"]["test_accuracy"], abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("codec", "bound"), [("uniform8", 0.27), ("delta4", 0.14), ("delta2", 0.08)]
+)
+def test_bytes_of_a_run(admm, tmp_path, codec, bound):
+    options = ("--layers", 3, "--epochs", 120, "--eval-every", 60, "--codec", codec)
+    done = admm("train", *options, "--out", tmp_path, ranks=2)
+    assert done.returncode == 0, done.stderr
+    sent = json.loads((tmp_path / "summary.json").read_text())["bytes"]
+    assert 0 < sent["sent"] <= bound * sent["float32"]
+    assert set(sent["by_variable"]) == {"p", "q"}
+
+
+def test_levels_travel_in_five_bits(admm, tmp_path):
+    options = ("--layers", 3, "--hidden", 40, "--epochs", 10, "--levels=-1:20")
+    done = admm("train", *options, "--codec", "levels", "--out", tmp_path, ranks=2)
+    assert done.returncode == 0, done.stderr
+    by_variable = json.loads((tmp_path / "summary.json").read_text())["bytes"]["by_variable"]
+    elements = 200 * 40
+    assert by_variable["p"] == 10 * elements * 5 // 8
+    assert by_variable["q"] == 11 * elements * 4  # unconstrained: as it is, and once at the start
