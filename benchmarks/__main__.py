@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import accuracy
+from benchmarks import accuracy, iteration
 
-_BENCHMARKS = {"accuracy": accuracy.main}
+_BENCHMARKS = {"accuracy": accuracy.main, "iteration": iteration.main}
 
 if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:
     sys.exit(f"usage: python -m benchmarks {{{','.join(_BENCHMARKS)}}} [options]")

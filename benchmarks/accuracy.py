@@ -32,7 +32,9 @@ def main(argv: Sequence[str]) -> None:
     print(_HEADER, flush=True)
     for dataset in arguments.datasets:
         for split in arguments.split_seeds:
-            runs = [_train(dataset, seed, split, options, arguments.ranks) for seed in arguments.seeds]
+            runs = [
+                _train(dataset, seed, split, options, arguments.ranks) for seed in arguments.seeds
+            ]
             rows.append({"dataset": dataset, "split_seed": split, "options": options, **_row(runs)})
             print(_ROW.format(**rows[-1]), flush=True)
     if arguments.json is not None:
@@ -40,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train(
-    dataset: str, seed: int, split: int, options: Sequence[str], ranks: int | None
+    seed: int, dataset: str, split: int, options: Sequence[str], ranks: int | None
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         given = ["--dataset", dataset, "--seed", str(seed), "--split-seed", str(split)]

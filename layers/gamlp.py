@@ -32,9 +32,7 @@ def widths(inputs: int, hidden: int, classes: int, layers: int) -> tuple[int, ..
     return (inputs, *[hidden] * (layers - 1), classes)
 
 
-def init_dense(
-    key: Array, layer: int, shape: tuple[int, int], scale: float, dtype: str
-) -> Dense:
+def init_dense(key: Array, layer: int, shape: tuple[int, int], scale: float, dtype: str) -> Dense:
     """Layer number `layer` of the network of `key`: W ~ N(0, scale²), b = 0.
 
     The key is folded with the layer's number, so that a layer is the same on whichever worker

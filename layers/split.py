@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 
 
 def layer_costs(widths: Sequence[int]) -> list[int]:
@@ -13,8 +14,7 @@ def layer_costs(widths: Sequence[int]) -> list[int]:
         >>> layer_costs((50, 10, 10, 3))
         [1000, 400, 120]
     """
-    shapes = list(zip(widths[:-1], widths[1:], strict=True))
-    return [(4 if index else 2) * n * m for index, (n, m) in enumerate(shapes)]
+    return [(4 if index else 2) * n * m for index, (n, m) in enumerate(pairwise(widths))]
 
 
 def split_layers(costs: Sequence[float], workers: int) -> list[tuple[int, int]]:
@@ -48,6 +48,4 @@ def split_layers(costs: Sequence[float], workers: int) -> list[tuple[int, int]]:
         return min(candidates)
 
     ends = best(0, workers)[1]
-    return [
-        (start + 1, end) for start, end in zip((0, *ends[:-1]), ends, strict=True)
-    ]
+    return [(start + 1, end) for start, end in zip((0, *ends[:-1]), ends, strict=True)]

@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float as FloatArray, UInt8
+from jaxtyping import Array, UInt8
+from jaxtyping import Float as FloatArray
 
 from quant.levels import Levels
 from quant.packing import pack, packed_size, unpack

@@ -47,7 +47,9 @@ class Levels:
         if abs(count - round(count)) > 1e-6 * count:
             raise ValueError(f"high - low must be a multiple of step, got {self}")
         if round(count) + 1 > 256:
-            raise ValueError(f"at most 256 levels fit an 8-bit code, got {round(count) + 1}: {self}")
+            raise ValueError(
+                f"at most 256 levels fit an 8-bit code, got {round(count) + 1}: {self}"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "Levels":

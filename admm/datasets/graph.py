@@ -133,9 +133,11 @@ def random_split(
 
 
 def _checked_labels(name: str, labels: np.ndarray) -> np.ndarray:
-    if not np.issubdtype(labels.dtype, np.integer):
-        if not np.issubdtype(labels.dtype, np.floating) or (labels != np.round(labels)).any():
-            raise InputError(f"{name}: labels must be integers, got dtype {labels.dtype}")
+    whole = np.issubdtype(labels.dtype, np.integer) or (
+        np.issubdtype(labels.dtype, np.floating) and (labels == np.round(labels)).all()
+    )
+    if not whole:
+        raise InputError(f"{name}: labels must be integers, got dtype {labels.dtype}")
     present = np.unique(labels)
     if len(present) < 2:
         raise InputError(f"{name}: expected at least two classes, got the labels {present}")

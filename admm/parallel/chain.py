@@ -1,6 +1,7 @@
 """The chain of workers that own layers, and the forward pass along it."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -30,8 +31,8 @@ def chain(owned: Sequence[Sequence[int]]) -> list[Neighbors]:
         Neighbors(below=0, above=None)
     """
     active = [worker for worker, layers in enumerate(owned) if layers]
-    below = dict(zip(active[1:], active, strict=False))
-    above = dict(zip(active, active[1:], strict=False))
+    above = dict(pairwise(active))
+    below = {upper: lower for lower, upper in above.items()}
     return [Neighbors(below.get(worker), above.get(worker)) for worker in range(len(owned))]
 
 

@@ -50,9 +50,7 @@ class MPITransport(Transport):
         self._sending = [entry for entry in self._sending if not entry[0].Test()]
         self._sending.append((self.comm.Isend(buffer, target, _TAGS[variable]), buffer))
 
-    def expect(
-        self, nbytes: int, source: int, target: int, variable: str
-    ) -> Callable[[], Message]:
+    def expect(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
         buffer = np.empty(nbytes, np.uint8)
         request = self.comm.Irecv(buffer, source, _TAGS[variable])
 
@@ -85,7 +83,7 @@ class MPITransport(Transport):
         return [self.share(value, worker) for worker in range(self.size)]
 
     def at_root(self, function: Callable[[], T]) -> T:
-        outcome: T | AdmmError | None = None
+        outcome: Any = None
         if self.is_root:
             try:
                 outcome = function()
@@ -94,7 +92,7 @@ class MPITransport(Transport):
         outcome = self.share(outcome, 0)
         if isinstance(outcome, AdmmError):
             raise outcome
-        return outcome  # type: ignore[return-value]
+        return outcome
 
     def _wait(self, request: Any) -> None:
         start = time.perf_counter()

@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from admm.parallel.channel import Channel, receive_exact, send_exact
 from admm.parallel.chain import Neighbors
+from admm.parallel.channel import Channel, receive_exact, send_exact
 from admm.parallel.transport import Transport
 from admm.solvers.pdadmm_g import PDADMMG, Block, Info
 from layers import Dense
 from quant import Codec
+
 
 @dataclass(frozen=True)
 class Codecs:
@@ -41,12 +42,11 @@ class Worker:
             no layer of the stage.
     """
 
-    def __init__(
-        self, index: int, solver: PDADMMG, transport: Transport, codecs: Codecs
-    ) -> None:
+    def __init__(self, index: int, solver: PDADMMG, transport: Transport, codecs: Codecs) -> None:
         self.index = index
         self.device = transport.device(index)
         self.block: Block | None = None
+        self._before: Block | None = None
         self._solver = solver
         self._transport = transport
         self._codecs = codecs
@@ -89,7 +89,7 @@ class Worker:
         self._p_below = self._channel("p", self.index, self.below, block.q_below)
         self._q_below = self._channel("q", self.below, self.index, block.q_below)
         q = block.layers[-1].q
-        if self.above is not None:
+        if self.above is not None and q is not None:
             send_exact(self._transport, q, self.index, self.above, "q")
         self._p_above = self._channel("p", self.above, self.index, q)
         self._q_above = self._channel("q", self.index, self.above, q)
@@ -126,9 +126,10 @@ class Worker:
         self._p_received = self._p_above.receive() if self._p_above is not None else None
         block = self._solver.update_outputs(self.block, self._p_received)
         if self._q_above is not None:
-            top = block.layers[-1]
+            *lower, top = block.layers
+            assert top.q is not None  # only the output layer has none, and nobody is above it
             top = top._replace(q=self._q_above.send(top.q))
-            block = block._replace(layers=(*block.layers[:-1], top))
+            block = block._replace(layers=(*lower, top))
         self.block = block
 
     def settle(self) -> None:

@@ -75,20 +75,28 @@ def stage_network(
 
 
 def class_codes(
-    key: Array, owned: Sequence[int], widths: Sequence[int], labels: np.ndarray, dtype: str
+    key: Array,
+    owned: Sequence[int],
+    widths: Sequence[int],
+    labels: np.ndarray,
+    step: float,
+    dtype: str,
 ) -> list[Array]:
-    """Label-informed z_l for the hidden layers of the first stage: one binary code per class.
+    """Label-informed z_l for the hidden layers of the first stage of pdADMM-G-Q.
 
-    Every unit of a hidden layer is 1 for the nodes of a random half of the classes and 0 for the
-    others, so that W₁ starts to fit something that carries the labels, without the noise that
-    random weights put into z. Where p is constrained to levels this is what makes the first
-    layers train at all: activations of random weights round to the same level everywhere.
+    The activations that random weights produce all round to the same level, and nothing is
+    learned from there. So every unit starts at three steps of Δ for the nodes of a random half
+    of the classes and at 0 for the others: far enough apart that rounding does not blur them.
+
+    Deviation: the paper starts from the forward pass, and its result depends on how the scale of
+    the inputs happens to fit Δ.
 
     Args:
         key: Random key of the whole network.
         owned: Numbers of the layers, from 1; the output layer gets none.
         widths: n_0…n_L of the stage.
         labels: Classes of the training nodes, (V,).
+        step: Distance of the levels.
         dtype: Type of the result, (V, n_l) a layer.
     """
     codes = []
@@ -97,7 +105,7 @@ def class_codes(
             # Weights of layer l come from the key folded with l; codes from another branch.
             layer_key = jax.random.fold_in(jax.random.fold_in(key, _CODES), number)
             code = jax.random.bernoulli(layer_key, shape=(widths[-1], widths[number]))
-            codes.append(code.astype(dtype)[jnp.asarray(labels)])
+            codes.append(3 * step * code.astype(dtype)[jnp.asarray(labels)])
     return codes
 
 

@@ -7,7 +7,7 @@ compiled function per layer, so a layer's iterates do not depend on how the netw
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -95,7 +95,7 @@ class PDADMMG:
     weight_decay: float = 1e-2
     step_rule: StepRule = "exact"
     activation: PiecewiseLinear = RELU
-    risk: SoftmaxCrossEntropy | SquaredError = SoftmaxCrossEntropy()
+    risk: SoftmaxCrossEntropy | SquaredError = field(default_factory=SoftmaxCrossEntropy)
     levels_p: Levels | None = None
     levels_q: Levels | None = None
 
@@ -180,9 +180,7 @@ class PDADMMG:
         q, u = block.q_below, block.u_below
         for layer in block.layers:
             if q is not None:
-                p, s = self._update_p(
-                    layer.p, layer.W, layer.z, layer.s, q, u, block.rho, block.nu
-                )
+                p, s = self._update_p(layer.p, layer.W, layer.z, layer.s, q, u, block.rho, block.nu)
                 layer = layer._replace(p=p, s=s)
             layers.append(layer)
             q, u = layer.q, layer.u
@@ -228,7 +226,7 @@ class PDADMMG:
         return block._replace(layers=tuple(layers))
 
     def info(self, before: Block, after: Block) -> Info:
-        """Diagnostics of the iteration from `before` to `after`; a cut counts in the block above."""
+        """Diagnostics of the iteration between two states; a cut counts in the block above it."""
         total = Info(*[jnp.zeros_like(after.rho)] * 3)
         q, u = after.q_below, after.u_below
         for old, layer in zip(before.layers, after.layers, strict=True):

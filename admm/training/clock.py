@@ -1,7 +1,7 @@
 """Where the time of a process goes: iterations, waiting, evaluation and compilation, disjointly."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +18,7 @@ class Clock:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._sections: Counter[str] = Counter()
+        self._sections: defaultdict[str, float] = defaultdict(float)
         self._compile = 0.0
         self._start = time.perf_counter()
 
@@ -54,7 +54,7 @@ class Clock:
             "evaluate": self._sections["evaluate"],
         }
 
-    def _on_event(self, event: str, duration: float, **_: object) -> None:
+    def _on_event(self, event: str, duration_secs: float, **_: str | int) -> None:
         # Tracing, lowering and the backend's compilation of one function follow each other.
         if event.startswith("/jax/core/compile/"):
-            self._compile += duration
+            self._compile += duration_secs

@@ -14,9 +14,7 @@ from admm.training.options import options_from_json
 from layers import RELU, layer_costs, split_layers, widths
 
 
-def evaluate(
-    run: Path, transport: Transport, data_dir: Path | None = None
-) -> dict[str, float]:
+def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> dict[str, float]:
     """Accuracy of the best network of a run, on all its labelled nodes.
 
     Args:
@@ -64,7 +62,7 @@ def evaluate(
             network,
             RELU,
             len(facts.labels),
-            rows[0] if worker == 0 else None,
+            jax.device_put(rows[0], transport.device(0)) if worker == 0 else None,
             worker,
             chain(owned)[worker],
             transport,

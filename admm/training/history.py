@@ -73,9 +73,7 @@ class History:
 
     def best_of_stage(self, stage: int) -> Evaluation:
         """Earliest evaluation of a stage with its highest validation accuracy."""
-        return max(
-            (e for e in self.evaluations if e.stage == stage), key=lambda e: e.val_accuracy
-        )
+        return max((e for e in self.evaluations if e.stage == stage), key=lambda e: e.val_accuracy)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`, atomically, and close the history."""

@@ -75,7 +75,9 @@ def read_manifest(run: Path) -> dict[str, Any]:
     """
     path = run / "model.json"
     if not path.is_file():
-        raise InputError(f"{run} holds no trained network (no {path.name}); pass the --out of a run")
+        raise InputError(
+            f"{run} holds no trained network (no {path.name}); pass the --out of a run"
+        )
     try:
         manifest = json.loads(path.read_text())
         version = manifest["version"]

@@ -7,6 +7,7 @@ transport differs.
 import math
 import os
 import resource
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, TextIO
 
@@ -25,7 +26,14 @@ from admm.parallel import (
     iterate,
     pass_forward,
 )
-from admm.solvers import PDADMMG, PenaltySchedule, PenaltyState, class_codes, stage_layers, stage_network
+from admm.solvers import (
+    PDADMMG,
+    PenaltySchedule,
+    PenaltyState,
+    class_codes,
+    stage_layers,
+    stage_network,
+)
 from admm.training.clock import Clock
 from admm.training.data import Facts, Inputs, training_inputs
 from admm.training.history import Evaluation, History
@@ -154,15 +162,19 @@ class _Run:
         key, dtype = jax.random.key(self.options.seed), self.options.dtype
         nodes, shape = self.facts.nodes, self.widths(depth)
         labels = self.facts.labels[:nodes]
+        levels = self.options.levels or self.options.levels_q
         for worker in self.workers:
             owned = self.owned[worker.index]
+            codes: Sequence[Array] = ()
+            if kept is None and levels is not None:
+                codes = class_codes(key, owned, shape, labels, levels.step, dtype)
             worker.start(
                 stage_network(key, owned, shape, kept, self.facts.features, dtype),
                 self.neighbors[worker.index],
                 inputs=self.rows[:nodes] if 1 in owned else None,  # type: ignore[index]
                 nodes=nodes,
                 targets=self.targets if depth in owned else None,
-                codes=class_codes(key, owned, shape, labels, dtype) if kept is None else (),
+                codes=codes,
             )
 
     def _update_penalties(self) -> None:
@@ -239,11 +251,11 @@ class _Run:
         return {"train_loss": float(loss), **accuracies}
 
     def _best_layers(self) -> dict[int, Dense]:
-        """The best network's layers of this process, as arrays that take the full hop inputs."""
-        layers = {n: Dense(*map(np.asarray, params)) for n, params in self.best_network.items()}
+        """The best network's layers of this process, on one device; W₁ takes full inputs."""
+        layers = dict(self.best_network)
         if self.basis is not None and 1 in layers:
-            layers[1] = layers[1]._replace(W=self.basis @ layers[1].W)
-        return layers
+            layers[1] = layers[1]._replace(W=jnp.asarray(self.basis) @ layers[1].W)
+        return jax.device_put(layers, self.transport.device(self.transport.local[0]))
 
     def _save_best(self, stage: int) -> None:
         """Write the best network, if the stage that ends has found it."""

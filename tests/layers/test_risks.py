@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,7 @@ def test_the_objective_never_rises():
     for _ in range(20):
         z = risk.solve(s, targets, nu, z)
         values.append(objective(z))
-    assert all(b <= a * (1 + 1e-6) for a, b in zip(values, values[1:], strict=False))
+    assert all(b <= a * (1 + 1e-6) for a, b in pairwise(values))
 
 
 def test_nan_is_not_hidden():

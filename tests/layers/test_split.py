@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def test_split_is_the_best_of_all(costs, data):
 
     def largest(cuts):
         edges = [0, *cuts, len(costs)]
-        return max(sum(costs[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+        return max(sum(costs[a:b]) for a, b in pairwise(edges))
 
     best = min(largest(cuts) for cuts in combinations(range(1, len(costs)), workers - 1))
     assert largest([last for _, last in split[:-1]]) == best

@@ -125,9 +125,7 @@ def test_ranks_do_not_change_the_run(admm, tmp_path, dtype):
     ways = {"1": {}, "w3": {}, "r2": {"ranks": 2}, "r4": {"ranks": 4}}
     for name, way in ways.items():
         extra = ("--workers", 3) if name == "w3" else ()
-        done = admm(
-            "train", *SMALL, "--dtype", dtype, *extra, "--out", tmp_path / name, **way
-        )
+        done = admm("train", *SMALL, "--dtype", dtype, *extra, "--out", tmp_path / name, **way)
         assert done.returncode == 0, done.stderr
     tolerance = 1e-5 if dtype == "float32" else 1e-11
     reference = history(tmp_path / "1")
@@ -154,7 +152,9 @@ def test_growing_over_ranks_that_start_without_layers(admm, tmp_path):
     together = admm("evaluate", tmp_path, ranks=2)
     assert alone.returncode == together.returncode == 0, together.stderr
     assert alone.stdout == together.stdout
-    accuracy = dict(zip(alone.stdout.split()[::2], map(float, alone.stdout.split()[1::2]), strict=True))
+    accuracy = dict(
+        zip(alone.stdout.split()[::2], map(float, alone.stdout.split()[1::2]), strict=True)
+    )
     assert accuracy["test"] == pytest.approx(summary["best"]["test_accuracy"], abs=0.003)
 
 

@@ -1,5 +1,7 @@
 """Workers in one process: however a network is split, the iterates are the same."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,9 +21,7 @@ def problem(dtype="float32"):
     key = jax.random.key(0)
     x = jax.random.normal(key, (NODES, SHAPE[0])).astype(dtype)
     targets = jax.nn.one_hot(jnp.arange(NODES) % 4, 4, dtype=dtype)
-    network = [
-        init_dense(key, n, SHAPE[n - 1 : n + 1], 0.5, dtype) for n in range(1, LAYERS + 1)
-    ]
+    network = [init_dense(key, n, SHAPE[n - 1 : n + 1], 0.5, dtype) for n in range(1, LAYERS + 1)]
     return network, x, targets
 
 
@@ -101,7 +101,7 @@ def test_both_sides_of_a_cut_agree_bit_for_bit(name):
     exact_start = 2 * NODES * SHAPE[1] * 4
     for _ in range(20):
         iterate(workers)
-        for below, above in zip(workers, workers[1:], strict=False):
+        for below, above in pairwise(workers):
             lower = below.block.layers[-1]
             np.testing.assert_array_equal(lower.u, above.block.u_below)
             np.testing.assert_array_equal(lower.q, above.block.q_below)

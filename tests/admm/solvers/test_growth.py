@@ -56,14 +56,14 @@ def test_the_first_stage_is_the_same_however_it_is_split():
 
 def test_codes_tell_classes_apart_and_do_not_depend_on_the_split():
     shape, labels = widths(6, 40, 3, layers=3), np.array([0, 1, 2, 1])
-    first, second = class_codes(KEY, [1, 2, 3], shape, labels, "float32")
+    first, second = class_codes(KEY, [1, 2, 3], shape, labels, 0.5, "float32")
     assert first.shape == (4, 40)
-    assert set(np.unique(first)) == {0, 1}
+    assert set(np.unique(first)) == {0, 1.5}
     np.testing.assert_array_equal(first[1], first[3])
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert (first[a] != first[b]).any()
     assert (first != second).any()
-    np.testing.assert_array_equal(class_codes(KEY, [2], shape, labels, "float32")[0], second)
+    np.testing.assert_array_equal(class_codes(KEY, [2], shape, labels, 0.5, "float32")[0], second)
 
 
 def test_penalties_rise_after_two_stalls_and_no_further_than_the_limit():

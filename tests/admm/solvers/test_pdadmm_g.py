@@ -1,6 +1,7 @@
 """Whole solvers: the paper's theorems, known optima, the quantised variants."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -59,9 +60,7 @@ def test_dual_is_the_gradient_of_the_penalty(x64):
     for _ in range(5):
         state, _ = INSIDE.step(state)
         for layer in state.layers[:-1]:
-            np.testing.assert_allclose(
-                layer.u, INSIDE.nu * (layer.q - RELU(layer.z)), atol=1e-12
-            )
+            np.testing.assert_allclose(layer.u, INSIDE.nu * (layer.q - RELU(layer.z)), atol=1e-12)
 
 
 def test_ridge_regression_is_solved_to_its_optimum(x64):
@@ -81,7 +80,7 @@ def test_fixed_point_is_stationary(x64):
     """At the limit, the gradient of the Lagrangian vanishes in every smooth variable."""
     state, _ = run(INSIDE, 3000)
     nu, mu = INSIDE.nu, INSIDE.weight_decay
-    for lower, layer in zip(state.layers, state.layers[1:], strict=False):
+    for lower, layer in pairwise(state.layers):
         r = layer.s - layer.z
         assert float(jnp.abs(nu * layer.p.T @ r + mu * layer.W).max()) < 1e-2
         assert float(jnp.abs(nu * r @ layer.W.T + lower.u).max()) < 1e-2

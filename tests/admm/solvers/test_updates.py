@@ -37,9 +37,7 @@ def W_objective(v, W):
 
 def update_p(v, rule, levels=None):
     rho, nu = jnp.asarray(RHO), jnp.asarray(NU)
-    return updates.update_p(
-        v["p"], v["W"], v["z"], v["s"], v["q"], v["u"], rho, nu, rule, levels
-    )
+    return updates.update_p(v["p"], v["W"], v["z"], v["s"], v["q"], v["u"], rho, nu, rule, levels)
 
 
 def update_W(v, rule):
