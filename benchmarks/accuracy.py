@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train(
-    seed: int, dataset: str, split: int, options: Sequence[str], ranks: int | None
+    dataset: str, seed: int, split: int, options: Sequence[str], ranks: int | None
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         given = ["--dataset", dataset, "--seed", str(seed), "--split-seed", str(split)]

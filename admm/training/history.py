@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from io import TextIOBase
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -42,7 +43,7 @@ class History:
         epochs: Epochs of a stage, to space the progress lines.
     """
 
-    def __init__(self, out: Path | None, progress: TextIO | None, epochs: int) -> None:
+    def __init__(self, out: Path | None, progress: TextIOBase | None, epochs: int) -> None:
         self.evaluations: list[Evaluation] = []
         self.best: Evaluation | None = None
         self._out = out

@@ -9,7 +9,8 @@ import os
 import resource
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, TextIO
+from io import TextIOBase
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +53,7 @@ class Result(NamedTuple):
 
 
 def train(
-    options: Options, transport: Transport | None = None, progress: TextIO | None = None
+    options: Options, transport: Transport | None = None, progress: TextIOBase | None = None
 ) -> Result:
     """Train a GA-MLP with pdADMM-G, or with pdADMM-G-Q where levels are given.
 
@@ -84,7 +85,7 @@ class _Run:
     """One run: what stays the same over its stages, and its results so far."""
 
     def __init__(
-        self, options: Options, transport: Transport, clock: Clock, progress: TextIO | None
+        self, options: Options, transport: Transport, clock: Clock, progress: TextIOBase | None
     ) -> None:
         if options.dtype == "float64" and not jax.config.read("jax_enable_x64"):
             raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
