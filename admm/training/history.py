@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TextIO
 
 from admm.training.model import write_atomically
 
+Text = TextIO | TextIOBase
+
 
 class Evaluation(NamedTuple):
     """The network after some epoch of some stage; accuracies are fractions."""
@@ -43,7 +45,7 @@ class History:
         epochs: Epochs of a stage, to space the progress lines.
     """
 
-    def __init__(self, out: Path | None, progress: TextIOBase | None, epochs: int) -> None:
+    def __init__(self, out: Path | None, progress: Text | None, epochs: int) -> None:
         self.evaluations: list[Evaluation] = []
         self.best: Evaluation | None = None
         self._out = out

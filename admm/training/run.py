@@ -9,7 +9,6 @@ import os
 import resource
 from collections.abc import Sequence
 from functools import partial
-from io import TextIOBase
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +36,7 @@ from admm.solvers import (
 )
 from admm.training.clock import Clock
 from admm.training.data import Facts, Inputs, training_inputs
-from admm.training.history import Evaluation, History
+from admm.training.history import Evaluation, History, Text
 from admm.training.model import save_model
 from admm.training.options import Options, options_json
 from admm.training.versions import versions
@@ -53,7 +52,7 @@ class Result(NamedTuple):
 
 
 def train(
-    options: Options, transport: Transport | None = None, progress: TextIOBase | None = None
+    options: Options, transport: Transport | None = None, progress: Text | None = None
 ) -> Result:
     """Train a GA-MLP with pdADMM-G, or with pdADMM-G-Q where levels are given.
 
@@ -85,14 +84,14 @@ class _Run:
     """One run: what stays the same over its stages, and its results so far."""
 
     def __init__(
-        self, options: Options, transport: Transport, clock: Clock, progress: TextIOBase | None
+        self, options: Options, transport: Transport, clock: Clock, progress: Text | None
     ) -> None:
         if options.dtype == "float64" and not jax.config.read("jax_enable_x64"):
             raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
         self.options, self.transport, self.clock = options, transport, clock
         self.facts, self.basis, self.rows = self._load()
         one_hot = np.eye(self.facts.classes)[self.facts.labels]
-        self.targets = one_hot[: self.facts.nodes].astype(options.dtype)
+        self.targets = jnp.asarray(one_hot[: self.facts.nodes], options.dtype)
         self.widths = partial(widths, self.facts.columns, options.hidden, self.facts.classes)
         self.split = split_layers(layer_costs(self.widths(options.layers)), transport.size)
         self.solver = PDADMMG(
@@ -246,7 +245,7 @@ class _Run:
         train, val, _ = self.facts.sizes
         right = np.asarray(logits.argmax(axis=1)) == self.facts.labels
         parts = np.split(right, [train, train + val])
-        loss = self.solver.risk(logits[:train], jnp.asarray(self.targets)) / train
+        loss = self.solver.risk(logits[:train], self.targets) / train
         names = ("train_accuracy", "val_accuracy", "test_accuracy")
         accuracies = {name: float(part.mean()) for name, part in zip(names, parts, strict=True)}
         return {"train_loss": float(loss), **accuracies}

@@ -60,6 +60,7 @@ def check(done, message, code=2):
         (["--dataset", "none.npz"], "no such file: none.npz"),
         (["--hidden", "0"], "--hidden must be at least 1, got 0"),
         (["--codec", "zip"], "unknown codec 'zip'; expected one of"),
+        (["--step", "big"], "--step must be one of exact, joint, backtracking, got 'big'"),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
     ],
     ids=lambda value: value[1] if isinstance(value, list) else "",

@@ -4,6 +4,7 @@ import io
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -71,11 +72,15 @@ def test_network_on_disk_is_the_best_one(run):
     manifest = read_manifest(out)
     best = result.summary["best"]
     assert (manifest["depth"], manifest["epoch"]) == (best["layers"], best["epoch"])
-    network = [read_layer(out, manifest, n) for n in range(1, manifest["depth"] + 1)]
+    network = jax.device_put(
+        [read_layer(out, manifest, n) for n in range(1, manifest["depth"] + 1)]
+    )
     for number, layer in enumerate(network, 1):
         np.testing.assert_array_equal(layer.W, result.network[number].W)
     facts, inputs = full_inputs(Options(**SMALL))
-    right = np.asarray(forward(network, inputs.rows, RELU).argmax(axis=1)) == facts.labels
+    right = (
+        np.asarray(forward(network, jnp.asarray(inputs.rows), RELU).argmax(axis=1)) == facts.labels
+    )
     test = right[-facts.sizes[2] :].mean()
     assert test == pytest.approx(best["test_accuracy"], abs=0.002)
     assert len(list(out.glob("model-*"))) == 1
@@ -127,7 +132,7 @@ def test_row_basis_leaves_the_problem_as_it_is(tmp_path, monkeypatch):
     np.testing.assert_allclose(a @ a.T, b @ b.T, rtol=1e-4)
     result = train(options)
     assert result.network[1].W.shape == (800, 8)
-    logits = forward([result.network[1], result.network[2]], full[1].rows, RELU)
+    logits = forward(list(result.network.values()), jnp.asarray(full[1].rows), RELU)
     right = np.asarray(logits.argmax(axis=1)) == full[0].labels
     assert right[:45].mean() == pytest.approx(result.summary["best"]["train_accuracy"], abs=0.03)
 
