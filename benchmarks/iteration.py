@@ -73,13 +73,13 @@ def measure(nodes: int, width: int, layers: int, iterations: int, codec_name: st
     key, scale = jax.random.key(0), (2 / width) ** 0.5
     x, r = (jax.random.normal(jax.random.fold_in(key, k), (nodes, width)) for k in (0, 1))
     worker.start(
-        [init_dense(key, n, (width, width), scale, "float32") for n in own],
+        [init_dense(0, n, (width, width), scale, "float32") for n in own],
         chain(owned)[comm.rank],
         x if 1 in own else None,
         nodes,
         jax.nn.one_hot(np.arange(nodes) % width, width) if layers in own else None,
     )
-    W = init_dense(key, 1, (width, width), scale, "float32").W
+    W = init_dense(0, 1, (width, width), scale, "float32").W
     four = [jax.jit(f) for f in (_rWt, _pW, _ptr, _pW)]
 
     def bare() -> None:

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from layers import Dense, identity_dense, init_dense
+
+# Third seed of the class codes, beside the run's and the layer's.
+_CODES = 1
 
 
 def default_stages(layers: int) -> tuple[int, ...]:
@@ -40,7 +42,7 @@ def stage_layers(split: Sequence[tuple[int, int]], depth: int) -> list[list[int]
 
 
 def stage_network(
-    key: Array,
+    seed: int,
     owned: Sequence[int],
     widths: Sequence[int],
     kept: Mapping[int, Dense] | None,
@@ -54,7 +56,7 @@ def stage_network(
     the output layer start from the identity.
 
     Args:
-        key: Random key of the whole network.
+        seed: Seed of the whole network.
         owned: Numbers of the layers, from 1.
         widths: n_0…n_L of the stage.
         kept: Trained hidden layers by number.
@@ -66,7 +68,7 @@ def stage_network(
         shape = (widths[number - 1], widths[number])
         if kept is None:
             fan_in = features if number == 1 else shape[0]
-            network.append(init_dense(key, number, shape, math.sqrt(2 / fan_in), dtype))
+            network.append(init_dense(seed, number, shape, math.sqrt(2 / fan_in), dtype))
         elif number in kept:
             network.append(kept[number])
         else:
@@ -75,7 +77,7 @@ def stage_network(
 
 
 def class_codes(
-    key: Array,
+    seed: int,
     owned: Sequence[int],
     widths: Sequence[int],
     labels: np.ndarray,
@@ -92,7 +94,7 @@ def class_codes(
     the inputs happens to fit Δ.
 
     Args:
-        key: Random key of the whole network.
+        seed: Seed of the whole network.
         owned: Numbers of the layers, from 1; the output layer gets none.
         widths: n_0…n_L of the stage.
         labels: Classes of the training nodes, (V,).
@@ -102,11 +104,8 @@ def class_codes(
     codes = []
     for number in owned:
         if number < len(widths) - 1:
-            # Weights of layer l come from the key folded with l; codes from another branch.
-            layer_key = jax.random.fold_in(jax.random.fold_in(key, _CODES), number)
-            code = jax.random.bernoulli(layer_key, shape=(widths[-1], widths[number]))
-            codes.append(3 * step * code.astype(dtype)[jnp.asarray(labels)])
+            # The weights of layer l are drawn from (seed, l).
+            random = np.random.default_rng((seed, number, _CODES))
+            code = random.integers(2, size=(widths[-1], widths[number]))
+            codes.append(jnp.asarray(3 * step * code[labels], dtype))
     return codes
-
-
-_CODES = 2**31

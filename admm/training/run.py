@@ -159,7 +159,7 @@ class _Run:
         self.owned = stage_layers(self.split, depth)
         self.neighbors = chain(self.owned)
         self.penalties = PenaltyState(self.options.rho, self.options.nu)
-        key, dtype = jax.random.key(self.options.seed), self.options.dtype
+        seed, dtype = self.options.seed, self.options.dtype
         nodes, shape = self.facts.nodes, self.widths(depth)
         labels = self.facts.labels[:nodes]
         levels = self.options.levels or self.options.levels_q
@@ -167,9 +167,9 @@ class _Run:
             owned = self.owned[worker.index]
             codes: Sequence[Array] = ()
             if kept is None and levels is not None:
-                codes = class_codes(key, owned, shape, labels, levels.step, dtype)
+                codes = class_codes(seed, owned, shape, labels, levels.step, dtype)
             worker.start(
-                stage_network(key, owned, shape, kept, self.facts.features, dtype),
+                stage_network(seed, owned, shape, kept, self.facts.features, dtype),
                 self.neighbors[worker.index],
                 inputs=self.rows[:nodes] if 1 in owned else None,  # type: ignore[index]
                 nodes=nodes,

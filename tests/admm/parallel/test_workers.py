@@ -21,7 +21,7 @@ def problem(dtype="float32"):
     key = jax.random.key(0)
     x = jax.random.normal(key, (NODES, SHAPE[0])).astype(dtype)
     targets = jax.nn.one_hot(jnp.arange(NODES) % 4, 4, dtype=dtype)
-    network = [init_dense(key, n, SHAPE[n - 1 : n + 1], 0.5, dtype) for n in range(1, LAYERS + 1)]
+    network = [init_dense(0, n, SHAPE[n - 1 : n + 1], 0.5, dtype) for n in range(1, LAYERS + 1)]
     return network, x, targets
 
 

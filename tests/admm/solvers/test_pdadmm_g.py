@@ -23,7 +23,7 @@ def problem(solver, seed=0, nodes=25, shape=SHAPE):
     labels = jax.random.randint(jax.random.fold_in(key, 1), (nodes,), 0, shape[-1])
     targets = jax.nn.one_hot(labels, shape[-1], dtype=x.dtype)
     network = [
-        init_dense(key, n, (shape[n - 1], shape[n]), (2 / shape[n - 1]) ** 0.5, str(x.dtype))
+        init_dense(seed, n, (shape[n - 1], shape[n]), (2 / shape[n - 1]) ** 0.5, str(x.dtype))
         for n in range(1, len(shape))
     ]
     return solver.init(network, x, targets)
