@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.datasets import load_digits as sklearn_digits
 
 from admm.datasets.graph import Graph, checked_graph, random_split
 
@@ -19,7 +18,9 @@ def load_digits(split_seed: int = 100) -> Graph:
         >>> graph.nodes, graph.features.shape[1], graph.classes
         (1797, 64, 10)
     """
-    pixels, labels = sklearn_digits(return_X_y=True)
+    from sklearn import datasets  # a second of imports that no other data set needs
+
+    pixels, labels = datasets.load_digits(return_X_y=True)
     # Pixels are small integers, so that the squared distances are exact; ties go to the first.
     squares = np.sum(pixels**2, axis=1)
     distances = squares[:, None] + squares - 2 * pixels @ pixels.T
