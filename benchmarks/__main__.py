@@ -7,5 +7,6 @@ from benchmarks import accuracy, iteration
 _BENCHMARKS = {"accuracy": accuracy.main, "iteration": iteration.main}
 
 if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:
-    sys.exit(f"usage: python -m benchmarks {{{','.join(_BENCHMARKS)}}} [options]")
+    print(f"usage: python -m benchmarks {{{','.join(_BENCHMARKS)}}} [--help]")
+    sys.exit(0 if sys.argv[1:] == ["--help"] else 2)
 _BENCHMARKS[sys.argv[1]](sys.argv[2:])

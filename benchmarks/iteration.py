@@ -4,7 +4,7 @@
 
 All figures are medians over iterations after warm-up, of the slowest rank. `products` is what the
 bare matrix products of that rank's layers take, timed between the iterations of the same run;
-`efficiency` is the one-rank time ÷ (ranks × time).
+`efficiency` is ranks × time of the first row ÷ (ranks × time).
 """
 
 import argparse
@@ -89,6 +89,7 @@ def measure(nodes: int, width: int, layers: int, iterations: int, codec_name: st
 
     def once() -> None:
         iterate([worker])
+        transport.share(worker.loss(), comm.size - 1)  # as the penalty schedule does
         jax.block_until_ready(worker.block)
 
     times: dict[str, list[float]] = {"iteration": [], "wait": [], "products": []}

@@ -64,9 +64,11 @@ def hop_inputs(
     Source: Wang et al., arXiv 2105.09837, section III. The scaling is ours.
     """
     operator = normalized_adjacency(adjacency).astype(dtype)
+    features = sp.csr_array(features, dtype=dtype)
     if normalize == "features":
-        features = sp.csr_array(sp.diags_array(1 / _row_norms(features)) @ features)
-    columns = sp.csc_array(features, dtype=dtype)
+        norms = np.sqrt(features.multiply(features).sum(axis=1))
+        features = sp.diags_array(1 / np.where(norms > 0, norms, 1)) @ features
+    columns = sp.csc_array(features)
     nodes, width = columns.shape
     inputs = np.empty((len(rows), hops, width), dtype)
     block = max(1, _BLOCK_BYTES // (nodes * np.dtype(dtype).itemsize))
@@ -76,8 +78,8 @@ def hop_inputs(
             part = operator @ part if hop else part
             inputs[:, hop, start : start + block] = part[rows]
     if normalize == "hops":
-        norms = np.linalg.norm(inputs, axis=2, keepdims=True)
-        inputs /= np.where(norms > 0, norms, 1)
+        norms = np.sqrt(np.einsum("rhc,rhc->rh", inputs, inputs))  # without a copy of inputs
+        inputs /= np.where(norms > 0, norms, 1)[:, :, None]
     return inputs.reshape(len(rows), hops * width)
 
 
@@ -113,8 +115,3 @@ def row_basis(inputs: np.ndarray) -> np.ndarray | None:
         spanned = s > s[-1] * max(nodes * np.finfo(inputs.dtype).eps, 1e-7)
         u, s = u[:, spanned], s[spanned]
         return (rows.T @ (u / s @ u.T)).astype(inputs.dtype)
-
-
-def _row_norms(features: sp.csr_array) -> np.ndarray:
-    norms = np.sqrt(features.multiply(features).sum(axis=1))
-    return np.where(norms > 0, norms, 1)

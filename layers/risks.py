@@ -110,6 +110,8 @@ class SoftmaxCrossEntropy:
             z = jnp.where(active[:, None], z - moves[best, rows], z)
             return step + 1, z, jnp.where(active, values[best, rows], value), active.any()
 
+        # Where s is NaN no step improves anything; the result must not look sound.
+        z_start = jnp.where(jnp.isnan(s).any(axis=-1, keepdims=True), jnp.nan, z_start)
         start = (0, z_start, objective(z_start), jnp.array(True))
         return lax.while_loop(lambda c: c[3] & (c[0] < self.max_steps), improve, start)[1]
 

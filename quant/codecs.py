@@ -6,6 +6,7 @@ sender decodes its own message with the same compiled function, so the two copie
 for bit. Only delta coding looks at `previous`.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -55,7 +56,7 @@ class Float:
     dtype: str = "float32"
 
     def nbytes(self, shape: Shape) -> int:
-        return _count(shape) * jnp.dtype(self.dtype).itemsize
+        return math.prod(shape) * jnp.dtype(self.dtype).itemsize
 
     @partial(jax.jit, static_argnames="self")
     def encode(self, x, previous):
@@ -79,7 +80,7 @@ class LevelCodec:
     levels: Levels
 
     def nbytes(self, shape: Shape) -> int:
-        return packed_size(_count(shape), self.levels.bits)
+        return packed_size(math.prod(shape), self.levels.bits)
 
     @partial(jax.jit, static_argnames="self")
     def encode(self, x, previous):
@@ -116,7 +117,7 @@ class Uniform:
             raise ValueError(f"uniform codes have 1 to 8 or 16 bits, got {self.bits}")
 
     def nbytes(self, shape: Shape) -> int:
-        count = _count(shape)
+        count = math.prod(shape)
         codes = 2 * count if self.bits == 16 else packed_size(count, self.bits)
         return 8 * self._blocks(count) + codes
 
@@ -215,13 +216,6 @@ def make_codec(name: str, levels: Levels | None = None) -> Codec:
     if name not in _BY_NAME:
         raise ValueError(f"unknown codec {name!r}; expected one of {', '.join(CODEC_NAMES)}")
     return _BY_NAME[name]
-
-
-def _count(shape: Shape) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count
 
 
 def _to_bytes(x: Array) -> Array:

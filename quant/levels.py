@@ -44,6 +44,8 @@ class Levels:
         if self.step <= 0 or self.high <= self.low:
             raise ValueError(f"levels need low < high and step > 0, got {self}")
         count = (self.high - self.low) / self.step
+        if not math.isfinite(count):
+            raise ValueError(f"at most 256 levels fit an 8-bit code, got {self}")
         if abs(count - round(count)) > 1e-6 * count:
             raise ValueError(f"high - low must be a multiple of step, got {self}")
         if round(count) + 1 > 256:

@@ -7,6 +7,8 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if failure is not None:
             failure.close()
         return 0
-    except Exception as error:
+    except SystemExit:  # --help, on every rank
+        raise
+    except BaseException as error:  # an interrupt too must not leave the other ranks waiting
         code = error.exit_code if isinstance(error, AdmmError) else 1
         shared = failure is not None and failure.is_shared()
-        if not shared or mpi.world().rank == 0:
+        if mpi.launch_rank() == 0 if failure is None or shared else True:
             _print_error(error)
         if failure is not None and not shared:
             failure.abort(code)
@@ -61,8 +65,7 @@ def _train(arguments: argparse.Namespace, comm) -> None:
     from admm.training import train
 
     if options.out is None:
-        name = f"{Path(options.dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-        options = _replace(options, out=Path("runs", transport.share(name, 0)))
+        options = replace(options, out=transport.at_root(lambda: _new_folder(options.dataset)))
     progress = sys.stdout if transport.is_root else None
     summary = train(options, transport, progress).summary
     if transport.is_root:
@@ -72,7 +75,10 @@ def _train(arguments: argparse.Namespace, comm) -> None:
             f"train {best['train_accuracy']:.3f}, val {best['val_accuracy']:.3f}, "
             f"test {best['test_accuracy']:.3f}"
         )
-        print(f"{summary['seconds']['total']:.1f} s, {sent['sent']:,} bytes between workers")
+        print(
+            f"{summary['seconds']['total']:.1f} s; bytes between workers: "
+            f"{sent['sent']:,} of p and q, {sent['evaluation']:,} of evaluations"
+        )
         print(f"results in {options.out}")
 
 
@@ -103,6 +109,13 @@ def _options(arguments: argparse.Namespace) -> "Options":
                 given[name] = Levels.parse(given[name])
     except ValueError as error:
         raise InputError(f"--{name.replace('_', '-')}: {error}") from error
+    # What summary.json and model.json say must be found again from elsewhere.
+    if "data_dir" not in given and os.environ.get("ADMM_DATA"):
+        given["data_dir"] = Path(os.environ["ADMM_DATA"])
+    if "data_dir" in given:
+        given["data_dir"] = given["data_dir"].resolve()
+    if str(given.get("dataset")).endswith(".npz"):
+        given["dataset"] = str(Path(given["dataset"]).resolve())
     if "grow" in given:
         given["grow"] = _stages(given["grow"], given.get("layers", Options.layers))
     return Options(**given)
@@ -117,10 +130,15 @@ def _stages(text: str, layers: int) -> tuple[int, ...]:
         raise InputError(f"--grow takes depths such as 2,5,10, or none; got {text!r}") from error
 
 
-def _replace(options: "Options", **changes) -> "Options":
-    from dataclasses import replace
-
-    return replace(options, **changes)
+def _new_folder(dataset: str) -> Path:
+    """A folder of this run alone: runs/DATASET-DATE-TIME, numbered if that is taken."""
+    base = Path("runs", f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    for number in count(1):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError("unreachable")
 
 
 def _transport(workers: int, dtype: str, comm) -> "Transport":
@@ -148,10 +166,12 @@ def _only_root_prints(comm) -> Iterator[None]:
         yield
 
 
-def _print_error(error: Exception) -> None:
+def _print_error(error: BaseException) -> None:
     """A message for a person's mistakes, a traceback for ours."""
     if isinstance(error, AdmmError):
         print(f"admm: error: {error}", file=sys.stderr)
+    elif isinstance(error, KeyboardInterrupt):
+        print("admm: interrupted", file=sys.stderr)
     else:
         traceback.print_exception(error)
     sys.stderr.flush()

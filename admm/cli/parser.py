@@ -64,9 +64,9 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     solver = train.add_argument_group("solver")
     add(solver, "--epochs", "iterations per stage [200]", metavar="N", type=int)
-    add(solver, "--rho", "penalty of the coupling p = q [0.001]", metavar="X", type=float)
-    add(solver, "--nu", "penalty of the layer equations [0.001]", metavar="X", type=float)
-    add(solver, "--weight-decay", "[0.01]", metavar="X", type=float)
+    add(solver, "--rho", "penalty of the coupling p = q [0.003]", metavar="X", type=float)
+    add(solver, "--nu", "penalty of the layer equations [0.003]", metavar="X", type=float)
+    add(solver, "--weight-decay", "penalty of the squared weights [0.01]", metavar="X", type=float)
     add(solver, "--step", "step sizes: exact, joint, backtracking [exact]")
     add(solver, "--levels", "constrain p to these levels (pdADMM-G-Q)", metavar="LOW:HIGH[:STEP]")
     add(solver, "--levels-q", "constrain q too", metavar="LOW:HIGH[:STEP]")
@@ -76,7 +76,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(
         workers,
         "--codec",
-        "how p and q travel: float32, bfloat16, levels, uniform16/8/4/2, delta8/4/2 [as they are]",
+        "how p and q travel: float32, bfloat16, levels, uniform16/8/4/2, delta8/4/2; float64 in "
+        "float64 arithmetic [as they are]",
     )
     add(
         workers,

@@ -42,7 +42,7 @@ DATASETS: dict[str, Source] = {
 
 | name | nodes | directed edges | features | classes |
 |---|---|---|---|---|
-| digits | 1,797 | 24,998 | 64 | 10 |
+| digits | 1,797 | 24,678 | 64 | 10 |
 | cora | 2,708 | 10,556 | 1,433 | 7 |
 | citeseer | 3,327 | 9,104 | 3,703 | 6 |
 | amazon-photo | 7,650 | 238,162 | 745 | 8 |

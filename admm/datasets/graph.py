@@ -84,14 +84,17 @@ def checked_graph(
         raise InputError(
             f"{name}: expected one label for each of {nodes} nodes, got shape {labels.shape}"
         )
-    if not np.issubdtype(features.dtype, np.number) or np.iscomplexobj(features):
-        raise InputError(f"{name}: features must be real numbers, got dtype {features.dtype}")
+    for what, matrix in (("features", features), ("edge weights", adjacency)):
+        if matrix.dtype.kind not in "biuf":
+            raise InputError(f"{name}: {what} must be real numbers, got dtype {matrix.dtype}")
     if not np.isfinite(features.data).all():
         count = int((~np.isfinite(features.data)).sum())
         raise InputError(f"{name}: {count} feature values are NaN or infinite; clean them first")
+    if not np.isfinite(adjacency.data).all():
+        raise InputError(f"{name}: edge weights must be finite")
     labels = _checked_labels(name, labels)
     links = sp.coo_array(adjacency)
-    apart = links.row != links.col
+    apart = (links.row != links.col) & (links.data != 0)
     row, col = links.row[apart], links.col[apart]
     ones = np.ones(2 * len(row), np.float32)
     both = (np.concatenate([row, col]), np.concatenate([col, row]))

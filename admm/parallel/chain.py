@@ -11,8 +11,7 @@ from admm.parallel.channel import receive_exact, send_exact
 from admm.parallel.transport import Transport
 from layers import Dense, PiecewiseLinear, apply_dense
 
-# Rows that travel together: the worker above starts on a chunk while the next one is computed,
-# and no more rows of an activation than this are ever held.
+# Rows that travel together: the worker above starts on a chunk while the next one is computed.
 _CHUNK_ROWS = 4096
 
 

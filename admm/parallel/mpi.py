@@ -21,6 +21,11 @@ def launched() -> bool:
     return any(name in os.environ for name in _RANKS)
 
 
+def launch_rank() -> int:
+    """This process's rank by the launcher's word, 0 without one; needs no MPI library."""
+    return next((int(os.environ[name]) for name in _RANKS if name in os.environ), 0)
+
+
 def world() -> Any:
     """`MPI.COMM_WORLD`, once it is certain that launcher and library belong together.
 
@@ -70,7 +75,10 @@ def take_share_of_host() -> None:
         first = rank * share % len(cores)
         os.sched_setaffinity(0, cores[first : first + share])
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else [p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")]
+    if named is None:
+        gpus = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
+    else:
+        gpus = named.split(",")
     if len(gpus) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = sorted(gpus)[rank % len(gpus)]
 

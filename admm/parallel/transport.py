@@ -86,7 +86,7 @@ class Transport(ABC):
 
     @abstractmethod
     def at_root(self, function: Callable[[], T]) -> T:
-        """Run `function` in the root's process only; every process gets its result or its error."""
+        """Run `function` in the root's process only; all get its result, or its AdmmError."""
 
 
 class LocalTransport(Transport):

@@ -46,7 +46,7 @@ class Worker:
         self.index = index
         self.device = transport.device(index)
         self.block: Block | None = None
-        self._before: Block | None = None
+        self._q_before: list[Array | None] | None = None
         self._solver = solver
         self._transport = transport
         self._codecs = codecs
@@ -73,7 +73,7 @@ class Worker:
             codes: z of the own hidden layers, if not from the forward pass.
         """
         self.below, self.above = neighbors
-        self.block = self._before = None
+        self.block = self._q_before = None
         if not network:
             return
         network, targets, codes = jax.device_put(
@@ -109,7 +109,7 @@ class Worker:
         """Steps 1 to 4; p leaves for the worker below as soon as it is known."""
         if self.block is None:
             return
-        self._before = self.block
+        self._q_before = [layer.q for layer in self.block.layers]
         for channel in (self._p_above, self._q_below):
             if channel is not None:
                 channel.expect()
@@ -149,9 +149,9 @@ class Worker:
 
     def info(self) -> Info | None:
         """Diagnostics of the own layers over the last iteration."""
-        if self.block is None or self._before is None:
+        if self.block is None or self._q_before is None:
             return None
-        return self._solver.info(self._before, self.block)
+        return self._solver.info(self._q_before, self.block)
 
     def loss(self) -> float | None:
         """Mean training loss at the carried linear output, for the worker of the output layer."""

@@ -87,8 +87,9 @@ def class_codes(
     """Label-informed z_l for the hidden layers of the first stage of pdADMM-G-Q.
 
     The activations that random weights produce all round to the same level, and nothing is
-    learned from there. So every unit starts at three steps of Δ for the nodes of a random half
-    of the classes and at 0 for the others: far enough apart that rounding does not blur them.
+    learned from there. So every unit starts at three steps of Δ for the nodes of some classes,
+    each chosen with probability ½, and at 0 for the others: far enough apart that rounding does
+    not blur them.
 
     Deviation: the paper starts from the forward pass, and its result depends on how the scale of
     the inputs happens to fit Δ.

@@ -64,13 +64,13 @@ class PDADMMG:
     Lagrangian never rises (Theorem 1).
 
     Deviations from the paper: weight decay μ; nodes are rows; row-wise exact steps for p and
-    column-wise ones for W (`step`) in place of one backtracked step.
+    column-wise ones for W (`step_rule`) in place of one backtracked step.
 
     Args:
         rho: ρ, penalty of the coupling p_{l+1} = q_l.
         nu: ν, penalty of the two relaxed equations.
         weight_decay: μ.
-        step: Step-size rule of p and W, see `admm.solvers.updates.step_length`.
+        step_rule: Step-size rule of p and W, see `admm.solvers.updates.step_length`.
         activation: f, a `PiecewiseLinear`.
         risk: R.
         levels_p: Δ for the inputs p_l, l ≥ 2.
@@ -90,8 +90,8 @@ class PDADMMG:
         True
     """
 
-    rho: float = 1e-3
-    nu: float = 1e-3
+    rho: float = 3e-3
+    nu: float = 3e-3
     weight_decay: float = 1e-2
     step_rule: StepRule = "exact"
     activation: PiecewiseLinear = RELU
@@ -127,12 +127,12 @@ class PDADMMG:
 
     def step(self, state: Block) -> tuple[Block, Info]:
         """One iteration of a whole network."""
-        before = state
+        q_before = [layer.q for layer in state.layers]
         state = self.update_inputs(state)
         state = self.update_parameters(state)
         state = self.update_outputs(state, None)
         state = self.update_duals(state, None, None)
-        return state, self.info(before, state)
+        return state, self.info(q_before, state)
 
     # The phases of an iteration, on the block of one worker.
 
@@ -225,13 +225,18 @@ class PDADMMG:
             block = block._replace(u_below=u_below)
         return block._replace(layers=tuple(layers))
 
-    def info(self, before: Block, after: Block) -> Info:
-        """Diagnostics of the iteration between two states; a cut counts in the block above it."""
-        total = Info(*[jnp.zeros_like(after.rho)] * 3)
-        q, u = after.q_below, after.u_below
-        for old, layer in zip(before.layers, after.layers, strict=True):
-            targets = after.targets if layer.q is None else None
-            part = self._layer_info(layer, q, u, old.q, targets, after.rho, after.nu)
+    def info(self, q_before: Sequence[Array | None], block: Block) -> Info:
+        """Diagnostics of the iteration that led to `block`; a cut counts in the block above it.
+
+        Args:
+            q_before: q of the block's layers before the iteration.
+            block: The state after it.
+        """
+        total = Info(*[jnp.zeros_like(block.rho)] * 3)
+        q, u = block.q_below, block.u_below
+        for old, layer in zip(q_before, block.layers, strict=True):
+            targets = block.targets if layer.q is None else None
+            part = self._layer_info(layer, q, u, old, targets, block.rho, block.nu)
             total = jax.tree.map(jnp.add, total, part)
             q, u = layer.q, layer.u
         return total

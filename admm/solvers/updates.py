@@ -19,6 +19,9 @@ StepRule = Literal["exact", "joint", "backtracking"]
 # Where the authors' code starts to look for τ and θ.
 _TAU_0 = 20.0
 
+# After so many halvings a step no longer reaches another level.
+_MAX_HALVINGS = 30
+
 Rows = Float[Array, "nodes n_in"]
 Outputs = Float[Array, "nodes n_out"]
 Weights = Float[Array, "n_in n_out"]
@@ -67,8 +70,9 @@ def update_p(
     g = ν (s − z) Wᵀ + u + ρ (p − q),  p ← p − t g,  s ← s − t g W.
 
     φ is a sum over nodes, so `exact` gives every row its own t. With `levels`, p moves to the
-    nearest member of Δ instead (pdADMM-G-Q, Problem 3), and t is halved, row by row, until φ does
-    not rise; p must be in Δ already.
+    nearest member of Δ instead (pdADMM-G-Q, Problem 3), and t is halved until φ does not rise,
+    row by row for `exact`; p must be in Δ already. A row that still rises after 30 halvings
+    stays where it is.
 
     Deviation: the paper takes one τ for all rows, and tests τ by evaluating φ.
     """
@@ -81,21 +85,25 @@ def update_p(
         return p - t * g, s - t * image
 
     def attempt(t):
-        move = levels.project(p - t * g) - p
+        # p itself, not p + move: a member of Δ has to stay the same bits.
+        new = levels.project(p - t * g)
+        move = new - p
         image = move @ W
         change = jnp.sum(g * move, axis=1) + 0.5 * (
             nu * jnp.sum(image**2, axis=1) + rho * jnp.sum(move**2, axis=1)
         )
         if rule != "exact":
             change = jnp.broadcast_to(change.sum(), change.shape)
-        return t, move, image, (change > 0)[:, None]
+        return t, new, image, (change > 0)[:, None]
 
-    t, move, image, _ = lax.while_loop(
-        lambda trial: trial[3].any(),
-        lambda trial: attempt(jnp.where(trial[3], trial[0] / 2, trial[0])),
-        attempt(t),
+    def shorten(carry):
+        halvings, (t, _, _, rises) = carry
+        return halvings + 1, attempt(jnp.where(rises, t / 2, t))
+
+    _, (_, new, image, rises) = lax.while_loop(
+        lambda carry: carry[1][3].any() & (carry[0] < _MAX_HALVINGS), shorten, (0, attempt(t))
     )
-    return p + move, s + image
+    return jnp.where(rises, p, new), jnp.where(rises, s, s + image)
 
 
 def update_W(

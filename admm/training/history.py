@@ -7,6 +7,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from admm.errors import InputError
 from admm.training.model import write_atomically
 
 Text = TextIO | TextIOBase
@@ -54,25 +55,30 @@ class History:
         self._epochs = epochs
         self._file: TextIO | None = None
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "summary.json").unlink(missing_ok=True)
-            self._file = (out / "history.jsonl").open("w")
+            try:
+                out.mkdir(parents=True, exist_ok=True)
+                for name in ("summary.json", "model.json"):  # an earlier run's
+                    (out / name).unlink(missing_ok=True)
+                self._file = (out / "history.jsonl").open("w")
+            except OSError as error:
+                raise InputError(f"cannot write results to {out} ({error.strerror})") from error
 
     def add(self, evaluation: Evaluation) -> bool:
         """Record an evaluation; whether it is the best so far by validation accuracy."""
         self.evaluations.append(evaluation)
         if self._file is not None:
-            self._file.write(json.dumps(evaluation._asdict()) + "\n")
+            self._file.write(_to_json(evaluation._asdict()) + "\n")
             self._file.flush()
         if self._progress is not None and self._is_shown(evaluation):
             if len(self.evaluations) == 1:
                 self._progress.write(_HEADER)
             self._progress.write(_ROW.format(**evaluation._asdict()))
             self._progress.flush()
-        if self.best is not None and not evaluation.val_accuracy > self.best.val_accuracy:
-            return False
-        self.best = evaluation
-        return True
+        better = self.best is None or evaluation.val_accuracy > self.best.val_accuracy
+        if better and evaluation.finite:
+            self.best = evaluation
+            return True
+        return False
 
     def best_of_stage(self, stage: int) -> Evaluation:
         """Earliest evaluation of a stage with its highest validation accuracy."""
@@ -82,10 +88,26 @@ class History:
         """Write `summary.json`, atomically, and close the history."""
         if self._out is not None and self._file is not None:
             self._file.close()
-            write_atomically(self._out / "summary.json", json.dumps(summary, indent=1).encode())
+            content = _to_json(summary, indent=1).encode()
+            write_atomically(self._out / "summary.json", content)
 
     def _is_shown(self, evaluation: Evaluation) -> bool:
         return evaluation.epoch in (1, self._epochs) or evaluation.epoch % self._every == 0
+
+
+def _to_json(values: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON, which knows no NaN and no infinity: null in their place."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if isinstance(value, Mapping):
+            return {key: plain(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [plain(part) for part in value]
+        return value
+
+    return json.dumps(plain(values), indent=indent, allow_nan=False)
 
 
 _HEADER = (

@@ -1,7 +1,7 @@
 """A trained network on disk: one `.npz` a layer, written by its owner, and a manifest.
 
     RUN/model.json              manifest: options, data facts, files with checksums
-    RUN/model-0010-0040/        layers of the network of 10 layers, epoch 40
+    RUN/models/0010-0040/       layers of the network of 10 layers, epoch 40
         layer_001.npz …         W (n_in, n_out) and b (n_out,), no pickles
 
 The manifest is written last and atomically, so that it always names a complete network.
@@ -49,20 +49,20 @@ def save_model(
         about: Manifest entries; `depth` and `epoch` name the folder.
         transport: To collect the checksums at the root.
     """
-    folder = run / f"model-{about['depth']:04d}-{about['epoch']:04d}"
+    folder = run / "models" / f"{about['depth']:04d}-{about['epoch']:04d}"
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for number, params in layers.items():
         buffer = io.BytesIO()
         np.savez(buffer, W=np.asarray(params.W), b=np.asarray(params.b))
-        name = f"layer_{number:03d}.npz"
-        write_atomically(folder / name, buffer.getvalue())
-        written[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        path = folder / f"layer_{number:03d}.npz"
+        write_atomically(path, buffer.getvalue())
+        written[str(path.relative_to(run))] = hashlib.sha256(buffer.getvalue()).hexdigest()
     files = dict(sorted(entry for part in transport.gather(written) for entry in part.items()))
     if transport.is_root:
-        manifest = {"version": _VERSION, **about, "folder": folder.name, "files": files}
+        manifest = {"version": _VERSION, **about, "files": files}
         write_atomically(run / "model.json", json.dumps(manifest, indent=1).encode())
-        for old in run.glob("model-*"):
+        for old in folder.parent.iterdir():
             if old != folder:
                 shutil.rmtree(old)
 
@@ -81,6 +81,8 @@ def read_manifest(run: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
         version = manifest["version"]
+        if version == _VERSION:
+            [manifest[name] for name in ("depth", "epoch", "options", "dataset", "files")]
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is damaged ({error!r})") from error
     if version != _VERSION:
@@ -94,8 +96,9 @@ def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> Dense:
     Raises:
         InputError: If its file is missing or not what the manifest says.
     """
-    name = f"layer_{number:03d}.npz"
-    path = run / manifest["folder"] / name
+    suffix = f"/layer_{number:03d}.npz"
+    name = next((name for name in manifest["files"] if name.endswith(suffix)), suffix[1:])
+    path = run / name
     try:
         content = path.read_bytes()
     except OSError as error:

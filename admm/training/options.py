@@ -35,7 +35,7 @@ class Options:
         levels: Set of levels for p (pdADMM-G-Q).
         levels_q: Set of levels for q too.
         codec: How p and q travel; by default as they are.
-        workers: Workers in this process, each on its own JAX device; ignored under MPI.
+        workers: Workers in this process, each on its own JAX device; 1 under MPI.
         seed: Seed of the initial weights.
         split_seed: Seed of the random split of data sets that come without one.
         eval_every: Epochs between evaluations; the last epoch of a stage always has one.
@@ -58,8 +58,8 @@ class Options:
     normalize: Normalization = "hops"
     grow: tuple[int, ...] | None = None
     epochs: int = 200
-    rho: float = 1e-3
-    nu: float = 1e-3
+    rho: float = 3e-3
+    nu: float = 3e-3
     weight_decay: float = 1e-2
     step: StepRule = "exact"
     levels: Levels | None = None
@@ -83,24 +83,28 @@ class Options:
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"--{name} must be positive and finite, got {getattr(self, name)}")
         if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"--weight-decay must not be negative, got {self.weight_decay}")
+            raise InputError(f"--weight-decay must be finite and ≥ 0, got {self.weight_decay}")
         for name, allowed in (("normalize", Normalization), ("step", StepRule), ("dtype", Dtype)):
             if getattr(self, name) not in get_args(allowed):
                 raise InputError(
                     f"--{name} must be one of {', '.join(get_args(allowed))}, "
                     f"got {getattr(self, name)!r}"
                 )
-        if sorted(set(self.stages)) != list(self.stages) or self.stages[-1] != self.layers:
+        if sorted(set(self.stages)) != list(self.stages) or self.layers not in self.stages[-1:]:
             raise InputError(
                 f"--grow must rise and end with --layers {self.layers}, "
                 f"got {','.join(map(str, self.stages))}"
             )
-        if self.stages[0] < 1:
-            raise InputError(f"--grow needs at least one layer, got {self.stages[0]}")
+        if self.stages[0] < min(2, self.layers):
+            raise InputError(
+                f"--grow starts with a hidden and an output layer, 2, or more; got {self.stages[0]}"
+            )
         if self.codec is not None and self.codec not in CODEC_NAMES:
             raise InputError(
                 f"unknown codec {self.codec!r}; expected one of {', '.join(CODEC_NAMES)}"
             )
+        if self.codec == "float64" and self.dtype == "float32":
+            raise InputError("--codec float64 needs --dtype float64")
         if self.codec == "levels" and self.levels is None and self.levels_q is None:
             raise InputError("--codec levels needs --levels (for p) or --levels-q (for q)")
 

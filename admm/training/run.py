@@ -89,7 +89,7 @@ class _Run:
         if options.dtype == "float64" and not jax.config.read("jax_enable_x64"):
             raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
         self.options, self.transport, self.clock = options, transport, clock
-        self.facts, self.basis, self.rows = self._load()
+        self.facts, self.basis, self.rows = self._load(progress)
         one_hot = np.eye(self.facts.classes)[self.facts.labels]
         self.targets = jnp.asarray(one_hot[: self.facts.nodes], options.dtype)
         self.widths = partial(widths, self.facts.columns, options.hidden, self.facts.classes)
@@ -105,18 +105,15 @@ class _Run:
         codecs = Codecs(options.codec_for(options.levels), options.codec_for(options.levels_q))
         self.workers = [Worker(index, self.solver, transport, codecs) for index in transport.local]
         self.schedule = PenaltySchedule()
-        self.history = History(
-            options.out if transport.is_root else None,
-            progress if transport.is_root else None,
-            options.epochs,
-        )
         self.best_network: dict[int, Dense] = {}
 
-    def _load(self) -> tuple[Facts, np.ndarray | None, Array | None]:
-        """Facts for everybody; the rows, and the basis of their columns, for the root only."""
+    def _load(self, progress: Text | None) -> tuple[Facts, np.ndarray | None, Array | None]:
+        """Facts for everybody; files, rows and the basis of their columns for the root only."""
         own: list[Inputs] = []
+        self.history = History(None, None, self.options.epochs)
 
         def load() -> Facts:
+            self.history = History(self.options.out, progress, self.options.epochs)
             facts, inputs = training_inputs(self.options)
             own.append(inputs)
             return facts
@@ -127,8 +124,20 @@ class _Run:
         return facts, own[0].basis, jax.device_put(own[0].rows, self.transport.device(0))
 
     def train(self) -> Result:
-        """All stages, one after the other."""
+        """All stages, one after the other; an interrupt keeps what one process has."""
         self.stages: list[dict[str, Any]] = []
+        try:
+            self._train_stages()
+        except KeyboardInterrupt:
+            if len(self.transport.local) == self.transport.size and self.history.best is not None:
+                self._save_best(self.history.evaluations[-1].stage)
+                self._summarize("interrupted")
+            raise
+        self.transport.flush()
+        summary = self._summarize("done")
+        return Result(summary, self.history.evaluations, self._best_layers())
+
+    def _train_stages(self) -> None:
         kept: dict[int, Dense] | None = None
         for stage, depth in enumerate(self.options.stages):
             started = self.clock.elapsed
@@ -136,10 +145,11 @@ class _Run:
             for epoch in range(1, self.options.epochs + 1):
                 with self.clock.section("iterate"):
                     iterate(self.workers)
-                    self._update_penalties()
                 if epoch % self.options.eval_every == 0 or epoch == self.options.epochs:
                     with self.clock.section("evaluate"):
                         self._evaluate(stage, depth, epoch)
+                with self.clock.section("iterate"):
+                    self._update_penalties()
             self._save_best(stage)
             kept = {number: params for number, params in self._network().items() if number < depth}
             self.stages.append(
@@ -150,9 +160,6 @@ class _Run:
                     "best": _scores(self.history.best_of_stage(stage)),
                 }
             )
-        self.transport.flush()
-        summary = self._summarize("done")
-        return Result(summary, self.history.evaluations, self._best_layers())
 
     def _start_stage(self, depth: int, kept: dict[int, Dense] | None) -> None:
         """Give every worker its layers of the stage, and link the workers that have any."""
@@ -233,11 +240,12 @@ class _Run:
         if self.history.add(evaluation):
             self.best_network = self._network()
         if not evaluation.finite:
+            self._save_best(stage)
             self._summarize("diverged")
             raise DivergedError(
                 f"training diverged in the stage of {depth} layers, epoch {epoch}: loss "
-                f"{evaluation.train_loss}, Lagrangian {lagrangian}; try a larger --rho and --nu, "
-                "or --normalize hops"
+                f"{evaluation.train_loss}, Lagrangian {lagrangian}; try other --rho and --nu (the "
+                "defaults suit inputs of unit length, --normalize hops), or --dtype float64"
             )
 
     def _score(self, logits: Array) -> dict[str, float]:

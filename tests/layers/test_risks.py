@@ -52,6 +52,7 @@ def test_the_objective_never_rises():
 
 def test_nan_is_not_hidden():
     s, z, targets = problem()
-    solved = SoftmaxCrossEntropy().solve(s.at[0, 0].set(jnp.nan), targets, jnp.float32(1.0), z)
-    assert not np.isfinite(float(SoftmaxCrossEntropy()(s.at[0, 0].set(jnp.nan), targets)))
+    s = s.at[0, 0].set(jnp.nan)
+    solved = SoftmaxCrossEntropy().solve(s, targets, jnp.float32(1.0), z)
+    assert np.isnan(solved[0]).any()
     assert np.isfinite(solved[1:]).all()

@@ -50,7 +50,7 @@ def test_nan_stays_nan():
         ("5:5", "low < high and step > 0"),
         ("0:1:-1", "low < high and step > 0"),
         ("0:1:0.3", "multiple of step"),
-        ("0:1000", "at most 256 levels fit 8-bit codes, got 1001"),
+        ("0:1000", "at most 256 levels fit an 8-bit code, got 1001"),
         ("0:inf", "finite"),
     ],
 )

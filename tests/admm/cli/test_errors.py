@@ -1,5 +1,7 @@
 """Every mistake of a person: one message on standard error, the documented code, no stack trace."""
 
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from admm.training import Options
 
 LIMIT = 20  # seconds, start-up included
 
@@ -103,10 +107,20 @@ def test_workers_under_mpirun(admm, tmp_path):
 
 def test_diverged(admm, tmp_path):
     """Penalties beyond the largest float32 leave the finite numbers: code 3, and it is said."""
-    options = ("--layers", 2, "--epochs", 5, "--rho", 1e38, "--nu", 1e38)
-    done = admm("train", *options, "--out", tmp_path, ranks=2, timeout=60)
+    options = ("--layers", 2, "--out", tmp_path, "--epochs")
+    assert admm("train", *options, 2).returncode == 0
+    done = admm("train", *options, 5, "--rho", 1e38, "--nu", 1e38, ranks=2, timeout=60)
     check(done, "training diverged in the stage of 2 layers, epoch", code=3)
-    assert '"status": "diverged"' in (tmp_path / "summary.json").read_text()
+    summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert summary["status"] == "diverged"
+    assert summary["best"] is None
+    check(admm("evaluate", tmp_path, timeout=LIMIT), "holds no trained network")  # not the first
+
+
+def test_out_that_is_a_file(admm, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = admm("train", "--layers", 2, "--out", tmp_path / "file", ranks=2, timeout=LIMIT)
+    check(done, "cannot write results to")
 
 
 def test_evaluate_without_a_run(admm, tmp_path):
@@ -117,7 +131,7 @@ def test_evaluate_a_damaged_run(admm, tmp_path):
     """Two ranks, of which only one reads the damaged layer: the other must not wait for ever."""
     options = ("--layers", 2, "--epochs", 2, "--out", tmp_path)
     assert admm("train", *options).returncode == 0
-    layer = next(tmp_path.glob("model-*/layer_002.npz"))
+    layer = next(tmp_path.glob("models/*/layer_002.npz"))
     layer.write_bytes(layer.read_bytes()[:-1])
     check(admm("evaluate", tmp_path, timeout=LIMIT), "does not match its checksum")
     done = admm("evaluate", tmp_path, ranks=2, timeout=LIMIT)
@@ -164,8 +178,8 @@ def test_a_launcher_of_another_mpi_is_noticed(admm):
 def test_help_is_complete(admm):
     done = admm("train", "--help", timeout=LIMIT)
     assert done.returncode == 0
-    for option in ("--dataset", "--levels-q", "--codec", "--grow", "--eval-every", "--split-seed"):
-        assert option in done.stdout
+    for field in dataclasses.fields(Options):
+        assert f"--{field.name.replace('_', '-')} " in done.stdout
     assert done.stdout.count("usage: admm train") == 1
 
 
@@ -187,9 +201,12 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path):
         start_new_session=True,
     )
     assert process.stdout is not None
-    process.stdout.readline()  # training has begun
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=LIMIT)
+    try:
+        process.stdout.readline()  # training has begun
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
     assert process.returncode != 0
     for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -1,6 +1,7 @@
 """Real MPI processes: buffers, iterates, failures."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -93,17 +94,79 @@ before = os.sched_getaffinity(0)
 mpi.take_share_of_host()
 after = os.sched_getaffinity(0)
 assert after == before if sys.argv[1] == "bound" and len(allowed) > 1 else after <= before
-print(f"cores {sorted(after)} of {allowed}", flush=True)
+print(f"cores {sorted(after)} of {allowed};", flush=True)
 """
     for case in ("bound", "free"):
         done = mpi_python(code, case, ranks=2)
-        lines = done.stdout.strip().splitlines()
-        assert len(lines) == 2, done.stderr
-        if "," in lines[0].split("of")[1]:  # more than one core: the ranks have different ones
-            assert lines[0] != lines[1]
+        taken = re.findall(r"cores (.*?) of (.*?]);", done.stdout)
+        assert len(taken) == 2, done.stderr
+        if "," in taken[0][1]:  # more than one core: the ranks have different ones
+            assert taken[0][0] != taken[1][0]
 
 
-SMALL = ("--layers", 4, "--hidden", 20, "--epochs", 17, "--grow", "none")
+STATES = """
+import pickle, sys
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_enable_x64", sys.argv[1] == "float64")
+from admm.parallel import Codecs, Worker, chain, iterate, mpi
+from admm.parallel.mpi_transport import MPITransport
+from admm.solvers import PDADMMG
+from layers import init_dense, split_layers, widths
+from quant import CODEC_NAMES, Levels, make_codec
+
+dtype, size, comm = sys.argv[1], 30, mpi.world()
+shape = widths(12, 10, 4, 6)
+owned = [range(a, b + 1) for a, b in split_layers([1] * 6, comm.size)]
+own = owned[comm.rank]
+network = [init_dense(0, n, shape[n - 1 : n + 1], 0.5, dtype) for n in range(1, 7)]
+x = jnp.asarray(np.random.default_rng(0).normal(size=(size, 12)), dtype)
+targets = jax.nn.one_hot(jnp.arange(size) % 4, 4, dtype=dtype)
+
+
+def check(name, steps):
+    levels = Levels(-1, 20) if name == "levels" else None
+    solver = PDADMMG(rho=0.1, nu=0.1, levels_p=levels, levels_q=levels)
+    codec = make_codec(name, levels)
+    transport = MPITransport(comm)
+    worker = Worker(comm.rank, solver, transport, Codecs(codec, codec))
+    worker.start([network[n - 1] for n in own], chain(owned)[comm.rank], x if 1 in own else None,
+                 size, targets if 6 in own else None)
+    for _ in range(steps):
+        iterate([worker])
+    transport.flush()
+    block = jax.device_get(worker.block)
+    blocks = comm.allgather(block)
+    for lower, upper in zip(blocks, blocks[1:]):
+        np.testing.assert_array_equal(lower.layers[-1].u, upper.u_below, err_msg=name)
+        np.testing.assert_array_equal(lower.layers[-1].q, upper.q_below, err_msg=name)
+    if name == dtype or name == "levels":  # lossless: the serial iterates, in every variable
+        state = solver.init(network, x, targets)
+        for _ in range(steps):
+            state, _ = solver.step(state)
+        tolerance = 1e-5 if dtype == "float32" else 1e-12
+        parallel = [layer for block in blocks for layer in block.layers]
+        for serial, other in zip(state.layers, parallel):
+            for field, a, b in zip(serial._fields, serial, other):
+                if a is not None:
+                    assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(a), (name, field)
+
+
+check(dtype, 50)
+for name in CODEC_NAMES:
+    if name != "float64":
+        check(name, 10)
+print("good", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("ranks", "dtype"), [(2, "float32"), (4, "float64")])
+def test_states_and_duals_over_ranks(mpi_python, ranks, dtype):
+    """All variables equal the serial ones; u is the same bits on both sides, for every codec."""
+    done = mpi_python(STATES, dtype, ranks=ranks, timeout=200)
+    assert done.stdout.count("good") == ranks, done.stderr
+
+
+SMALL = ("--layers", 4, "--hidden", 20, "--epochs", 50, "--grow", "none")
 
 
 def history(out):
@@ -114,7 +177,7 @@ def weights(out):
     manifest = json.loads((out / "model.json").read_text())
     arrays = []
     for name in sorted(manifest["files"]):
-        with np.load(out / manifest["folder"] / name) as layer:
+        with np.load(out / name) as layer:
             arrays += [layer["W"], layer["b"]]
     return arrays
 
@@ -132,14 +195,14 @@ def test_ranks_do_not_change_the_run(admm, tmp_path, dtype):
             **way,
         )
         assert done.returncode == 0, done.stderr
-    tolerance = 1e-5 if dtype == "float32" else 1e-11
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
     reference = history(tmp_path / "1")
     for name in ("w3", "r2", "r4"):
         for a, b in zip(reference, history(tmp_path / name), strict=True):
             assert b["lagrangian"] == pytest.approx(a["lagrangian"], rel=tolerance), name
-            assert b["primal_residual"] == pytest.approx(a["primal_residual"], rel=100 * tolerance)
+            assert b["primal_residual"] == pytest.approx(a["primal_residual"], rel=tolerance)
         for a, b in zip(weights(tmp_path / "1"), weights(tmp_path / name), strict=True):
-            assert np.linalg.norm(a - b) <= 10 * tolerance * np.linalg.norm(a) + 1e-12
+            assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(a)
     summary = json.loads((tmp_path / "r4" / "summary.json").read_text())
     assert summary["workers"]["ranks"] == 4
     assert len(summary["peak_rss_bytes"]) == 4
@@ -173,6 +236,15 @@ def test_bytes_of_a_run(admm, tmp_path, codec, bound):
     sent = json.loads((tmp_path / "summary.json").read_text())["bytes"]
     assert 0 < sent["sent"] <= bound * sent["float32"]
     assert set(sent["by_variable"]) == {"p", "q"}
+
+
+def test_bytes_of_ten_layers_on_five_ranks(admm, tmp_path):
+    options = ("--epochs", 60, "--eval-every", 60, "--codec", "delta2")
+    done = admm("train", *options, "--out", tmp_path, ranks=5)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [stage["layers"] for stage in summary["stages"]] == [2, 5, 10]
+    assert summary["bytes"]["sent"] <= 0.08 * summary["bytes"]["float32"]
 
 
 def test_levels_travel_in_five_bits(admm, tmp_path):

@@ -50,7 +50,6 @@ def test_the_linear_output_is_carried_along(layer, rule):
     np.testing.assert_allclose(s, p @ layer["W"] + layer["b"], rtol=1e-12)
     W, s = update_W(layer, rule)
     np.testing.assert_allclose(s, layer["p"] @ W + layer["b"], rtol=1e-12)
-    p, s = update_p({**layer, "p": LEVELS.project(layer["p"])}, rule, LEVELS)
 
 
 @pytest.mark.parametrize("variable", ["p", "W"])
@@ -99,18 +98,32 @@ def test_backtracking_finds_the_first_tau_that_majorises(layer, variable):
     np.testing.assert_allclose(updated, new, rtol=1e-9)
 
 
+@pytest.mark.parametrize("levels", [LEVELS, Levels(-1, 1, 0.1)], ids=str)
 @pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
-def test_projected_p_is_in_the_set_and_no_worse(layer, rule):
-    p = LEVELS.project(5 * layer["p"])
+def test_projected_p_is_in_the_set_and_no_worse(layer, rule, levels):
+    p = levels.project(5 * layer["p"])
     layer = {**layer, "p": p, "s": p @ layer["W"] + layer["b"]}
-    new, s = update_p(layer, rule, LEVELS)
-    np.testing.assert_array_equal(new, LEVELS.project(new))
+    new, s = update_p(layer, rule, levels)
+    np.testing.assert_array_equal(new, levels.project(new))
     np.testing.assert_allclose(s, new @ layer["W"] + layer["b"], rtol=1e-10, atol=1e-10)
     before, after = p_objective(layer, p), p_objective(layer, new)
     assert after.sum() <= before.sum()
     if rule == "exact":  # row by row, and long enough to reach other levels
         assert (after <= before).all()
         assert after.sum() < before.sum()
+
+
+def test_fine_levels_in_float32_stay_members_for_many_steps():
+    """Rounding must neither move p off Δ nor keep the line search running for ever."""
+    levels = Levels(0, 2, 0.1)
+    keys = jax.random.split(jax.random.key(0), 4)
+    p, W = levels.project(jax.random.normal(keys[0], (40, 9))), jax.random.normal(keys[1], (9, 5))
+    z, q = jax.random.normal(keys[2], (40, 5)), jax.random.normal(keys[3], (40, 9))
+    s = p @ W
+    rho, nu = jnp.float32(0.3), jnp.float32(0.2)
+    for _ in range(20):
+        p, s = updates.update_p(p, W, z, s, q, jnp.zeros_like(q), rho, nu, "exact", levels)
+        np.testing.assert_array_equal(p, levels.project(p))
 
 
 def test_a_vanishing_gradient_makes_no_step(layer):

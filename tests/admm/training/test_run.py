@@ -83,7 +83,7 @@ def test_network_on_disk_is_the_best_one(run):
     )
     test = right[-facts.sizes[2] :].mean()
     assert test == pytest.approx(best["test_accuracy"], abs=0.002)
-    assert len(list(out.glob("model-*"))) == 1
+    assert len(list(out.glob("models/*"))) == 1
 
 
 def test_progress_is_readable(run):
