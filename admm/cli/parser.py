@@ -66,7 +66,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(solver, "--epochs", "iterations per stage [200]", metavar="N", type=int)
     add(solver, "--rho", "penalty of the coupling p = q [0.003]", metavar="X", type=float)
     add(solver, "--nu", "penalty of the layer equations [0.003]", metavar="X", type=float)
-    add(solver, "--weight-decay", "penalty of the squared weights [0.01]", metavar="X", type=float)
+    add(solver, "--weight-decay", "penalty of the squared weights [0.02]", metavar="X", type=float)
     add(solver, "--step", "step sizes: exact, joint, backtracking [exact]")
     add(solver, "--levels", "constrain p to these levels (pdADMM-G-Q)", metavar="LOW:HIGH[:STEP]")
     add(solver, "--levels-q", "constrain q too", metavar="LOW:HIGH[:STEP]")

@@ -92,7 +92,7 @@ class PDADMMG:
 
     rho: float = 3e-3
     nu: float = 3e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 2e-2
     step_rule: StepRule = "exact"
     activation: PiecewiseLinear = RELU
     risk: SoftmaxCrossEntropy | SquaredError = field(default_factory=SoftmaxCrossEntropy)

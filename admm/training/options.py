@@ -60,7 +60,7 @@ class Options:
     epochs: int = 200
     rho: float = 3e-3
     nu: float = 3e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 2e-2
     step: StepRule = "exact"
     levels: Levels | None = None
     levels_q: Levels | None = None

@@ -61,7 +61,7 @@ def check(done, message, code=2):
     ("arguments", "message"),
     [
         (["--dataset", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
-        (["--dataset", "none.npz"], "no such file: none.npz"),
+        (["--dataset", "none.npz"], "none.npz"),
         (["--hidden", "0"], "--hidden must be at least 1, got 0"),
         (["--codec", "zip"], "unknown codec 'zip'; expected one of"),
         (["--step", "big"], "--step must be one of exact, joint, backtracking, got 'big'"),
