@@ -49,10 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     except BaseException as error:  # an interrupt too must not leave the other ranks waiting
         code = error.exit_code if isinstance(error, AdmmError) else 1
-        shared = failure is not None and failure.is_shared()
-        if mpi.launch_rank() == 0 if failure is None or shared else True:
+        alone = failure is not None and not failure.is_shared()
+        if alone or mpi.launch_rank() == 0:
             _print_error(error)
-        if failure is not None and not shared:
+        if failure is not None and alone:
             failure.abort(code)
         return code
 

@@ -1,5 +1,6 @@
 """Every mistake of a person: one message on standard error, the documented code, no stack trace."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -189,27 +190,55 @@ def test_help_under_mpirun_is_printed_once(admm):
     assert done.stdout.count("usage: admm train") == 1
 
 
-def test_an_interrupt_leaves_no_process_behind(tmp_path):
-    """Control-C in a terminal: mpirun and both ranks end."""
-    mpirun = Path(sys.executable).with_name("mpirun")
-    marker = str(tmp_path / "out")
-    command = [str(mpirun), "-n", "2", sys.executable, "-m", "admm", "train", "--epochs", "100000"]
+def processes_with(marker):
+    """Running Python processes that have the marker on their command line."""
+    found = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # a process that ended meanwhile
+            words = cmdline.read_bytes().split(b"\0")
+            if marker.encode() in words and b"mpirun" not in words[0]:
+                found.append(int(cmdline.parent.name))
+    return sorted(found)
+
+
+def start_long_run(out, launcher=()):
     process = subprocess.Popen(
-        [*command, "--out", marker],
+        [*launcher, sys.executable, "-m", "admm", "train", "--epochs", "100000", "--out", out],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     assert process.stdout is not None
+    for _ in range(2):  # the header of the table and one row: training has begun
+        process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize("whom", ["all", "one rank"])
+def test_an_interrupt_leaves_no_process_behind(tmp_path, whom):
+    """Control-C in a terminal, or a signal to one rank alone: mpirun and both ranks end."""
+    out = str(tmp_path / "out")
+    mpirun = Path(sys.executable).with_name("mpirun")
+    process = start_long_run(out, (str(mpirun), "-n", "2"))
     try:
-        process.stdout.readline()  # training has begun
-        os.killpg(process.pid, signal.SIGINT)
+        if whom == "all":
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            os.kill(processes_with(out)[-1], signal.SIGINT)
         process.communicate(timeout=LIMIT)
+        assert process.returncode != 0
+        assert not processes_with(out)
     finally:
         process.kill()
-    assert process.returncode != 0
-    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert marker.encode() not in cmdline.read_bytes()
-        except OSError:
-            continue  # a process that ended meanwhile
+        for pid in processes_with(out):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_an_interrupted_run_keeps_what_it_has(admm, tmp_path):
+    process = start_long_run(str(tmp_path))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 1
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert f"test {summary['best']['test_accuracy']:.4f}" in admm("evaluate", tmp_path).stdout
