@@ -104,6 +104,9 @@ class _Run:
         )
         codecs = Codecs(options.codec_for(options.levels), options.codec_for(options.levels_q))
         self.workers = [Worker(index, self.solver, transport, codecs) for index in transport.local]
+        if transport.is_root and progress is not None:
+            progress.write(self._introduction())
+            progress.flush()
         self.schedule = PenaltySchedule()
         self.best_network: dict[int, Dense] = {}
 
@@ -122,6 +125,19 @@ class _Run:
         if not own:
             return facts, None, None
         return facts, own[0].basis, jax.device_put(own[0].rows, self.transport.device(0))
+
+    def _introduction(self) -> str:
+        """What is trained on what, and by whom."""
+        data = self.facts.summary
+        owners = ", ".join(f"{first}–{last}" for first, last in self.split)
+        return (
+            f"{data['name']}: {data['nodes']:,} nodes, {data['edges']:,} directed edges, "
+            f"{data['features']:,} features, {data['classes']} classes; {data['train']} training, "
+            f"{data['val']} validation, {data['test']} test nodes\n"
+            f"{self.options.layers} layers of {self.options.hidden} on {self.transport.size} "
+            f"workers (layers {owners}); stages of {', '.join(map(str, self.options.stages))} "
+            f"layers, {self.options.epochs} epochs each\n"
+        )
 
     def train(self) -> Result:
         """All stages, one after the other; an interrupt keeps what one process has."""

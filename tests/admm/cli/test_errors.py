@@ -209,7 +209,7 @@ def start_long_run(out, launcher=()):
         start_new_session=True,
     )
     assert process.stdout is not None
-    for _ in range(2):  # the header of the table and one row: training has begun
+    for _ in range(4):  # what is trained, the head of the table, one row: training has begun
         process.stdout.readline()
     return process
 

@@ -89,7 +89,9 @@ def test_network_on_disk_is_the_best_one(run):
 def test_progress_is_readable(run):
     _, _, progress = run
     lines = progress.splitlines()
-    assert lines[0].split()[:2] == ["layers", "epoch"]
+    assert lines[0].startswith("digits: 1,797 nodes")
+    assert "4 layers of 24 on 1 workers (layers 1–4)" in lines[1]
+    assert lines[2].split()[:2] == ["layers", "epoch"]
     assert 15 <= len(lines) <= 30
 
 
