@@ -76,7 +76,7 @@ def measure(nodes: int, width: int, layers: int, iterations: int, codec_name: st
     key, scale = jax.random.key(0), (2 / width) ** 0.5
     x, r = (jax.random.normal(jax.random.fold_in(key, k), (nodes, width)) for k in (0, 1))
     worker.start(
-        [init_dense(0, n, shape[n - 1 : n + 1], scale, "float32") for n in own],
+        [init_dense(0, n, (shape[n - 1], shape[n]), scale, "float32") for n in own],
         chain(owned)[comm.rank],
         x if 1 in own else None,
         nodes,
