@@ -145,7 +145,7 @@ class _Run:
         try:
             self._train_stages()
         except KeyboardInterrupt:
-            if len(self.transport.local) == self.transport.size and self.history.best is not None:
+            if len(self.transport.local) == self.transport.size and self.best_network:
                 self._save_best(self.history.evaluations[-1].stage)
                 self._summarize("interrupted")
             raise
@@ -253,8 +253,9 @@ class _Run:
             bytes_sent=int(sent),
             seconds=self.clock.elapsed,
         )
+        network = self._network()
         if self.history.add(evaluation):
-            self.best_network = self._network()
+            self.best_network = network
         if not evaluation.finite:
             self._save_best(stage)
             self._summarize("diverged")

@@ -211,6 +211,7 @@ def start_long_run(out, launcher=()):
     assert process.stdout is not None
     for _ in range(4):  # what is trained, the head of the table, one row: training has begun
         process.stdout.readline()
+    time.sleep(1)  # in the middle of some later epoch
     return process
 
 
