@@ -70,7 +70,10 @@ class Transport(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Wait until every message sent has left this process."""
+        """Wait until every message sent has left this process; required before it ends.
+
+        A large message is read from the sender's memory when its receiver gets to it.
+        """
 
     @abstractmethod
     def share(self, value: T | None, worker: int) -> T:

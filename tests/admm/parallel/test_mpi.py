@@ -30,6 +30,7 @@ for k, (n, wait) in enumerate(zip(sizes, expected)):
     message = wait()
     assert message.shape == (n,) and bool((message == k + below).all())
 assert transport.sent["q"] == sum(sizes), transport.sent
+transport.flush()
 print("good", flush=True)
 """,
         ranks=3,
@@ -46,6 +47,7 @@ n = 100_000
 if rank == 0:
     for k in range(100):
         transport.send(jnp.full(n, k, jnp.uint8), 0, 1, "p", elements=n)
+    transport.flush()
 else:
     received = [transport.expect(n, 0, 1, "p")() for k in range(100)]
     wrong = [k for k, message in enumerate(received) if not bool((message == k).all())]
