@@ -1,0 +1,108 @@
+"""What every benchmark reports: an aligned table as it goes, one JSON file, one plot."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from admm.training.versions import versions
+
+Row = dict[str, Any]
+
+
+def make_parser(name: str, text: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has: --quick, --json, --plot."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks {name}",
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="a small case, in minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and machine")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rows (PNG, SVG, PDF)")
+    return parser
+
+
+class Report:
+    """Rows of one benchmark.
+
+    Args:
+        name: Name of the benchmark.
+        columns: Column name to format specification, such as `">8.1f"`; a width is required.
+            Rows may hold more than is shown, and None where a figure does not apply.
+
+    Attributes:
+        rows: What was added.
+        results: Figures over all rows, for the end of the table and the JSON.
+    """
+
+    def __init__(self, name: str, columns: Mapping[str, str]) -> None:
+        self.name, self.columns = name, columns
+        self.rows: list[Row] = []
+        self.results: dict[str, Any] = {}
+        print("  ".join(f"{key:{_text(spec)}}" for key, spec in columns.items()), flush=True)
+
+    def add(self, row: Row) -> None:
+        """Record a row, and print it."""
+        self.rows.append(row)
+        cells = [
+            f"{'–':{_text(spec)}}" if row[key] is None else f"{row[key]:{spec}}"
+            for key, spec in self.columns.items()
+        ]
+        print("  ".join(cells), flush=True)
+
+    def finish(
+        self,
+        arguments: argparse.Namespace,
+        draw: Callable[[Any, Sequence[Row]], None],
+    ) -> None:
+        """Print the results; write the files that `arguments` ask for.
+
+        Args:
+            arguments: From a parser of `make_parser`.
+            draw: Draws the rows into a `matplotlib.figure.Figure`.
+        """
+        for key, value in self.results.items():
+            print(f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}")
+        if arguments.json is not None:
+            content = {
+                "benchmark": self.name,
+                "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "machine": machine(),
+                "versions": versions(),
+                "rows": self.rows,
+                "results": self.results,
+            }
+            arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+        if arguments.plot is not None:
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=(8, 5), layout="constrained")
+            draw(figure, self.rows)
+            figure.savefig(arguments.plot, dpi=120)
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores that this process may use, memory, system."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":")[1].strip() if names else model
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": platform.platform(),
+    }
+
+
+def _text(spec: str) -> str:
+    """The alignment and width of a number's format specification."""
+    return spec.split(".")[0].rstrip(",dfegs%")
