@@ -89,4 +89,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     )
     output = train.add_argument_group("output")
     add(output, "--eval-every", "epochs between evaluations [1]", metavar="N", type=int)
+    add(
+        output,
+        "--trace",
+        "spans of computation and messages, for Chrome's trace viewer",
+        metavar="FILE",
+        type=Path,
+    )
     add(output, "--out", "results [runs/DATASET-DATE-TIME]", metavar="DIR", type=Path)

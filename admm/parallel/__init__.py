@@ -1,6 +1,7 @@
 """Workers and transports: who owns which layers, and how their messages travel."""
 
 from admm.parallel.chain import Neighbors, chain, pass_forward
+from admm.parallel.trace import Trace
 from admm.parallel.transport import LocalTransport, Transport
 from admm.parallel.worker import Codecs, Worker, iterate
 
@@ -8,6 +9,7 @@ __all__ = [
     "Codecs",
     "LocalTransport",
     "Neighbors",
+    "Trace",
     "Transport",
     "Worker",
     "chain",

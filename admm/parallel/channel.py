@@ -1,9 +1,11 @@
 """A channel: one end of one variable's way across a cut."""
 
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Array
 
+from admm.parallel.trace import Category, traced
 from admm.parallel.transport import Message, Transport
 from quant import Codec, Float
 
@@ -40,10 +42,15 @@ class Channel:
 
     def send(self, x: Array) -> Array:
         """Send x; return it as the receiver will have it."""
-        message = self._codec.encode(x, self._last)
+        message = self._traced("encode", self._codec.encode, x, self._last)
         self._transport.send(message, *self._way, elements=x.size)
-        self._last = self._codec.decode(message, self._last)
+        self._last = self._traced("decode", self._codec.decode, message, self._last)
         return self._last
+
+    @property
+    def expecting(self) -> bool:
+        """Whether a message is announced and not yet received."""
+        return self._incoming is not None
 
     def expect(self) -> None:
         """Announce the next message, so that it can arrive while the receiver computes."""
@@ -54,9 +61,13 @@ class Channel:
         """The announced array, as the sender has it."""
         if self._incoming is None:
             raise RuntimeError("receive without expect")
-        message, self._incoming = self._incoming(), None
-        self._last = self._codec.decode(message, self._last)
+        message, self._incoming = self._traced("wait", self._incoming), None
+        self._last = self._traced("decode", self._codec.decode, message, self._last)
         return self._last
+
+    def _traced(self, category: Category, function: Callable[..., Array], *arguments: Any) -> Array:
+        name = f"{category} {self._way[-1]}"
+        return traced(self._transport, category, name, function, *arguments)
 
 
 def send_exact(transport: Transport, x: Array, source: int, target: int, variable: str) -> None:

@@ -15,6 +15,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, UInt8
 
+from admm.parallel.trace import Trace
+
 Message = UInt8[Array, " nbytes"]
 T = TypeVar("T")
 
@@ -28,7 +30,10 @@ class Transport(ABC):
         library: Name of the message library, or None.
         sent: Payload bytes handed over by this process, by variable.
         plain: What the same arrays take in float32.
-        waited: Seconds this process has spent blocked in messages.
+        waited: Seconds this process has been blocked in messages with nothing to compute.
+        computing: The newest array under computation here: until it is ready, a message that has
+            not come yet keeps nobody waiting.
+        trace: Where spans are recorded, if anywhere.
     """
 
     size: int
@@ -39,6 +44,8 @@ class Transport(ABC):
         self.sent: Counter[str] = Counter()
         self.plain: Counter[str] = Counter()
         self.waited = 0.0
+        self.computing: jax.Array | None = None
+        self.trace: Trace | None = None
 
     @property
     def is_root(self) -> bool:
@@ -54,7 +61,8 @@ class Transport(ABC):
     ) -> None:
         """Hand over the message of an array of so many elements, and return at once.
 
-        Messages of a variable keep their order.
+        The message may still be under computation; it leaves when that is done. Messages keep
+        their order.
         """
         self.sent[variable] += message.nbytes
         self.plain[variable] += 4 * elements
@@ -62,11 +70,19 @@ class Transport(ABC):
 
     @abstractmethod
     def _send(self, message: Message, source: int, target: int, variable: str) -> None:
-        """Start the transfer; the bytes are counted already."""
+        """Start the transfer as soon as the message is computed; its bytes are counted already."""
 
     @abstractmethod
     def expect(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
         """Announce that a message will come; calling the result waits for it."""
+
+    @abstractmethod
+    def progress(self) -> None:
+        """Move messages on; to be called now and then where the host is long at something else."""
+
+    @abstractmethod
+    def until(self, arrays: Sequence[jax.Array]) -> None:
+        """Wait until these arrays are computed, and move messages on meanwhile."""
 
     @abstractmethod
     def flush(self) -> None:
@@ -120,6 +136,12 @@ class LocalTransport(Transport):
 
     def expect(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
         return self._queues[source, target, variable].popleft
+
+    def progress(self) -> None:
+        pass
+
+    def until(self, arrays: Sequence[jax.Array]) -> None:
+        jax.block_until_ready(arrays)
 
     def flush(self) -> None:
         pass  # a message is with its receiver as soon as it is sent

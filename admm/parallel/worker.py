@@ -1,12 +1,18 @@
 """A worker: the owner of consecutive layers, who iterates on them and talks to its neighbours.
 
-The three parts of an iteration are methods that never wait for a worker further on in the same
+An iteration goes through the layers from the top down, and its messages travel while other layers
+compute. The bottom layer's p waits for q from below, so it is updated after half of the layers:
+q has the first half of the iteration to arrive, p the second half to reach the worker below.
+
+The two parts of an iteration are methods that never wait for a worker further on in the same
 part, so that one thread can drive all workers of a process part by part (`iterate`), and a rank
-its only one.
+its only one. Nothing here waits for a computation: it is handed to the device and runs while the
+host prepares what comes next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +20,13 @@ from jaxtyping import Array
 
 from admm.parallel.chain import Neighbors
 from admm.parallel.channel import Channel, receive_exact, send_exact
+from admm.parallel.trace import traced
 from admm.parallel.transport import Transport
-from admm.solvers.pdadmm_g import PDADMMG, Block, Info
+from admm.solvers.pdadmm_g import PDADMMG, Block, Info, Layer
 from layers import Dense
 from quant import Codec
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,13 @@ class Codecs:
 
     p: Codec
     q: Codec
+
+
+class _Cut(NamedTuple):
+    """The ways across one cut."""
+
+    p: Channel  # down
+    q: Channel  # up
 
 
 class Worker:
@@ -47,6 +63,7 @@ class Worker:
         self.device = transport.device(index)
         self.block: Block | None = None
         self._q_before: list[Array | None] | None = None
+        self._loss: Array | None = None
         self._solver = solver
         self._transport = transport
         self._codecs = codecs
@@ -73,9 +90,10 @@ class Worker:
             codes: z of the own hidden layers, if not from the forward pass.
         """
         self.below, self.above = neighbors
-        self.block = self._q_before = None
+        self.block = self._q_before = self._loss = None
         if not network:
             return
+        index = self.index
         network, targets, codes = jax.device_put(
             (tuple(network), targets, tuple(codes)), self.device
         )
@@ -84,80 +102,133 @@ class Worker:
             x = jax.device_put(inputs, self.device)
         else:
             blank = jnp.zeros((nodes, weights.shape[0]), weights.dtype, device=self.device)
-            x = receive_exact(self._transport, blank, self.below, self.index, "q")
+            x = receive_exact(self._transport, blank, self.below, index, "q")
         block = self._solver.init_block(network, x, targets, codes, first=self.below is None)
-        self._p_below = self._channel("p", self.index, self.below, block.q_below)
-        self._q_below = self._channel("q", self.below, self.index, block.q_below)
+        self._cut_below = self._cut(self.below, index, block.q_below)
         q = block.layers[-1].q
         if self.above is not None and q is not None:
-            send_exact(self._transport, q, self.index, self.above, "q")
-        self._p_above = self._channel("p", self.above, self.index, q)
-        self._q_above = self._channel("q", self.index, self.above, q)
+            send_exact(self._transport, q, index, self.above, "q")
+        self._cut_above = self._cut(index, self.above, q)
         self.block = block
 
-    def _channel(
-        self, variable: str, source: int | None, target: int | None, start: Array | None
-    ) -> Channel | None:
-        if source is None or target is None or start is None:
+    def _cut(self, lower: int | None, upper: int | None, start: Array | None) -> _Cut | None:
+        if lower is None or upper is None or start is None:
             return None
-        codec = getattr(self._codecs, variable)
-        return Channel(self._transport, codec, variable, source, target, start)
+        return _Cut(
+            Channel(self._transport, self._codecs.p, "p", upper, lower, start),
+            Channel(self._transport, self._codecs.q, "q", lower, upper, start),
+        )
 
-    # An iteration, in three parts.
+    # An iteration, in two parts.
 
-    def descend(self) -> None:
-        """Steps 1 to 4; p leaves for the worker below as soon as it is known."""
+    def descend(self, measure: bool = True) -> None:
+        """All steps of all layers, but for step 5 of the top layer; p leaves for below halfway.
+
+        Args:
+            measure: Whether `info` will be asked for; it needs every q of before.
+        """
         if self.block is None:
             return
-        self._q_before = [layer.q for layer in self.block.layers]
-        for channel in (self._p_above, self._q_below):
-            if channel is not None:
-                channel.expect()
-        block = self._solver.update_inputs(self.block)
-        self._p_sent = None
-        if self._p_below is not None:
-            self._p_sent = self._p_below.send(block.layers[0].p)
-        self.block = self._solver.update_parameters(block)
+        layers = list(self.block.layers)
+        self._q_before = [layer.q for layer in layers] if measure else None
+        if self._cut_above is not None:
+            self._cut_above.p.expect()
+        halfway = max(len(layers) // 2 - 1, 0)
+        for index in reversed(range(len(layers))):
+            if index == halfway and self._cut_below is not None:
+                layers[0] = self._update_input(layers[0], self._cut_below)
+            layers[index] = self._update_layer(layers, index)
+        self.block = self.block._replace(layers=tuple(layers))
+
+    def _update_input(self, layer: Layer, cut: _Cut) -> Layer:
+        """Step 1 of the bottom layer, with q from the worker below; p leaves for it."""
+        self.settle()
+        cut.q.expect()
+        block = self.block
+        layer = self._run(
+            "p",
+            self._solver.update_input,
+            *(layer, block.q_below, block.u_below, block.rho, block.nu),  # type: ignore[union-attr]
+        )
+        self._p_sent = cut.p.send(layer.p)
+        return layer
+
+    def _update_layer(self, layers: Sequence[Layer], index: int) -> Layer:
+        """All steps of a layer for which this worker has what they need."""
+        block = self.block
+        assert block is not None
+        below = layers[index - 1] if index else None
+        layer = self._run(
+            f"layer {index + 1} of {len(layers)}",
+            self._solver.update_layer,
+            layers[index],
+            below.q if below else None,
+            below.u if below else None,
+            layers[index + 1].p if index + 1 < len(layers) else None,
+            *(block.targets, block.rho, block.nu),
+        )
+        self._transport.computing = layer.W
+        if layer.q is None:
+            assert block.targets is not None
+            self._loss = self._solver.loss(layer, block.targets)
+        return layer
 
     def ascend(self) -> None:
-        """Step 5, with p from the worker above; q leaves for it."""
-        if self.block is None:
+        """Step 5 of the top layer, with p from the worker above; q leaves for it."""
+        if self.block is None or self._cut_above is None:
             return
-        self._p_received = self._p_above.receive() if self._p_above is not None else None
-        block = self._solver.update_outputs(self.block, self._p_received)
-        if self._q_above is not None:
-            *lower, top = block.layers
-            assert top.q is not None  # only the output layer has none, and nobody is above it
-            top = top._replace(q=self._q_above.send(top.q))
-            block = block._replace(layers=(*lower, top))
-        self.block = block
+        *lower, top = self.block.layers
+        rho, nu = self.block.rho, self.block.nu
+        p = self._cut_above.p.receive()
+        top = self._run("q", self._solver.update_output, top, p, rho, nu)
+        assert top.q is not None  # only the output layer has none, and nobody is above it
+        q = self._cut_above.q.send(top.q)
+        u = self._run("u", self._solver.update_dual, top.u, p, q, rho)
+        self.block = self.block._replace(layers=(*lower, top._replace(q=q, u=u)))
 
     def settle(self) -> None:
-        """Step 6, with q from the worker below; both sides of a cut compute the same u."""
-        if self.block is None:
-            return
+        """Step 6 at the cut below, with the q that the worker below has sent last, if any.
+
+        Both sides of a cut compute the same u, from the same p and q.
+        """
         block = self.block
-        if self._q_below is not None:
-            block = block._replace(q_below=self._q_below.receive())
-        self.block = self._solver.update_duals(block, self._p_received, self._p_sent)
+        if block is None or self._cut_below is None or not self._cut_below.q.expecting:
+            return
+        q = self._cut_below.q.receive()
+        u = self._run(
+            "u below", self._solver.update_dual, *(block.u_below, self._p_sent, q, block.rho)
+        )
+        self.block = block._replace(q_below=q, u_below=u)
+
+    def _run(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+        return traced(self._transport, "compute", name, function, *arguments)
 
     def set_penalties(self, rho: float, nu: float) -> None:
         """Change ρ and ν from the next iteration on."""
+        self.settle()
         if self.block is not None:
             scalar = jnp.zeros_like(self.block.rho)
             self.block = self.block._replace(rho=scalar + rho, nu=scalar + nu)
 
+    def finish(self) -> None:
+        """Wait until the iteration is done, on this worker and at its cuts."""
+        self.settle()
+        self._transport.until(jax.tree.leaves(self.block))
+
     def info(self) -> Info | None:
-        """Diagnostics of the own layers over the last iteration."""
-        if self.block is None or self._q_before is None:
+        """Diagnostics of the own layers over the last iteration, once, if that was measured."""
+        self.settle()
+        q_before, self._q_before = self._q_before, None  # a sixth array per layer, not kept
+        if self.block is None or q_before is None:
             return None
-        return self._solver.info(self._q_before, self.block)
+        return self._solver.info(q_before, self.block)
 
     def loss(self) -> float | None:
         """Mean training loss at the carried linear output, for the worker of the output layer."""
-        if self.block is None or self.block.targets is None:
+        if self._loss is None:
             return None
-        return float(self._solver.loss(self.block))
+        self._transport.until([self._loss])
+        return float(self._loss)
 
     @property
     def network(self) -> tuple[Dense, ...]:
@@ -167,8 +238,9 @@ class Worker:
         return tuple(Dense(layer.W, layer.b) for layer in self.block.layers)
 
 
-def iterate(workers: Sequence[Worker]) -> None:
-    """One iteration of all workers of this process."""
-    for part in (Worker.descend, Worker.ascend, Worker.settle):
-        for worker in workers:
-            part(worker)
+def iterate(workers: Sequence[Worker], measure: bool = True) -> None:
+    """One iteration of all workers of this process; it may go on after the call has returned."""
+    for worker in workers:
+        worker.descend(measure)
+    for worker in workers:
+        worker.ascend()

@@ -1,9 +1,14 @@
 """pdADMM-G and pdADMM-G-Q: gradient-free, layer-parallel training of GA-MLPs.
 
-The unit of work is a `Block`: consecutive layers on one worker. One block holding every layer is
-the serial solver (`init`, `step`); a worker runs the same four phases on its own block and
-exchanges p and q with its neighbours between them (`admm.parallel.worker`). Every phase calls one
-compiled function per layer, so a layer's iterates do not depend on how the network is split.
+The state is a `Block`: consecutive layers on one worker. One block holding every layer is the
+serial solver (`init`, `step`). Work is done layer by layer, from the top down (`update_layer`);
+at a cut, a worker takes the steps apart that touch a neighbour's p or q (`update_input`,
+`update_output`, see `admm.parallel.worker`). Both ways compile to the same arithmetic, so that a
+layer's iterates do not depend on how the network is split.
+
+Memory: five arrays of V rows per hidden layer live between iterations: p, z, r, q, u. Each is
+read and written by some step, and none follows from the others (r would cost a product, u the
+knowledge of every ν so far). The calls reuse the buffers of p, z, r and u.
 """
 
 from collections.abc import Sequence
@@ -28,7 +33,7 @@ class Layer(NamedTuple):
     W: Array  # (n_in, n_out)
     b: Array  # (n_out,)
     z: Array  # (V, n_out)  pre-activation
-    s: Array  # (V, n_out)  p W + b, carried along
+    r: Array  # (V, n_out)  p W + b − z, carried along
     q: Array | None  # (V, n_out)  output
     u: Array | None  # (V, n_out)  dual of p_{l+1} = q_l
 
@@ -75,6 +80,8 @@ class PDADMMG:
         risk: R.
         levels_p: Δ for the inputs p_l, l ≥ 2.
         levels_q: Δ for the outputs q_l.
+        row_block: Rows of p that are updated together, for the cache of a core; more suits many
+            cores, and all rows at once a GPU. The iterates do not depend on it.
 
     Raises:
         ValueError: If a penalty is not positive or the weight decay is negative.
@@ -98,6 +105,7 @@ class PDADMMG:
     risk: SoftmaxCrossEntropy | SquaredError = field(default_factory=SoftmaxCrossEntropy)
     levels_p: Levels | None = None
     levels_q: Levels | None = None
+    row_block: int = 256
 
     def __post_init__(self) -> None:
         if not (self.rho > 0 and self.nu > 0):
@@ -126,15 +134,25 @@ class PDADMMG:
         return self.init_block(network, inputs, targets, codes, first=True)
 
     def step(self, state: Block) -> tuple[Block, Info]:
-        """One iteration of a whole network."""
-        q_before = [layer.q for layer in state.layers]
-        state = self.update_inputs(state)
-        state = self.update_parameters(state)
-        state = self.update_outputs(state, None)
-        state = self.update_duals(state, None, None)
+        """One iteration of a whole network; `state` stays valid, at the cost of a copy."""
+        rho, nu = state.rho, state.nu
+        layers = list(jax.tree.map(jnp.copy, state.layers))
+        q_before = [layer.q for layer in layers]
+        p_above = None
+        for index in reversed(range(len(layers))):
+            below = layers[index - 1] if index else None
+            layers[index] = self.update_layer(
+                layers[index],
+                below.q if below else None,
+                below.u if below else None,
+                p_above,
+                state.targets,
+                rho,
+                nu,
+            )
+            p_above = layers[index].p
+        state = state._replace(layers=tuple(layers))
         return state, self.info(q_before, state)
-
-    # The phases of an iteration, on the block of one worker.
 
     def init_block(
         self,
@@ -174,56 +192,58 @@ class PDADMMG:
             nu=scalar(self.nu),
         )
 
-    def update_inputs(self, block: Block) -> Block:
-        """Step 1 for every layer whose input is not fixed."""
-        layers = []
-        q, u = block.q_below, block.u_below
-        for layer in block.layers:
-            if q is not None:
-                p, s = self._update_p(layer.p, layer.W, layer.z, layer.s, q, u, block.rho, block.nu)
-                layer = layer._replace(p=p, s=s)
-            layers.append(layer)
-            q, u = layer.q, layer.u
-        return block._replace(layers=tuple(layers))
+    # The steps of an iteration. They reuse the buffers of p, z, r and u: a layer given to one of
+    # them must not be used again.
 
-    def update_parameters(self, block: Block) -> Block:
-        """Steps 2 to 4: W, b and z."""
-        layers = []
-        for layer in block.layers:
-            targets = block.targets if layer.q is None else None
-            W, b, z, s = self._update_Wbz(
-                layer.p, layer.W, layer.b, layer.z, layer.s, layer.q, targets, block.nu
-            )
-            layers.append(layer._replace(W=W, b=b, z=z, s=s))
-        return block._replace(layers=tuple(layers))
-
-    def update_outputs(self, block: Block, p_above: Array | None) -> Block:
-        """Step 5; `p_above` is the input of the layer above the block."""
-        layers = []
-        for layer, p in zip(block.layers, _inputs_above(block, p_above), strict=True):
-            if p is not None:
-                q = self._update_q(p, layer.u, layer.z, block.rho, block.nu)
-                layer = layer._replace(q=q)
-            layers.append(layer)
-        return block._replace(layers=tuple(layers))
-
-    def update_duals(self, block: Block, p_above: Array | None, p_sent: Array | None) -> Block:
-        """Step 6, for the block's own duals and for its copy of the dual at the cut below.
+    def update_layer(
+        self,
+        layer: Layer,
+        q_below: Array | None,
+        u_below: Array | None,
+        p_above: Array | None,
+        targets: Array | None,
+        rho: Array,
+        nu: Array,
+    ) -> Layer:
+        """All steps of one layer, 1 to 6, but for those whose neighbour is not given.
 
         Args:
-            block: With the new q, `q_below` included, as decoded by both sides of their cuts.
-            p_above: Decoded p_{b+1}, from the worker above.
-            p_sent: Decoded p_a, as the worker below has it.
+            layer: The layer.
+            q_below: Output of the layer below before this iteration; without it, p stays.
+            u_below: Dual of the layer below before this iteration.
+            p_above: Input of the layer above after its step 1; without it, q and u stay.
+            targets: One-hot labels, which the output layer needs and the others ignore.
+            rho: ρ.
+            nu: ν.
         """
-        layers = []
-        for layer, p in zip(block.layers, _inputs_above(block, p_above), strict=True):
-            if p is not None:
-                layer = layer._replace(u=_update_u(layer.u, p, layer.q, block.rho))
-            layers.append(layer)
-        if p_sent is not None:
-            u_below = _update_u(block.u_below, p_sent, block.q_below, block.rho)
-            block = block._replace(u_below=u_below)
-        return block._replace(layers=tuple(layers))
+        moving = (layer.p, layer.z, layer.r)
+        targets = targets if layer.q is None else None
+        p, W, b, z, r = self._update_parts(
+            moving, layer.W, layer.b, layer.q, q_below, u_below, targets, rho, nu
+        )
+        layer = Layer(p, W, b, z, r, layer.q, layer.u)
+        if p_above is None:
+            return layer
+        layer = self.update_output(layer, p_above, rho, nu)
+        assert layer.q is not None
+        assert layer.u is not None
+        # A call of its own, as at a cut: fused with step 5, u would see a q that is not rounded.
+        return layer._replace(u=self.update_dual(layer.u, p_above, layer.q, rho))
+
+    def update_input(
+        self, layer: Layer, q_below: Array, u_below: Array, rho: Array, nu: Array
+    ) -> Layer:
+        """Step 1 alone, where p has to leave before the other steps are done."""
+        p, r = self._update_p((layer.p, layer.r), layer.W, q_below, u_below, rho, nu)
+        return layer._replace(p=p, r=r)
+
+    def update_output(self, layer: Layer, p_above: Array, rho: Array, nu: Array) -> Layer:
+        """Step 5 alone, where p_above comes from another worker."""
+        return layer._replace(q=self._update_q(p_above, layer.u, layer.z, rho, nu))
+
+    def update_dual(self, u: Array, p_above: Array, q: Array, rho: Array) -> Array:
+        """Step 6 at a cut, from p and q as both of its sides have them."""
+        return _update_u(u, p_above, q, rho)
 
     def info(self, q_before: Sequence[Array | None], block: Block) -> Info:
         """Diagnostics of the iteration that led to `block`; a cut counts in the block above it.
@@ -241,44 +261,54 @@ class PDADMMG:
             q, u = layer.q, layer.u
         return total
 
+    def loss(self, output: Layer, targets: Array) -> Array:
+        """Mean risk at s_L, of the output layer; the penalty schedule follows it."""
+        return self._mean_risk(output.z, output.r, targets)
+
+    # What is compiled, and shared by all layers of a shape.
+
     @partial(jax.jit, static_argnames="self")
-    def _mean_risk(self, s: Array, targets: Array) -> Array:
-        return self.risk(s, targets) / s.shape[0]
-
-    def loss(self, block: Block) -> Array:
-        """Mean risk at s_L, in the block of the output layer; the penalty schedule follows it."""
-        return self._mean_risk(block.layers[-1].s, block.targets)
-
-    # What is compiled: one function per phase, shared by all layers of a shape.
+    def _mean_risk(self, z: Array, r: Array, targets: Array) -> Array:
+        return self.risk(z + r, targets) / z.shape[0]
 
     @partial(jax.jit, static_argnames="self")
     def _init_layer(
         self, params: Dense, p: Array, targets: Array | None, code: Array | None
     ) -> Layer:
         s = p @ params.W + params.b
+        p = jnp.copy(p)  # a buffer of its own: the steps reuse it
         if targets is not None:
-            return Layer(p, params.W, params.b, z=2 * targets - 1, s=s, q=None, u=None)
-        z = s if code is None else code
+            z = 2 * targets - 1
+            return Layer(p, params.W, params.b, z, s - z, q=None, u=None)
+        z = s if code is None else jnp.copy(code)
         q = self.activation(z)
         if self.levels_q is not None:
             q = self.levels_q.project(q)
-        return Layer(p, params.W, params.b, z=z, s=s, q=q, u=jnp.zeros_like(q))
+        return Layer(p, params.W, params.b, z, s - z, q=q, u=jnp.zeros_like(q))
 
-    @partial(jax.jit, static_argnames="self")
-    def _update_p(self, p, W, z, s, q_below, u_below, rho, nu):
-        return updates.update_p(
-            p, W, z, s, q_below, u_below, rho, nu, self.step_rule, self.levels_p
+    @partial(jax.jit, static_argnames="self", donate_argnames="moving")
+    def _update_parts(self, moving, W, b, q, q_below, u_below, targets, rho, nu):
+        p, z, r = moving
+        if q_below is not None:
+            p, r = self._step_p(p, W, r, q_below, u_below, rho, nu)
+        W, b, r = updates.update_Wb(p, W, b, r, nu, self.weight_decay, self.step_rule)
+        s = r + z
+        z = (
+            self.activation.solve(s, q, z)
+            if targets is None
+            else self.risk.solve(s, targets, nu, z)
         )
+        return p, W, b, z, s - z
 
-    @partial(jax.jit, static_argnames="self")
-    def _update_Wbz(self, p, W, b, z, s, q, targets, nu):
-        W, s = updates.update_W(p, W, z, s, nu, self.weight_decay, self.step_rule)
-        b, s = updates.update_b(b, z, s)
-        if targets is None:
-            z = self.activation.solve(s, q, z)
-        else:
-            z = self.risk.solve(s, targets, nu, z)
-        return W, b, z, s
+    @partial(jax.jit, static_argnames="self", donate_argnames="moving")
+    def _update_p(self, moving, W, q_below, u_below, rho, nu):
+        p, r = moving
+        return self._step_p(p, W, r, q_below, u_below, rho, nu)
+
+    def _step_p(self, p, W, r, q_below, u_below, rho, nu):
+        return updates.update_p(
+            p, W, r, q_below, u_below, rho, nu, self.step_rule, self.levels_p, self.row_block
+        )
 
     @partial(jax.jit, static_argnames="self")
     def _update_q(self, p_above, u, z, rho, nu):
@@ -289,7 +319,7 @@ class PDADMMG:
         def squared(x):
             return jnp.sum(x**2)
 
-        lagrangian = nu / 2 * squared(layer.z - layer.s)
+        lagrangian = nu / 2 * squared(layer.r)
         lagrangian += self.weight_decay / 2 * squared(layer.W)
         primal = dual = jnp.zeros_like(rho)
         if targets is not None:
@@ -304,9 +334,4 @@ class PDADMMG:
         return Info(lagrangian, primal, dual)
 
 
-_update_u = jax.jit(updates.update_u)
-
-
-def _inputs_above(block: Block, p_above: Array | None) -> list[Array | None]:
-    """p_{l+1} for every layer l of the block."""
-    return [*[layer.p for layer in block.layers[1:]], p_above]
+_update_u = jax.jit(updates.update_u, donate_argnames="u")

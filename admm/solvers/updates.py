@@ -1,9 +1,9 @@
 """The subproblem updates of pdADMM-G, one pure function per variable, equation beside it.
 
 Symbols and order are those of Wang et al., arXiv 2105.09837, Algorithm 1 and Appendix A, with
-nodes as rows. `s = p W + b` is carried along, never recomputed, so that a hidden layer costs four
-matrix products an iteration: two in `update_p`, two in `update_W`. No function here is jitted;
-`admm.solvers.pdadmm_g` compiles them, one call per phase and layer.
+nodes as rows. The residual `r = p W + b − z` is carried along, never recomputed, so that a hidden
+layer costs four matrix products an iteration: two in `update_p`, two in `update_Wb`. No function
+here is jitted; `admm.solvers.pdadmm_g` compiles them together, one call per layer.
 """
 
 from typing import Literal
@@ -56,33 +56,57 @@ def step_length(
 def update_p(
     p: Rows,
     W: Weights,
-    z: Outputs,
-    s: Outputs,
+    r: Outputs,
     q_below: Rows,
     u_below: Rows,
     rho: Scalar,
     nu: Scalar,
     rule: StepRule,
     levels: Levels | None,
+    row_block: int,
 ) -> tuple[Rows, Outputs]:
-    """Step 1: a descent step on φ(p) = ν/2‖s − z‖² + ⟨u, p − q⟩ + ρ/2‖p − q‖².
+    """Step 1: a descent step on φ(p) = ν/2‖p W + b − z‖² + ⟨u, p − q⟩ + ρ/2‖p − q‖².
 
-    g = ν (s − z) Wᵀ + u + ρ (p − q),  p ← p − t g,  s ← s − t g W.
+    g = ν r Wᵀ + u + ρ (p − q),  p ← p − t g,  r ← r − t g W.
 
-    φ is a sum over nodes, so `exact` gives every row its own t. With `levels`, p moves to the
-    nearest member of Δ instead (pdADMM-G-Q, Problem 3), and t is halved until φ does not rise,
-    row by row for `exact`; p must be in Δ already. A row that still rises after 30 halvings
+    φ is a sum over nodes, so `exact` gives every row its own t, and takes `row_block` rows at a
+    time: everything but p, r, q and u themselves then stays in the cache. With `levels`, p moves
+    to the nearest member of Δ instead (pdADMM-G-Q, Problem 3), and t is halved until φ does not
+    rise, row by row for `exact`; p must be in Δ already. A row that still rises after 30 halvings
     stays where it is.
 
     Deviation: the paper takes one τ for all rows, and tests τ by evaluating φ.
     """
-    g = nu * (s - z) @ W.T + u_below + rho * (p - q_below)
+
+    def update(p, r, q, u):
+        return _step_p(p, W, r, q, u, rho, nu, rule, levels)
+
+    if rule != "exact" or p.shape[0] <= row_block:
+        return update(p, r, q_below, u_below)
+
+    def update_rows(start, size, p, r):
+        rows = (lax.dynamic_slice_in_dim(x, start, size) for x in (p, r, q_below, u_below))
+        return tuple(
+            lax.dynamic_update_slice_in_dim(x, new, start, 0)
+            for x, new in zip((p, r), update(*rows), strict=True)
+        )
+
+    blocks, rest = divmod(p.shape[0], row_block)
+    p, r = lax.fori_loop(
+        0, blocks, lambda k, carry: update_rows(k * row_block, row_block, *carry), (p, r)
+    )
+    return update_rows(blocks * row_block, rest, p, r) if rest else (p, r)
+
+
+def _step_p(p, W, r, q, u, rho, nu, rule, levels):
+    """`update_p` on some rows, all at once."""
+    g = nu * (r @ W.T) + u + rho * (p - q)
     gg = jnp.sum(g**2, axis=1)
     image = g @ W
     t = step_length(gg, nu * jnp.sum(image**2, axis=1) + rho * gg, rule)
     t = jnp.broadcast_to(t, gg.shape)[:, None]
     if levels is None:
-        return p - t * g, s - t * image
+        return p - t * g, r - t * image
 
     def attempt(t):
         # p itself, not p + move: a member of Δ has to stay the same bits.
@@ -103,31 +127,32 @@ def update_p(
     _, (_, new, image, rises) = lax.while_loop(
         lambda carry: carry[1][3].any() & (carry[0] < _MAX_HALVINGS), shorten, (0, attempt(t))
     )
-    return jnp.where(rises, p, new), jnp.where(rises, s, s + image)
+    return jnp.where(rises, p, new), jnp.where(rises, r, r + image)
 
 
-def update_W(
-    p: Rows, W: Weights, z: Outputs, s: Outputs, nu: Scalar, mu: float, rule: StepRule
-) -> tuple[Weights, Outputs]:
-    """Step 2: a descent step on ν/2‖s − z‖² + μ/2‖W‖².
+def update_Wb(
+    p: Rows,
+    W: Weights,
+    b: Float[Array, " n_out"],
+    r: Outputs,
+    nu: Scalar,
+    mu: float,
+    rule: StepRule,
+) -> tuple[Weights, Float[Array, " n_out"], Outputs]:
+    """Steps 2 and 3: a descent step on ν/2‖r‖² + μ/2‖W‖² in W, then its minimiser in b.
 
-    G = ν pᵀ(s − z) + μ W,  W ← W − t G,  s ← s − t p G.
+    G = ν pᵀ r + μ W,  W ← W − t G,  r ← r − t p G,
+    b ← b − mean over nodes of r,  and r with it.
 
-    The objective is a sum over output units, so `exact` gives every column its own t.
+    The objective is a sum over output units, so `exact` gives every column its own t. The mean
+    follows from those of r before and of p, so that b costs no pass over memory of its own.
     """
-    G = nu * _transposed(p) @ (s - z) + mu * W
+    G = nu * (_transposed(p) @ r) + mu * W
     D = p @ G
     GG = _column_sums(G**2)
     t = step_length(GG, nu * _column_sums(D**2) + mu * GG, rule)
-    return W - t * G, s - t * D
-
-
-def update_b(
-    b: Float[Array, " n_out"], z: Outputs, s: Outputs
-) -> tuple[Float[Array, " n_out"], Outputs]:
-    """Step 3, exact: b ← b − mean over nodes of (s − z), and s with it."""
-    shift = _column_sums(s - z) / s.shape[0]
-    return b - shift, s - shift
+    mean = (_column_sums(r) - t * (_column_sums(p) @ G)) / r.shape[0]
+    return W - t * G, b - mean, r - t * D - mean
 
 
 def update_q(

@@ -41,6 +41,7 @@ class Options:
         eval_every: Epochs between evaluations; the last epoch of a stage always has one.
         dtype: Type of the arithmetic.
         out: Folder of the results.
+        trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
 
     Raises:
         InputError: If an option is out of range or does not fit the others.
@@ -71,6 +72,7 @@ class Options:
     eval_every: int = 1
     dtype: Dtype = "float32"
     out: Path | None = None
+    trace: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("layers", "hidden", "hops", "epochs", "workers", "eval_every"):
@@ -135,7 +137,7 @@ def options_json(options: Options) -> dict[str, Any]:
     for name in ("levels", "levels_q"):
         levels = getattr(options, name)
         values[name] = None if levels is None else str(levels)
-    for name in ("data_dir", "out"):
+    for name in ("data_dir", "out", "trace"):
         values[name] = None if values[name] is None else str(values[name])
     return values
 
@@ -149,6 +151,7 @@ def options_from_json(values: Mapping[str, Any]) -> Options:
         ("levels_q", Levels.parse),
         ("data_dir", Path),
         ("out", Path),
+        ("trace", Path),
     ):
         values[name] = None if values[name] is None else parse(values[name])
     return Options(**values)

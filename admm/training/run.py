@@ -4,9 +4,11 @@ The same loop drives one worker, several in a process, and one on every MPI rank
 transport differs.
 """
 
+import json
 import math
 import os
 import resource
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from admm.errors import DivergedError, InputError
 from admm.parallel import (
     Codecs,
     LocalTransport,
+    Trace,
     Transport,
     Worker,
     chain,
@@ -37,7 +40,7 @@ from admm.solvers import (
 from admm.training.clock import Clock
 from admm.training.data import Facts, Inputs, training_inputs
 from admm.training.history import Evaluation, History, Text
-from admm.training.model import save_model
+from admm.training.model import save_model, write_atomically
 from admm.training.options import Options, options_json
 from admm.training.versions import versions
 from layers import Dense, layer_costs, split_layers, widths
@@ -101,9 +104,14 @@ class _Run:
             step_rule=options.step,
             levels_p=options.levels,
             levels_q=options.levels_q,
+            row_block=_row_block(transport.device(transport.local[0])),
         )
         codecs = Codecs(options.codec_for(options.levels), options.codec_for(options.levels_q))
         self.workers = [Worker(index, self.solver, transport, codecs) for index in transport.local]
+        if options.trace is not None:
+            first = transport.local[0]
+            layers = "–".join(map(str, self.split[first]))
+            transport.trace = Trace(first, f"worker {first}: layers {layers}")
         if transport.is_root and progress is not None:
             progress.write(self._introduction())
             progress.flush()
@@ -116,6 +124,9 @@ class _Run:
         self.history = History(None, None, self.options.epochs)
 
         def load() -> Facts:
+            trace = self.options.trace
+            if trace is not None and not trace.resolve().parent.is_dir():
+                raise InputError(f"cannot write a trace to {trace}: no such folder")
             self.history = History(self.options.out, progress, self.options.epochs)
             facts, inputs = training_inputs(self.options)
             own.append(inputs)
@@ -150,6 +161,7 @@ class _Run:
                 self._summarize("interrupted")
             raise
         self.transport.flush()
+        self._save_trace()
         summary = self._summarize("done")
         return Result(summary, self.history.evaluations, self._best_layers())
 
@@ -159,9 +171,13 @@ class _Run:
             started = self.clock.elapsed
             self._start_stage(depth, kept)
             for epoch in range(1, self.options.epochs + 1):
+                measured = epoch % self.options.eval_every == 0 or epoch == self.options.epochs
                 with self.clock.section("iterate"):
-                    iterate(self.workers)
-                if epoch % self.options.eval_every == 0 or epoch == self.options.epochs:
+                    iterate(self.workers, measured)
+                    if measured:
+                        for worker in self.workers:
+                            worker.finish()
+                if measured:
                     with self.clock.section("evaluate"):
                         self._evaluate(stage, depth, epoch)
                 with self.clock.section("iterate"):
@@ -282,6 +298,16 @@ class _Run:
             layers[1] = layers[1]._replace(W=jnp.asarray(self.basis) @ layers[1].W)
         return jax.device_put(layers, self.transport.device(self.transport.local[0]))
 
+    def _save_trace(self) -> None:
+        """Write the spans of all processes where `options.trace` says."""
+        trace = self.transport.trace
+        if trace is None or self.options.trace is None:
+            return
+        events = self.transport.gather(trace.events)
+        content = json.dumps({"traceEvents": [event for each in events for event in each]})
+        path = self.options.trace
+        self.transport.at_root(lambda: write_atomically(path, content.encode()))
+
     def _save_best(self, stage: int) -> None:
         """Write the best network, if the stage that ends has found it."""
         best = self.history.best
@@ -335,6 +361,13 @@ class _Run:
         }
         self.history.write_summary(summary)
         return summary
+
+
+def _row_block(device: jax.Device) -> int:
+    """Rows of p to update together: a core's cache full for every core, all of them on a GPU."""
+    if device.platform != "cpu":
+        return sys.maxsize
+    return PDADMMG.row_block * len(os.sched_getaffinity(0))
 
 
 _FINAL = (

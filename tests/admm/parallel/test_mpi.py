@@ -135,6 +135,7 @@ def check(name, steps):
                  size, targets if 6 in own else None)
     for _ in range(steps):
         iterate([worker])
+    worker.finish()
     transport.flush()
     block = jax.device_get(worker.block)
     blocks = comm.allgather(block)

@@ -102,6 +102,7 @@ def test_both_sides_of_a_cut_agree_bit_for_bit(name):
     for _ in range(20):
         iterate(workers)
         for below, above in pairwise(workers):
+            above.settle()
             lower = below.block.layers[-1]
             np.testing.assert_array_equal(lower.u, above.block.u_below)
             np.testing.assert_array_equal(lower.q, above.block.q_below)
@@ -126,10 +127,8 @@ def test_quantised_p_arrives_exact():
     solver = SOLVERS["pdadmm-g-q"]
     workers, _ = start(SPLITS[0], Codecs(make_codec("levels", LEVELS), Float()), solver)
     for _ in range(10):
-        for part in (Worker.descend, Worker.ascend, Worker.settle):
-            for worker in workers:
-                part(worker)
-        sent, received = workers[1].block.layers[0].p, workers[0]._p_received
+        iterate(workers)
+        sent, received = workers[1].block.layers[0].p, workers[0]._cut_above.p._last
         np.testing.assert_array_equal(sent, received)
 
 

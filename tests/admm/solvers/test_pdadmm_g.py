@@ -1,5 +1,6 @@
 """Whole solvers: the paper's theorems, known optima, the quantised variants."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -81,16 +82,39 @@ def test_fixed_point_is_stationary(x64):
     state, _ = run(INSIDE, 3000)
     nu, mu = INSIDE.nu, INSIDE.weight_decay
     for lower, layer in pairwise(state.layers):
-        r = layer.s - layer.z
+        r = layer.r
         assert float(jnp.abs(nu * layer.p.T @ r + mu * layer.W).max()) < 1e-2
         assert float(jnp.abs(nu * r @ layer.W.T + lower.u).max()) < 1e-2
         assert float(jnp.abs(layer.p - lower.q).max()) < 1e-2
 
 
-def test_a_linear_output_equals_its_definition_after_many_steps():
+def test_the_residual_equals_its_definition_after_many_steps():
     state, _ = run(INSIDE, 200)
     for layer in state.layers:
-        np.testing.assert_allclose(layer.s, layer.p @ layer.W + layer.b, atol=1e-4)
+        s = layer.p @ layer.W + layer.b
+        np.testing.assert_allclose(layer.r, s - layer.z, atol=1e-4)
+
+
+def test_a_step_leaves_its_argument_alone():
+    state = problem(INSIDE)
+    before = jax.device_get(state)
+    INSIDE.step(state)
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_iteration_costs_four_products_a_hidden_layer():
+    """And two for layer 1, whose input is fixed; counted in what is compiled."""
+    state = problem(INSIDE, nodes=7, shape=(5, 5, 5, 5))
+    below, layer, _ = state.layers
+    moving = (layer.p, layer.z, layer.r)
+    for q, u, products in ((below.q, below.u, 4), (None, None, 2)):
+        text = INSIDE._update_parts.lower(
+            INSIDE, moving, layer.W, layer.b, layer.q, q, u, None, state.rho, state.nu
+        ).as_text()
+        operands = re.findall(r"dot_general.*: \(tensor<(\w+)xf32>, tensor<(\w+)xf32>\)", text)
+        matrices = [pair for pair in operands if all("x" in shape for shape in pair)]
+        assert len(matrices) == products
 
 
 def test_quantised_variables_stay_in_their_set():
@@ -108,17 +132,17 @@ def test_contract():
     """Types, shapes and weak types survive a step, and a second step compiles nothing."""
     state, _ = run(INSIDE, 2)
     before = jax.tree.map(jax.typeof, state)
-    compiled = PDADMMG._update_Wbz._cache_size()
+    compiled = PDADMMG._update_parts._cache_size()
     state, _ = INSIDE.step(state)
     assert jax.tree.map(jax.typeof, state) == before
-    assert PDADMMG._update_Wbz._cache_size() == compiled
+    assert PDADMMG._update_parts._cache_size() == compiled
 
 
 def test_penalties_do_not_recompile():
     state, _ = run(INSIDE, 1)
-    compiled = PDADMMG._update_p._cache_size()
+    compiled = PDADMMG._update_parts._cache_size()
     INSIDE.step(state._replace(rho=state.rho * 10))
-    assert PDADMMG._update_p._cache_size() == compiled
+    assert PDADMMG._update_parts._cache_size() == compiled
 
 
 @pytest.mark.parametrize(

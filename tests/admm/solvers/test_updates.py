@@ -19,7 +19,11 @@ def layer(x64):
     shapes = {"p": (V, N_IN), "W": (N_IN, N_OUT), "b": (N_OUT,), "z": (V, N_OUT)}
     shapes |= {"q": (V, N_IN), "u": (V, N_IN), "q_own": (V, N_OUT), "u_own": (V, N_OUT)}
     values = {name: jax.random.normal(next(keys), shape) for name, shape in shapes.items()}
-    return {**values, "s": values["p"] @ values["W"] + values["b"]}
+    return with_residual(values)
+
+
+def with_residual(v):
+    return {**v, "r": v["p"] @ v["W"] + v["b"] - v["z"]}
 
 
 def p_objective(v, p):
@@ -35,21 +39,38 @@ def W_objective(v, W):
     return NU / 2 * jnp.sum((s - v["z"]) ** 2, axis=0) + MU / 2 * jnp.sum(W**2, axis=0)
 
 
-def update_p(v, rule, levels=None):
+def update_p(v, rule, levels=None, row_block=V):
     rho, nu = jnp.asarray(RHO), jnp.asarray(NU)
-    return updates.update_p(v["p"], v["W"], v["z"], v["s"], v["q"], v["u"], rho, nu, rule, levels)
+    variables = (v[name] for name in ("p", "W", "r", "q", "u"))
+    return updates.update_p(*variables, rho, nu, rule, levels, row_block)
 
 
 def update_W(v, rule):
-    return updates.update_W(v["p"], v["W"], v["z"], v["s"], jnp.asarray(NU), MU, rule)
+    W, _, _ = update_Wb(v, rule)
+    return (W,)
+
+
+def update_Wb(v, rule):
+    variables = (v[name] for name in ("p", "W", "b", "r"))
+    return updates.update_Wb(*variables, jnp.asarray(NU), MU, rule)
 
 
 @pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
-def test_the_linear_output_is_carried_along(layer, rule):
-    p, s = update_p(layer, rule)
-    np.testing.assert_allclose(s, p @ layer["W"] + layer["b"], rtol=1e-12)
-    W, s = update_W(layer, rule)
-    np.testing.assert_allclose(s, layer["p"] @ W + layer["b"], rtol=1e-12)
+def test_the_residual_is_carried_along(layer, rule):
+    p, r = update_p(layer, rule)
+    np.testing.assert_allclose(r, with_residual({**layer, "p": p})["r"], atol=1e-12)
+    W, b, r = update_Wb(layer, rule)
+    np.testing.assert_allclose(r, with_residual({**layer, "W": W, "b": b})["r"], atol=1e-12)
+
+
+@pytest.mark.parametrize("levels", [None, LEVELS])
+@pytest.mark.parametrize("row_block", [1, 4, 5])
+def test_row_blocks_change_nothing(layer, row_block, levels):
+    if levels is not None:
+        layer = with_residual({**layer, "p": levels.project(5 * layer["p"])})
+    whole = update_p(layer, "exact", levels)
+    for a, b in zip(whole, update_p(layer, "exact", levels, row_block), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("variable", ["p", "W"])
@@ -81,8 +102,7 @@ def test_the_joint_step_is_the_best_single_one(layer, variable):
 def test_backtracking_finds_the_first_tau_that_majorises(layer, variable):
     """The paper's loop, carried out: double τ from 20 until the model lies above the objective."""
     scale = 30.0  # curvatures beyond 20, so that there is something to double
-    layer = {**layer, "W": scale * layer["W"], "p": scale * layer["p"]}
-    layer["s"] = layer["p"] @ layer["W"] + layer["b"]
+    layer = with_residual({**layer, "W": scale * layer["W"], "p": scale * layer["p"]})
     objective = {"p": p_objective, "W": W_objective}[variable]
     start = layer[variable]
     gradient = jax.grad(lambda x: objective(layer, x).sum())(start)
@@ -102,10 +122,10 @@ def test_backtracking_finds_the_first_tau_that_majorises(layer, variable):
 @pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
 def test_projected_p_is_in_the_set_and_no_worse(layer, rule, levels):
     p = levels.project(5 * layer["p"])
-    layer = {**layer, "p": p, "s": p @ layer["W"] + layer["b"]}
-    new, s = update_p(layer, rule, levels)
+    layer = with_residual({**layer, "p": p})
+    new, r = update_p(layer, rule, levels)
     np.testing.assert_array_equal(new, levels.project(new))
-    np.testing.assert_allclose(s, new @ layer["W"] + layer["b"], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(r, with_residual({**layer, "p": new})["r"], atol=1e-10)
     before, after = p_objective(layer, p), p_objective(layer, new)
     assert after.sum() <= before.sum()
     if rule == "exact":  # row by row, and long enough to reach other levels
@@ -119,23 +139,23 @@ def test_fine_levels_in_float32_stay_members_for_many_steps():
     keys = jax.random.split(jax.random.key(0), 4)
     p, W = levels.project(jax.random.normal(keys[0], (40, 9))), jax.random.normal(keys[1], (9, 5))
     z, q = jax.random.normal(keys[2], (40, 5)), jax.random.normal(keys[3], (40, 9))
-    s = p @ W
+    r = p @ W - z
     rho, nu = jnp.float32(0.3), jnp.float32(0.2)
     for _ in range(20):
-        p, s = updates.update_p(p, W, z, s, q, jnp.zeros_like(q), rho, nu, "exact", levels)
+        p, r = updates.update_p(p, W, r, q, jnp.zeros_like(q), rho, nu, "exact", levels, 16)
         np.testing.assert_array_equal(p, levels.project(p))
 
 
 def test_a_vanishing_gradient_makes_no_step(layer):
-    still = {**layer, "z": layer["s"], "q": layer["p"], "u": jnp.zeros((V, N_IN))}
+    still = {**layer, "r": jnp.zeros((V, N_OUT)), "q": layer["p"], "u": jnp.zeros((V, N_IN))}
     for rule in ("exact", "joint", "backtracking"):
         np.testing.assert_array_equal(update_p(still, rule)[0], layer["p"])
 
 
-def test_bias_is_the_minimiser(layer):
-    b, s = updates.update_b(layer["b"], layer["z"], layer["s"])
-    np.testing.assert_allclose(s - layer["s"], jnp.broadcast_to(b - layer["b"], s.shape))
-    np.testing.assert_allclose(jnp.mean(s - layer["z"], axis=0), 0, atol=1e-12)
+@pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
+def test_bias_is_the_minimiser(layer, rule):
+    _, _, r = update_Wb(layer, rule)
+    np.testing.assert_allclose(jnp.mean(r, axis=0), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("levels", [None, LEVELS])
