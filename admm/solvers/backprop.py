@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 from jaxtyping import Array, Float
 
 from layers import RELU, Dense, PiecewiseLinear, SoftmaxCrossEntropy, SquaredError
@@ -126,8 +125,7 @@ class Backprop:
         loss, gradients = self.loss_and_gradients(
             segment.network, inputs, targets, nodes=len(inputs)
         )
-        # Kept apart from the products, the update leaves the CPU backend a quicker order of them.
-        return self.update(segment, lax.optimization_barrier(gradients)), loss
+        return self.update(segment, gradients), loss
 
     @partial(jax.jit, static_argnames=("self", "nodes"))
     def loss_and_gradients(
