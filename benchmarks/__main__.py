@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import accuracy, iteration
+from benchmarks import accuracy, iteration, kernels
 
-_BENCHMARKS = {"accuracy": accuracy.main, "iteration": iteration.main}
+_BENCHMARKS = {"accuracy": accuracy.main, "iteration": iteration.main, "kernels": kernels.main}
 
 if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:
     print(f"usage: python -m benchmarks {{{','.join(_BENCHMARKS)}}} [--help]")
