@@ -2,15 +2,36 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def run_module(module: str, *arguments: str, ranks: int | None = None) -> str:
-    """Standard output of `python -m MODULE ARGUMENTS`, under mpirun where `ranks` are given."""
-    command = [sys.executable, "-m", module, *arguments]
-    if ranks is not None:
-        mpirun = Path(sys.executable).with_name("mpirun")
-        command = [str(mpirun), "-n", str(ranks), *command]
+def run_module(
+    module: str,
+    *arguments: str,
+    ranks: int | None = None,
+    prefixes: Sequence[Sequence[str]] = (),
+) -> str:
+    """Standard output of `python -m MODULE ARGUMENTS`, under mpirun where `ranks` are given.
+
+    Args:
+        module: Name of the module.
+        arguments: Its arguments.
+        ranks: Number of MPI ranks.
+        prefixes: Words in front of the command of every rank, such as `ip netns exec NAME env
+            NAME=VALUE`.
+    """
+    if ranks is None:
+        command = [sys.executable, "-m", module, *arguments]
+    else:
+        # `-m mpi4py` ends all ranks when one raises.
+        python = [sys.executable, "-m", "mpi4py", "-m", module, *arguments]
+        command = [str(Path(sys.executable).with_name("mpirun"))]
+        if not prefixes:
+            command += ["-n", str(ranks), *python]
+        for number, prefix in enumerate(prefixes):
+            command += [":"] if number else []
+            command += ["-n", "1", *prefix, *python]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stderr}")

@@ -1,0 +1,125 @@
+"""The common timer: one epoch of any method, on one and more ranks, each on its own cores.
+
+    mpirun -n 2 python -m mpi4py -m benchmarks.epoch '{"method": "pdadmm-g", "nodes": 4096,
+        "width": 512, "layers": 8, "codec": "delta4"}' 1
+
+times one case with one core per rank and prints its row as JSON; the benchmarks call
+`time_epoch`. The epoch ends when the training loss is known to every rank and all new arrays are
+there. Between epochs, the same rank times the bare matrix products of its share of the work.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.launch import run_module
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed: a method on a network and data drawn from a fixed seed.
+
+    Inputs are as wide as the hidden layers; there are ten classes.
+
+    Args:
+        method: One of `benchmarks.methods`.
+        nodes: V.
+        width: Neurons of a hidden layer.
+        layers: L.
+        codec: How p and q travel; backpropagation ignores it.
+        epochs: Timed epochs, at least.
+        seconds: Further epochs are timed until so much time has passed.
+        warmup: Epochs before the timed ones, without the one that compiles.
+    """
+
+    method: str
+    nodes: int
+    width: int
+    layers: int
+    codec: str = "float32"
+    epochs: int = 5
+    seconds: float = 5.0
+    warmup: int = 2
+
+
+def time_epoch(
+    case: Case, ranks: int, cores_per_rank: int = 1, prefixes: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
+    """Time a case in new processes.
+
+    Args:
+        case: What to time.
+        ranks: Number of ranks.
+        cores_per_rank: Cores that each has for itself.
+        prefixes: See `benchmarks.launch.run_module`.
+
+    Returns:
+        The case, `ranks`, `cores` of all ranks together, `timed` epochs, `bytes` that all ranks
+        send in an epoch, and the slowest rank's `epoch_ms`, `wait_ms` and `products_ms` (medians),
+        `compile_s` (set-up and first epoch) and `threads`.
+    """
+    arguments = (json.dumps(asdict(case)), str(cores_per_rank))
+    printed = run_module("benchmarks.epoch", *arguments, ranks=ranks, prefixes=prefixes)
+    return json.loads(printed.splitlines()[-1])
+
+
+def measure(case: Case, cores_per_rank: int) -> None:
+    """The part of one rank; the first one prints the row."""
+    from admm.parallel import mpi
+
+    take_cores(mpi.launch_rank(), cores_per_rank)  # before JAX sizes its thread pools
+    comm = mpi.world()
+
+    from benchmarks.methods import prepare
+
+    start = time.perf_counter()
+    part = prepare(case, comm)
+    part.epoch()
+    compiled = time.perf_counter() - start
+    part.products()
+    transport = part.transport
+    times: dict[str, list[float]] = {"epoch": [], "wait": [], "products": []}
+    more, began, sent = True, 0.0, 0
+    while more:
+        count = len(times["epoch"])
+        if count == case.warmup:
+            began, sent = time.perf_counter(), sum(transport.sent.values())
+        comm.Barrier()
+        start = time.perf_counter()
+        part.products()
+        times["products"].append(time.perf_counter() - start)
+        comm.Barrier()
+        start, waited = time.perf_counter(), transport.waited
+        part.epoch()
+        times["epoch"].append(time.perf_counter() - start)
+        times["wait"].append(transport.waited - waited)
+        timed = count + 1 - case.warmup
+        more = timed < case.epochs or time.perf_counter() - began < case.seconds
+        more = comm.bcast(more)
+    transport.flush()
+    own = {f"{k}_ms": 1e3 * statistics.median(v[case.warmup :]) for k, v in times.items()}
+    own |= {"compile_s": compiled, "threads": len(os.listdir("/proc/self/task"))}
+    slowest = max(comm.allgather(own), key=lambda row: row["epoch_ms"])
+    sent = comm.allreduce(sum(transport.sent.values()) - sent)
+    if comm.rank == 0:
+        size = {"ranks": comm.size, "cores": comm.size * cores_per_rank}
+        count = {"timed": timed, "bytes": sent / timed}
+        print(json.dumps({**asdict(case), **size, **count, **slowest}), flush=True)
+
+
+def take_cores(rank: int, count: int) -> None:
+    """Bind this process to the rank's own cores; ranks take turns where there are too few.
+
+    By rank, not by host: ranks in network namespaces see the same cores on different hosts.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[(rank * count + k) % len(cores)] for k in range(count)})
+
+
+if __name__ == "__main__":
+    measure(Case(**json.loads(sys.argv[1])), int(sys.argv[2]))
