@@ -1,10 +1,15 @@
-"""`python -m benchmarks accuracy` or `python -m benchmarks iteration`; `--help` tells the rest."""
+"""`python -m benchmarks NAME`; `--help` behind the name tells the rest."""
 
 import sys
 
-from benchmarks import accuracy, iteration
+from benchmarks import accuracy, network, scaling, speedup
 
-_BENCHMARKS = {"accuracy": accuracy.main, "iteration": iteration.main}
+_BENCHMARKS = {
+    "accuracy": accuracy.main,
+    "network": network.main,
+    "scaling": scaling.main,
+    "speedup": speedup.main,
+}
 
 if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:
     print(f"usage: python -m benchmarks {{{','.join(_BENCHMARKS)}}} [--help]")

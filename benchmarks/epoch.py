@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.launch import run_module
+from benchmarks.launch import run_module, take_cores
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,11 @@ def time_epoch(
 
 def measure(case: Case, cores_per_rank: int) -> None:
     """The part of one rank; the first one prints the row."""
+    take_cores(cores_per_rank)  # first of all, since JAX sizes its thread pools by them
     from admm.parallel import mpi
-
-    take_cores(mpi.launch_rank(), cores_per_rank)  # before JAX sizes its thread pools
-    comm = mpi.world()
-
     from benchmarks.methods import prepare
 
+    comm = mpi.world()
     start = time.perf_counter()
     part = prepare(case, comm)
     part.epoch()
@@ -102,23 +100,17 @@ def measure(case: Case, cores_per_rank: int) -> None:
         more = timed < case.epochs or time.perf_counter() - began < case.seconds
         more = comm.bcast(more)
     transport.flush()
-    own = {f"{k}_ms": 1e3 * statistics.median(v[case.warmup :]) for k, v in times.items()}
-    own |= {"compile_s": compiled, "threads": len(os.listdir("/proc/self/task"))}
+    own: dict[str, float] = {
+        **{f"{name}_ms": 1e3 * statistics.median(t[case.warmup :]) for name, t in times.items()},
+        "compile_s": compiled,
+        "threads": len(os.listdir("/proc/self/task")),
+    }
     slowest = max(comm.allgather(own), key=lambda row: row["epoch_ms"])
     sent = comm.allreduce(sum(transport.sent.values()) - sent)
     if comm.rank == 0:
-        size = {"ranks": comm.size, "cores": comm.size * cores_per_rank}
-        count = {"timed": timed, "bytes": sent / timed}
-        print(json.dumps({**asdict(case), **size, **count, **slowest}), flush=True)
-
-
-def take_cores(rank: int, count: int) -> None:
-    """Bind this process to the rank's own cores; ranks take turns where there are too few.
-
-    By rank, not by host: ranks in network namespaces see the same cores on different hosts.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[(rank * count + k) % len(cores)] for k in range(count)})
+        where = {"ranks": comm.size, "cores": comm.size * cores_per_rank}
+        row = {**asdict(case), **where, "timed": timed, "bytes": sent / timed, **slowest}
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

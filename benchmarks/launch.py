@@ -1,5 +1,6 @@
-"""Starts Python modules alone or under the mpirun that belongs to this Python."""
+"""Starts Python modules alone or under the mpirun that belongs to this Python, and binds them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,3 +37,13 @@ def run_module(
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stderr}")
     return done.stdout
+
+
+def take_cores(count: int) -> None:
+    """Bind this process to the cores of its rank; ranks take turns where there are too few.
+
+    By rank alone, not by host: network namespaces are hosts that see the same cores.
+    """
+    rank = int(os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK", 0)))
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[(rank * count + k) % len(cores)] for k in range(count)})

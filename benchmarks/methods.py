@@ -35,7 +35,7 @@ def prepare(case: Case, comm: Any) -> Part:
 
 
 def _pdadmm_g(case: Case, comm: Any, transport: Transport) -> Part:
-    shape = network_shape(case)
+    shape = network_shape(case.width, case.layers)
     owned = [range(a, b + 1) for a, b in split_layers(layer_costs(shape), comm.size)]
     own, codec = owned[comm.rank], make_codec(case.codec)
     worker = Worker(comm.rank, PDADMMG(), transport, Codecs(codec, codec))
@@ -57,9 +57,9 @@ def _pdadmm_g(case: Case, comm: Any, transport: Transport) -> Part:
     return Part(epoch, _products(shape, case.nodes, own, order), transport)
 
 
-def network_shape(case: Case) -> tuple[int, ...]:
+def network_shape(width: int, layers: int) -> tuple[int, ...]:
     """n_0, …, n_L."""
-    return widths(case.width, case.width, CLASSES, case.layers)
+    return widths(width, width, CLASSES, layers)
 
 
 def _layer(shape: Sequence[int], number: int) -> Dense:
