@@ -76,8 +76,8 @@ def _train(arguments: argparse.Namespace, comm) -> None:
             f"test {best['test_accuracy']:.3f}"
         )
         print(
-            f"{summary['seconds']['total']:.1f} s; bytes between workers: "
-            f"{sent['sent']:,} of p and q, {sent['evaluation']:,} of evaluations"
+            f"{summary['seconds']['total']:.1f} s; bytes between workers: {sent['sent']:,} of "
+            f"{' and '.join(sent['by_variable'])}, {sent['evaluation']:,} of evaluations"
         )
         print(f"results in {options.out}")
 

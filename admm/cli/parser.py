@@ -34,7 +34,8 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     train = commands.add_parser(
         "train",
         help="train a network; the same command also under mpirun -n R",
-        description="Train a GA-MLP with pdADMM-G, or pdADMM-G-Q where --levels are given.",
+        description="Train a GA-MLP with pdADMM-G, pdADMM-G-Q where --levels are given, or "
+        "backpropagation.",
         argument_default=argparse.SUPPRESS,
     )
 
@@ -59,14 +60,33 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(
         network,
         "--grow",
-        "depths of the stages, or none [--layers halved down to 2]",
+        "depths of the stages, or none [--layers halved down to 2; backpropagation: none]",
         metavar="2,5,10",
     )
     solver = train.add_argument_group("solver")
+    add(
+        solver,
+        "--solver",
+        "pdadmm-g, or backpropagation with gd, adadelta, adagrad, adam [pdadmm-g]",
+        metavar="NAME",
+    )
     add(solver, "--epochs", "iterations per stage [200]", metavar="N", type=int)
     add(solver, "--rho", "penalty of the coupling p = q [0.003]", metavar="X", type=float)
     add(solver, "--nu", "penalty of the layer equations [0.003]", metavar="X", type=float)
-    add(solver, "--weight-decay", "penalty of the squared weights [0.02]", metavar="X", type=float)
+    add(
+        solver,
+        "--weight-decay",
+        "penalty of the squared weights [0.02; backpropagation: 0]",
+        metavar="X",
+        type=float,
+    )
+    add(
+        solver,
+        "--lr",
+        "learning rate of backpropagation [gd: 0.1, others: 0.001]",
+        metavar="X",
+        type=float,
+    )
     add(solver, "--step", "step sizes: exact, joint, backtracking [exact]")
     add(solver, "--levels", "constrain p to these levels (pdADMM-G-Q)", metavar="LOW:HIGH[:STEP]")
     add(solver, "--levels-q", "constrain q too", metavar="LOW:HIGH[:STEP]")

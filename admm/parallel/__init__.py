@@ -1,13 +1,17 @@
 """Workers and transports: who owns which layers, and how their messages travel."""
 
 from admm.parallel.chain import Neighbors, chain, pass_forward
+from admm.parallel.data_parallel import DataParallel
+from admm.parallel.pipeline import PipelineWorker
 from admm.parallel.transport import LocalTransport, Transport
 from admm.parallel.worker import Codecs, Worker, iterate
 
 __all__ = [
     "Codecs",
+    "DataParallel",
     "LocalTransport",
     "Neighbors",
+    "PipelineWorker",
     "Transport",
     "Worker",
     "chain",

@@ -65,10 +65,17 @@ def send_exact(transport: Transport, x: Array, source: int, target: int, variabl
     transport.send(message, source, target, variable, elements=x.size)
 
 
+def expect_exact(
+    transport: Transport, blank: Array, source: int, target: int, variable: str
+) -> Callable[[], Array]:
+    """Announce an array of the shape, dtype and device of `blank`; the result waits for it."""
+    codec = Float(str(blank.dtype))
+    wait = transport.expect(codec.nbytes(blank.shape), source, target, variable)
+    return lambda: codec.decode(wait(), blank)
+
+
 def receive_exact(
     transport: Transport, blank: Array, source: int, target: int, variable: str
 ) -> Array:
     """Wait for an array of the shape, dtype and device of `blank`."""
-    codec = Float(str(blank.dtype))
-    wait = transport.expect(codec.nbytes(blank.shape), source, target, variable)
-    return codec.decode(wait(), blank)
+    return expect_exact(transport, blank, source, target, variable)()

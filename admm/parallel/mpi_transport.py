@@ -19,7 +19,7 @@ from admm.parallel.transport import Message, Transport
 
 T = TypeVar("T")
 
-_TAGS = {"p": 1, "q": 2, "evaluation": 3}
+_TAGS = {"p": 1, "q": 2, "evaluation": 3, "activation": 4, "gradient": 5}
 
 # A wait polls without pause for this long, then between short sleeps: where ranks share a core,
 # it would otherwise take the core from the very rank it waits for.

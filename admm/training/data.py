@@ -94,8 +94,13 @@ def full_inputs(options: Options) -> tuple[Facts, Inputs]:
 
 
 def training_inputs(options: Options) -> tuple[Facts, Inputs]:
-    """As `full_inputs`, in the coordinates of `row_basis` where that is narrower."""
+    """As `full_inputs`, in the coordinates of `row_basis` where that is narrower.
+
+    Optimisers that scale every weight by itself depend on the coordinates: they get all columns.
+    """
     facts, inputs = full_inputs(options)
+    if options.solver != "pdadmm-g":
+        return facts, inputs
     basis = row_basis(inputs.rows[: facts.nodes])
     if basis is None:
         return facts, inputs

@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
     dual_residual: float  # (Σ ‖ρ Δq_l‖²)^½
     rho: float
     nu: float
-    bytes_sent: int  # p and q, all workers, since the start
+    bytes_sent: int  # in iterations, all workers, since the start
     seconds: float  # since the start
 
     @property

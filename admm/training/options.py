@@ -7,17 +7,36 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from admm.errors import InputError
+from admm.solvers.backprop import LEARNING_RATES, Optimizer
 from admm.solvers.growth import default_stages
 from admm.solvers.updates import StepRule
 from layers.hops import Normalization
 from quant import CODEC_NAMES, Codec, Float, Levels, make_codec
 
 Dtype = Literal["float32", "float64"]
+Solver = Literal["pdadmm-g", Optimizer]
+
+# What a solver can be given, and what it takes otherwise; None where there is nothing to take.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "pdadmm-g": {
+        "rho": 3e-3,
+        "nu": 3e-3,
+        "weight_decay": 2e-2,
+        "step": "exact",
+        "levels": None,
+        "levels_q": None,
+        "codec": None,
+    },
+    **{name: {"lr": rate, "weight_decay": 0.0} for name, rate in LEARNING_RATES.items()},
+}
+_SETTING_NAMES = sorted({name for settings in _SETTINGS.values() for name in settings})
 
 
 @dataclass(frozen=True)
 class Options:
     """What to train, on what, and how. `None` means: derived from the other options.
+
+    The options of a solver that were given, and its defaults for the rest, are its `settings`.
 
     Args:
         dataset: Name, or path of an `.npz` graph.
@@ -26,11 +45,15 @@ class Options:
         hidden: Width of the hidden layers.
         hops: Number of hop operators K.
         normalize: Scaling of the input rows, see `layers.hop_inputs`.
-        grow: Depths of the stages; the last is `layers`. By default halved down to two.
+        grow: Depths of the stages; the last is `layers`. By default halved down to two for
+            pdADMM-G, one stage for backpropagation.
+        solver: `pdadmm-g`, or backpropagation with `gd`, `adadelta`, `adagrad` or `adam`.
         epochs: Iterations per stage.
-        rho: Penalty ρ of the coupling p = q.
+        rho: Penalty ρ of the coupling p = q; pdADMM-G only, as `nu`, `step`, `levels`,
+            `levels_q` and `codec`.
         nu: Penalty ν of the relaxed layer equations.
-        weight_decay: μ.
+        weight_decay: μ of pdADMM-G, λ of backpropagation.
+        lr: Learning rate; backpropagation only.
         step: Step-size rule.
         levels: Set of levels for p (pdADMM-G-Q).
         levels_q: Set of levels for q too.
@@ -57,11 +80,13 @@ class Options:
     hops: int = 4
     normalize: Normalization = "hops"
     grow: tuple[int, ...] | None = None
+    solver: Solver = "pdadmm-g"
     epochs: int = 200
-    rho: float = 3e-3
-    nu: float = 3e-3
-    weight_decay: float = 2e-2
-    step: StepRule = "exact"
+    rho: float | None = None
+    nu: float | None = None
+    weight_decay: float | None = None
+    lr: float | None = None
+    step: StepRule | None = None
     levels: Levels | None = None
     levels_q: Levels | None = None
     codec: str | None = None
@@ -79,17 +104,27 @@ class Options:
         for name in ("seed", "split_seed"):
             if not 0 <= getattr(self, name) < 2**32:
                 raise InputError(f"--{_flag(name)} must be in 0…2³²−1, got {getattr(self, name)}")
-        for name in ("rho", "nu"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"--{name} must be positive and finite, got {getattr(self, name)}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"--weight-decay must be finite and ≥ 0, got {self.weight_decay}")
-        for name, allowed in (("normalize", Normalization), ("step", StepRule), ("dtype", Dtype)):
-            if getattr(self, name) not in get_args(allowed):
+        choices = (("solver", Solver), ("normalize", Normalization), ("dtype", Dtype))
+        for name, allowed in (*choices, ("step", StepRule)):
+            value = getattr(self, name)
+            if value not in get_args(allowed) and (name, value) != ("step", None):
                 raise InputError(
-                    f"--{name} must be one of {', '.join(get_args(allowed))}, "
-                    f"got {getattr(self, name)!r}"
+                    f"--{name} must be one of {', '.join(get_args(allowed))}, got {value!r}"
                 )
+        settings = self.settings
+        for name in _SETTING_NAMES:
+            if getattr(self, name) is not None and name not in settings:
+                raise InputError(
+                    f"--{_flag(name)} is not for --solver {self.solver}, which takes "
+                    f"{', '.join('--' + _flag(fitting) for fitting in settings)}"
+                )
+        for name in ("rho", "nu", "lr"):
+            if name in settings and not 0 < settings[name] < math.inf:
+                raise InputError(f"--{name} must be positive and finite, got {settings[name]}")
+        if not 0 <= settings["weight_decay"] < math.inf:
+            raise InputError(
+                f"--weight-decay must be finite and ≥ 0, got {settings['weight_decay']}"
+            )
         if sorted(set(self.stages)) != list(self.stages) or self.layers not in self.stages[-1:]:
             raise InputError(
                 f"--grow must rise and end with --layers {self.layers}, "
@@ -111,7 +146,15 @@ class Options:
     @property
     def stages(self) -> tuple[int, ...]:
         """Depths of the stages."""
-        return default_stages(self.layers) if self.grow is None else self.grow
+        if self.grow is not None:
+            return self.grow
+        return default_stages(self.layers) if self.solver == "pdadmm-g" else (self.layers,)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that belong to the solver, its defaults in place of those not given."""
+        given = {name: getattr(self, name) for name in _SETTINGS[self.solver]}
+        return _SETTINGS[self.solver] | {k: v for k, v in given.items() if v is not None}
 
     def codec_for(self, levels: Levels | None) -> Codec:
         """Codec of a variable that is constrained to `levels`.
@@ -128,10 +171,11 @@ def _flag(name: str) -> str:
 
 
 def options_json(options: Options) -> dict[str, Any]:
-    """All options, resolved, as JSON values."""
-    values = asdict(options)
+    """All options, resolved, as JSON values; null for those that are not for the solver."""
+    values = asdict(options) | options.settings
     values["grow"] = list(options.stages)
-    values["codec"] = options.codec or options.dtype
+    if options.solver == "pdadmm-g":
+        values["codec"] = options.codec or options.dtype
     for name in ("levels", "levels_q"):
         levels = getattr(options, name)
         values[name] = None if levels is None else str(levels)

@@ -17,19 +17,10 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.errors import DivergedError, InputError
-from admm.parallel import (
-    Codecs,
-    LocalTransport,
-    Transport,
-    Worker,
-    chain,
-    iterate,
-    pass_forward,
-)
+from admm.parallel import LocalTransport, Transport, chain, pass_forward
 from admm.solvers import (
-    PDADMMG,
+    Backprop,
     PenaltySchedule,
-    PenaltyState,
     class_codes,
     stage_layers,
     stage_network,
@@ -37,6 +28,7 @@ from admm.solvers import (
 from admm.training.clock import Clock
 from admm.training.data import Facts, Inputs, training_inputs
 from admm.training.history import Evaluation, History, Text
+from admm.training.method import make_method
 from admm.training.model import save_model
 from admm.training.options import Options, options_json
 from admm.training.versions import versions
@@ -54,7 +46,10 @@ class Result(NamedTuple):
 def train(
     options: Options, transport: Transport | None = None, progress: Text | None = None
 ) -> Result:
-    """Train a GA-MLP with pdADMM-G, or with pdADMM-G-Q where levels are given.
+    """Train a GA-MLP with pdADMM-G, pdADMM-G-Q where levels are given, or backpropagation.
+
+    Backpropagation satisfies all constraints exactly: both residuals are 0, and the Lagrangian is
+    its objective summed over the training nodes.
 
     Args:
         options: What to train, on what, and how.
@@ -94,16 +89,8 @@ class _Run:
         self.targets = jnp.asarray(one_hot[: self.facts.nodes], options.dtype)
         self.widths = partial(widths, self.facts.columns, options.hidden, self.facts.classes)
         self.split = split_layers(layer_costs(self.widths(options.layers)), transport.size)
-        self.solver = PDADMMG(
-            rho=options.rho,
-            nu=options.nu,
-            weight_decay=options.weight_decay,
-            step_rule=options.step,
-            levels_p=options.levels,
-            levels_q=options.levels_q,
-        )
-        codecs = Codecs(options.codec_for(options.levels), options.codec_for(options.levels_q))
-        self.workers = [Worker(index, self.solver, transport, codecs) for index in transport.local]
+        self.method = make_method(options, transport)
+        self.solver, self.workers = self.method.solver, self.method.workers
         if transport.is_root and progress is not None:
             progress.write(self._introduction())
             progress.flush()
@@ -160,7 +147,7 @@ class _Run:
             self._start_stage(depth, kept)
             for epoch in range(1, self.options.epochs + 1):
                 with self.clock.section("iterate"):
-                    iterate(self.workers)
+                    self.method.iterate(self.workers)
                 if epoch % self.options.eval_every == 0 or epoch == self.options.epochs:
                     with self.clock.section("evaluate"):
                         self._evaluate(stage, depth, epoch)
@@ -181,7 +168,7 @@ class _Run:
         """Give every worker its layers of the stage, and link the workers that have any."""
         self.owned = stage_layers(self.split, depth)
         self.neighbors = chain(self.owned)
-        self.penalties = PenaltyState(self.options.rho, self.options.nu)
+        self.penalties = self.method.penalties
         seed, dtype = self.options.seed, self.options.dtype
         nodes, shape = self.facts.nodes, self.widths(depth)
         labels = self.facts.labels[:nodes]
@@ -236,10 +223,12 @@ class _Run:
             if logits is not None:
                 scores = self._score(logits)
         scores = self.transport.share(scores, self.transport.size - 1)
-        sent = sum(self.transport.sent[variable] for variable in ("p", "q"))
+        sent = sum(self.transport.sent[variable] for variable in self.method.variables)
         infos = [info for worker in self.workers if (info := worker.info()) is not None]
         own = np.sum([[float(part) for part in info] for info in infos] or [[0.0] * 3], axis=0)
         lagrangian, primal, dual, sent = self.transport.total(np.array([*own, sent]))
+        if isinstance(self.solver, Backprop):  # its workers know all of the objective but the risk
+            lagrangian += self.facts.nodes * scores["train_loss"]
         evaluation = Evaluation(
             stage=stage,
             layers=depth,
@@ -261,8 +250,7 @@ class _Run:
             self._summarize("diverged")
             raise DivergedError(
                 f"training diverged in the stage of {depth} layers, epoch {epoch}: loss "
-                f"{evaluation.train_loss}, Lagrangian {lagrangian}; try other --rho and --nu (the "
-                "defaults suit inputs of unit length, --normalize hops), or --dtype float64"
+                f"{evaluation.train_loss}, Lagrangian {lagrangian}; try {self.method.remedy}"
             )
 
     def _score(self, logits: Array) -> dict[str, float]:
@@ -298,12 +286,18 @@ class _Run:
     def _summarize(self, status: str) -> dict[str, Any]:
         """The contents of `summary.json`; the root writes it."""
         transport, best = self.transport, self.history.best
-        variables = ("p", "q", "evaluation")
-        sent = transport.total(np.array([transport.sent[v] for v in variables], float))
-        plain = transport.total(np.array([transport.plain[v] for v in ("p", "q")], float))
+        variables = self.method.variables
+        *by_variable, evaluation, plain = transport.total(
+            np.array(
+                [
+                    *[transport.sent[v] for v in (*variables, "evaluation")],
+                    sum(transport.plain[v] for v in variables),
+                ],
+                float,
+            )
+        )
         seconds = transport.gather(self.clock.seconds())
         last = self.history.evaluations[-1]._asdict() if self.history.evaluations else {}
-        bytes_sent = dict(zip(variables, map(int, sent), strict=True))
         summary = {
             "schema": 1,
             "options": options_json(self.options),
@@ -323,10 +317,10 @@ class _Run:
                 name: sum(each[name] for each in seconds) / len(seconds) for name in seconds[0]
             },
             "bytes": {
-                "sent": bytes_sent["p"] + bytes_sent["q"],
-                "float32": int(plain.sum()),
-                "by_variable": {"p": bytes_sent["p"], "q": bytes_sent["q"]},
-                "evaluation": bytes_sent["evaluation"],
+                "sent": int(sum(by_variable)),
+                "float32": int(plain),
+                "by_variable": dict(zip(variables, map(int, by_variable), strict=True)),
+                "evaluation": int(evaluation),
             },
             "peak_rss_bytes": transport.gather(
                 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
