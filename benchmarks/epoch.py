@@ -106,10 +106,11 @@ def measure(case: Case, cores_per_rank: int) -> None:
         "threads": len(os.listdir("/proc/self/task")),
     }
     slowest = max(comm.allgather(own), key=lambda row: row["epoch_ms"])
-    sent = comm.allreduce(sum(transport.sent.values()) - sent)
+    own_bytes = part.reduced + (sum(transport.sent.values()) - sent) / timed
+    nbytes = comm.allreduce(own_bytes)
     if comm.rank == 0:
         where = {"ranks": comm.size, "cores": comm.size * cores_per_rank}
-        row = {**asdict(case), **where, "timed": timed, "bytes": sent / timed, **slowest}
+        row = {**asdict(case), **where, "timed": timed, "bytes": nbytes, **slowest}
         print(json.dumps(row), flush=True)
 
 

@@ -1,5 +1,10 @@
 """The methods that are timed, behind one interface: `prepare` sets one rank's part up.
 
+    pdadmm-g            layers over ranks
+    OPTIMIZER           backpropagation in one process
+    … data-parallel     nodes over ranks
+    … pipeline          layers over ranks
+
 All of them train the same network on the same data. What is known of workers and solvers is here.
 """
 
@@ -10,10 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from admm.parallel import Codecs, Transport, Worker, chain, iterate
+from admm import parallel
+from admm.parallel import Codecs, DataParallel, PipelineWorker, Transport, Worker, chain, pipeline
 from admm.parallel.mpi_transport import MPITransport
 from admm.solvers import PDADMMG
+from admm.solvers.backprop import LEARNING_RATES, Backprop
 from benchmarks.epoch import Case
+from benchmarks.model import backprop_costs
 from layers import Dense, init_dense, layer_costs, split_layers, widths
 from quant import make_codec
 
@@ -26,23 +34,48 @@ class Part(NamedTuple):
     epoch: Callable[[], None]  # runs one epoch to its end
     products: Callable[[], None]  # runs the bare products of an epoch
     transport: Transport
+    reduced: float = 0.0  # bytes sent in an epoch that the transport does not count
 
 
 def prepare(case: Case, comm: Any) -> Part:
-    """The part of this rank, with its arrays made and its messages set up."""
+    """The part of this rank, with its arrays made and its messages set up.
+
+    Raises:
+        ValueError: If there is no such method, or not on so many ranks.
+    """
+    name, _, way = case.method.partition(" ")
     transport = MPITransport(comm)
-    return _pdadmm_g(case, comm, transport)
+    if case.method == "pdadmm-g":
+        codec = make_codec(case.codec)
+        worker = Worker(comm.rank, PDADMMG(), transport, Codecs(codec, codec))
+        order = [_ptr, _pW, _rWt, _pW]
+        return _layers_over_ranks(case, transport, worker, parallel.iterate, layer_costs, order)
+    if name not in LEARNING_RATES or way not in ("", "data-parallel", "pipeline"):
+        raise ValueError(f"unknown method {case.method!r}")
+    solver, order = Backprop(name, LEARNING_RATES[name]), [_ptr, _pW, _rWt]
+    if way == "pipeline":
+        piped = PipelineWorker(comm.rank, solver, transport)
+        return _layers_over_ranks(case, transport, piped, pipeline.iterate, backprop_costs, order)
+    if way == "" and comm.size > 1:
+        raise ValueError(f"{case.method!r} runs on one rank, got {comm.size}")
+    return _nodes_over_ranks(case, transport, solver, order)
 
 
-def _pdadmm_g(case: Case, comm: Any, transport: Transport) -> Part:
-    shape = network_shape(case.width, case.layers)
-    owned = [range(a, b + 1) for a, b in split_layers(layer_costs(shape), comm.size)]
-    own, codec = owned[comm.rank], make_codec(case.codec)
-    worker = Worker(comm.rank, PDADMMG(), transport, Codecs(codec, codec))
+def _layers_over_ranks(
+    case: Case,
+    transport: MPITransport,
+    worker: Worker | PipelineWorker,
+    iterate: Callable[[Any], None],
+    costs: Callable[[Sequence[int]], list[int]],
+    order: Sequence[Callable],
+) -> Part:
+    shape, last = network_shape(case.width, case.layers), transport.size - 1
+    owned = [range(a, b + 1) for a, b in split_layers(costs(shape), transport.size)]
+    own = owned[worker.index]
     x, y = _data(case)
     worker.start(
         [_layer(shape, number) for number in own],
-        chain(owned)[comm.rank],
+        chain(owned)[worker.index],
         x if 1 in own else None,
         case.nodes,
         y if case.layers in own else None,
@@ -50,11 +83,37 @@ def _pdadmm_g(case: Case, comm: Any, transport: Transport) -> Part:
 
     def epoch() -> None:
         iterate([worker])
-        transport.share(worker.loss(), comm.size - 1)  # as the penalty schedule does
+        transport.share(worker.loss(), last)  # as the penalty schedule does
         jax.block_until_ready(worker.block)
 
-    order = [_ptr, _pW, _rWt, _pW]
     return Part(epoch, _products(shape, case.nodes, own, order), transport)
+
+
+def _nodes_over_ranks(
+    case: Case, transport: MPITransport, solver: Backprop, order: Sequence[Callable]
+) -> Part:
+    shape = network_shape(case.width, case.layers)
+    network = [_layer(shape, number) for number in range(1, case.layers + 1)]
+    rank, ranks = transport.comm.rank, transport.size
+    rows = slice(case.nodes * rank // ranks, case.nodes * (rank + 1) // ranks)
+    x, y = (array[rows] for array in _data(case))
+    products = _products(shape, len(x), range(1, case.layers + 1), order)
+    if case.method.endswith("data-parallel"):
+        trainer = DataParallel(solver, transport, network, x, y)
+
+        def epoch() -> None:
+            jax.block_until_ready((float(trainer.step()), trainer.block))
+
+        ring = 2 * (ranks - 1) / ranks * 4 * (1 + sum(W.size + b.size for W, b in network))
+        return Part(epoch, products, transport, reduced=ring)
+    state = solver.init(network, x, y)
+
+    def serial() -> None:
+        nonlocal state
+        state, loss = solver.step(state)
+        jax.block_until_ready((float(loss), state))
+
+    return Part(serial, products, transport)
 
 
 def network_shape(width: int, layers: int) -> tuple[int, ...]:

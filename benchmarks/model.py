@@ -1,4 +1,4 @@
-"""The time of an epoch on R ranks, in plain functions.
+"""A model of the time of an epoch on R ranks, in plain functions.
 
 Assumptions:
 - Every rank has a device of its own, as fast as the one measured, whatever the others do.
@@ -9,9 +9,10 @@ Assumptions:
 - pdADMM-G: layers are split by cost. p leaves half-way through a rank's work, and what of it has
   not arrived at the end of that work is waited for; q leaves after it and is waited for in full.
   Coding is work of the ranks.
-- Pipeline: layers are split by cost; M micro-batches, as fast as the whole batch; M + R − 1 steps
-  of the slowest rank's work on one, of which R − 1 are the bubble. A step is no shorter than a
-  message. Messages are exposed on the way up and down once, while the pipeline fills and drains.
+- Pipeline: layers are split by cost; M micro-batches (the best of R, 2R and 4R), as fast as the
+  whole batch; M + R − 1 steps of the slowest rank's work on one, of which R − 1 are the bubble. A
+  step is no shorter than a message. Messages are exposed on the way up and down once, while the
+  pipeline fills and drains.
 - Data-parallel: V/R rows a rank, then a ring allreduce of all weights, which hides nothing:
   2(R − 1) messages of 1/R of the weights.
 """

@@ -1,7 +1,7 @@
 """Epochs over a slow network: 2-bit messages against whole ones and against backpropagation.
 
 Two ranks with one core each, in two network namespaces joined by a link of limited rate, talk MPI
-over TCP. By default 8 layers of 256 neurons and 2,048 nodes, about the size of a citation graph.
+over TCP. By default 4 layers of 256 neurons and 2,048 nodes.
 `measured_mbit` is what a ping-pong of 4 MiB messages between the ranks reaches, `bytes` what both
 ranks send in an epoch. Needs root, iproute2 and MPICH; ends with code 2 where it cannot run.
 """
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--links", nargs="+", type=float, metavar="MBIT", help="[1000 100]")
     parser.add_argument("--nodes", type=int, default=2048)
     parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--codecs", nargs="+", default=_CODECS)
     parser.add_argument("--seconds", type=float, help="timed, at least, of every row [2 or 10]")
     arguments = parser.parse_args(argv)
