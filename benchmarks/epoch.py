@@ -61,7 +61,8 @@ def time_epoch(
     Returns:
         The case, `ranks`, `cores` of all ranks together, `timed` epochs, `bytes` that all ranks
         send in an epoch, and the slowest rank's `epoch_ms`, `wait_ms` and `products_ms` (medians),
-        `compile_s` (set-up and first epoch) and `threads`.
+        the shortest of each with `least_` in front, `compile_s` (set-up and first epoch) and
+        `threads`.
     """
     arguments = (json.dumps(asdict(case)), str(cores_per_rank))
     printed = run_module("benchmarks.epoch", *arguments, ranks=ranks, prefixes=prefixes)
@@ -96,21 +97,22 @@ def measure(case: Case, cores_per_rank: int) -> None:
         part.epoch()
         times["epoch"].append(time.perf_counter() - start)
         times["wait"].append(transport.waited - waited)
-        timed = count + 1 - case.warmup
-        more = timed < case.epochs or time.perf_counter() - began < case.seconds
-        more = comm.bcast(more)
+        more = count + 1 < case.warmup + case.epochs
+        more = comm.bcast(more or time.perf_counter() - began < case.seconds)
     transport.flush()
+    timed = {name: values[case.warmup :] for name, values in times.items()}
     own: dict[str, float] = {
-        **{f"{name}_ms": 1e3 * statistics.median(t[case.warmup :]) for name, t in times.items()},
+        **{f"{name}_ms": 1e3 * statistics.median(t) for name, t in timed.items()},
+        **{f"least_{name}_ms": 1e3 * min(t) for name, t in timed.items()},
         "compile_s": compiled,
         "threads": len(os.listdir("/proc/self/task")),
     }
     slowest = max(comm.allgather(own), key=lambda row: row["epoch_ms"])
-    own_bytes = part.reduced + (sum(transport.sent.values()) - sent) / timed
+    own_bytes = part.reduced + (sum(transport.sent.values()) - sent) / len(timed["epoch"])
     nbytes = comm.allreduce(own_bytes)
     if comm.rank == 0:
         where = {"ranks": comm.size, "cores": comm.size * cores_per_rank}
-        row = {**asdict(case), **where, "timed": timed, "bytes": nbytes, **slowest}
+        row = {**asdict(case), **where, "timed": len(timed["epoch"]), "bytes": nbytes, **slowest}
         print(json.dumps(row), flush=True)
 
 
