@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array
 
 from admm.parallel.chain import Neighbors
@@ -47,6 +48,18 @@ class PipelineWorker:
 
     Raises:
         ValueError: If there is to be less than one micro-batch.
+
+    Example:
+        >>> from admm.parallel import LocalTransport, chain
+        >>> transport, solver, x = LocalTransport(2), Backprop("gd", learning_rate=1.0), jnp.eye(2)
+        >>> lower, upper = (PipelineWorker(index, solver, transport) for index in (0, 1))
+        >>> below, above = chain([[1], [2]])
+        >>> lower.start([Dense(x, jnp.zeros(2))], below, inputs=x, nodes=2, targets=None)
+        >>> upper.start([Dense(x, jnp.zeros(2))], above, inputs=None, nodes=2, targets=x)
+        >>> for _ in range(20):
+        ...     iterate([lower, upper])
+        >>> upper.loss() < 0.01
+        True
     """
 
     def __init__(
@@ -99,8 +112,7 @@ class PipelineWorker:
         self._sizes = [end - start for start, end in pairwise(edges)]
         inputs, targets = jax.device_put((inputs, targets), self.device)
         self._inputs, self._targets = (
-            None if rows is None else [rows[start:end] for start, end in pairwise(edges)]
-            for rows in (inputs, targets)
+            None if rows is None else lax.split(rows, self._sizes) for rows in (inputs, targets)
         )
         self.block = self._solver.init_segment(jax.device_put(tuple(network), self.device))
 

@@ -207,7 +207,8 @@ class Backprop:
     def update(self, segment: Segment, gradients: Network) -> Segment:
         """One step of the optimiser, with the gradients of the mean risk."""
         network, memory = segment
-        changes, memory = self._transformation().update(gradients, memory, network)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+            changes, memory = self._transformation().update(gradients, memory, network)
         return Segment(optax.apply_updates(network, changes), memory)
 
     @partial(jax.jit, static_argnames="self")

@@ -66,6 +66,10 @@ def check(done, message, code=2):
         (["--hidden", "0"], "--hidden must be at least 1, got 0"),
         (["--codec", "zip"], "unknown codec 'zip'; expected one of"),
         (["--step", "big"], "--step must be one of exact, joint, backtracking, got 'big'"),
+        (
+            ["--solver", "adam", "--codec", "delta4"],
+            "--codec is not for --solver adam, which takes",
+        ),
         (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
     ],
     ids=lambda value: value[1] if isinstance(value, list) else "",

@@ -23,6 +23,14 @@ from quant import Delta, Float, LevelCodec, Levels
         ({"codec": "float64"}, "--codec float64 needs --dtype float64"),
         ({"codec": "zip"}, "unknown codec 'zip'"),
         ({"codec": "levels"}, "--codec levels needs --levels"),
+        ({"solver": "adam", "lr": 0.0}, "--lr must be positive and finite, got 0.0"),
+        ({"lr": 0.1}, "--lr is not for --solver pdadmm-g, which takes --rho, --nu, --weight-decay"),
+        ({"solver": "adam", "rho": 0.1}, "--rho is not for --solver adam, which takes --lr, --we"),
+        ({"solver": "gd", "nu": 0.1}, "--nu is not for --solver gd"),
+        ({"solver": "gd", "step": "exact"}, "--step is not for --solver gd"),
+        ({"solver": "gd", "levels": Levels(-1, 20)}, "--levels is not for --solver gd"),
+        ({"solver": "gd", "levels_q": Levels(-1, 20)}, "--levels-q is not for --solver gd"),
+        ({"solver": "gd", "codec": "float32"}, "--codec is not for --solver gd"),
     ],
 )
 def test_bad_options(given, message):
@@ -30,10 +38,25 @@ def test_bad_options(given, message):
         Options(**given)
 
 
-def test_json_round_trip():
-    options = Options(levels=Levels(-1, 20), codec="levels", grow=(3, 10), dtype="float64")
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(levels=Levels(-1, 20), codec="levels", grow=(3, 10), dtype="float64"),
+        Options(solver="adam", weight_decay=0.1),
+    ],
+    ids=lambda options: options.solver,
+)
+def test_json_round_trip(options):
     again = options_from_json(options_json(options))
-    assert again == dataclasses.replace(options, grow=(3, 10), codec="levels")
+    assert again == dataclasses.replace(options, grow=options.stages, **options.settings)
+
+
+def test_defaults_follow_the_solver():
+    admm, adam = Options(), Options(solver="adam")
+    assert (admm.stages, adam.stages) == ((2, 5, 10), (10,))
+    assert admm.settings["weight_decay"] == 0.02
+    assert adam.settings == {"lr": 1e-3, "weight_decay": 0.0}
+    assert Options(solver="gd", lr=0.5).settings["lr"] == 0.5
 
 
 def test_codec_of_each_variable():
