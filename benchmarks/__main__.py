@@ -1,10 +1,17 @@
-"""`python -m benchmarks accuracy` or `python -m benchmarks iteration`; `--help` tells the rest."""
+"""`python -m benchmarks NAME`; `--help` after a name tells its options."""
 
 import sys
 
-from benchmarks import accuracy, iteration, kernels
+from benchmarks import accuracy, communication, kernels, network, scaling, speedup
 
-_BENCHMARKS = {"accuracy": accuracy.main, "iteration": iteration.main, "kernels": kernels.main}
+_BENCHMARKS = {
+    "accuracy": accuracy.main,
+    "communication": communication.main,
+    "kernels": kernels.main,
+    "network": network.main,
+    "scaling": scaling.main,
+    "speedup": speedup.main,
+}
 
 if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:
     print(f"usage: python -m benchmarks {{{','.join(_BENCHMARKS)}}} [--help]")

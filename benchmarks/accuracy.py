@@ -8,14 +8,13 @@ of what `summary.json` calls `best`, and of the deepest stage alone.
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.launch import run_module
+from benchmarks.training import mean_and_std, train_all
 
 
 def main(argv: Sequence[str]) -> None:
@@ -32,33 +31,25 @@ def main(argv: Sequence[str]) -> None:
     print(_HEADER, flush=True)
     for dataset in arguments.datasets:
         for split in arguments.split_seeds:
-            runs = [
-                _train(dataset, seed, split, options, arguments.ranks) for seed in arguments.seeds
-            ]
+            cases = [_options(dataset, seed, split, options) for seed in arguments.seeds]
+            runs = list(train_all(cases, arguments.ranks))
             rows.append({"dataset": dataset, "split_seed": split, "options": options, **_row(runs)})
             print(_ROW.format(**rows[-1]), flush=True)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
 
-def _train(
-    dataset: str, seed: int, split: int, options: Sequence[str], ranks: int | None
-) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as out:
-        given = ["--dataset", dataset, "--seed", str(seed), "--split-seed", str(split)]
-        run_module("admm", "train", *given, "--out", out, *options, ranks=ranks)
-        return json.loads(Path(out, "summary.json").read_text())
+def _options(dataset: str, seed: int, split: int, options: Sequence[str]) -> list[str]:
+    given = ["--dataset", dataset, "--seed", str(seed), "--split-seed", str(split)]
+    return [*given, *options]
 
 
 def _row(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    def statistics(name: str, values: Sequence[float]) -> dict[str, float]:
-        return {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
-
     sent, plain = (sum(run["bytes"][name] for run in runs) for name in ("sent", "float32"))
     return {
-        **statistics("test", [run["best"]["test_accuracy"] for run in runs]),
-        **statistics("val", [run["best"]["val_accuracy"] for run in runs]),
-        **statistics("deep", [run["stages"][-1]["best"]["test_accuracy"] for run in runs]),
+        **mean_and_std("test", [run["best"]["test_accuracy"] for run in runs]),
+        **mean_and_std("val", [run["best"]["val_accuracy"] for run in runs]),
+        **mean_and_std("deep", [run["stages"][-1]["best"]["test_accuracy"] for run in runs]),
         "bytes_fraction": sent / plain if plain else 0.0,
         "seconds": float(np.mean([run["seconds"]["total"] for run in runs])),
         "seeds": len(runs),

@@ -1,17 +1,62 @@
-"""Starts Python modules alone or under the mpirun that belongs to this Python."""
+"""Starts Python modules alone or under the mpirun that belongs to this Python, and binds them."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def run_module(module: str, *arguments: str, ranks: int | None = None) -> str:
-    """Standard output of `python -m MODULE ARGUMENTS`, under mpirun where `ranks` are given."""
-    command = [sys.executable, "-m", module, *arguments]
-    if ranks is not None:
-        mpirun = Path(sys.executable).with_name("mpirun")
-        command = [str(mpirun), "-n", str(ranks), *command]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def run_module(
+    module: str,
+    *arguments: str,
+    ranks: int | None = None,
+    prefixes: Sequence[Sequence[str]] = (),
+    core: int | None = None,
+    cache: str | None = None,
+) -> str:
+    """Standard output of `python -m MODULE ARGUMENTS`, under mpirun where `ranks` are given.
+
+    Args:
+        module: Name of the module.
+        arguments: Its arguments.
+        ranks: Number of MPI ranks.
+        prefixes: Words in front of the command of every rank, such as `ip netns exec NAME env
+            NAME=VALUE`.
+        core: Core to run on, where it is to be one.
+        cache: Folder of compiled code, shared with other runs.
+    """
+    if ranks is None:
+        command = [sys.executable, "-m", module, *arguments]
+    else:
+        # `-m mpi4py` ends all ranks when one raises.
+        python = [sys.executable, "-m", "mpi4py", "-m", module, *arguments]
+        command = [str(Path(sys.executable).with_name("mpirun"))]
+        if not prefixes:
+            command += ["-n", str(ranks), *python]
+        for number, prefix in enumerate(prefixes):
+            command += [":"] if number else []
+            command += ["-n", "1", *prefix, *python]
+    env = dict(os.environ)
+    if cache is not None:
+        env |= {
+            "JAX_COMPILATION_CACHE_DIR": cache,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+    if core is not None:
+        command = ["taskset", "-c", str(core), *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stderr}")
     return done.stdout
+
+
+def take_cores(count: int) -> None:
+    """Bind this process to the cores of its rank; ranks take turns where there are too few.
+
+    By rank alone, not by host: network namespaces are hosts that see the same cores.
+    """
+    rank = int(os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK", 0)))
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[(rank * count + k) % len(cores)] for k in range(count)})

@@ -1,5 +1,6 @@
 """Balanced, contiguous split of layers over workers."""
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
@@ -41,11 +42,15 @@ def split_layers(costs: Sequence[float], workers: int) -> list[tuple[int, int]]:
         """Least largest cost of layers first… in `parts` parts, and where each part ends."""
         if parts == 1:
             return sum(costs[first:]), (len(costs),)
-        candidates = []
+        least: tuple[float, tuple[int, ...]] = (math.inf, ())
+        cost = 0.0
         for end in range(first + 1, len(costs) - parts + 2):
+            cost += costs[end - 1]
+            if cost >= least[0]:
+                break  # longer first parts only cost more
             rest, ends = best(end, parts - 1)
-            candidates.append((max(sum(costs[first:end]), rest), (end, *ends)))
-        return min(candidates)
+            least = min(least, (max(cost, rest), (end, *ends)))
+        return least
 
     ends = best(0, workers)[1]
     return [(start + 1, end) for start, end in zip((0, *ends[:-1]), ends, strict=True)]

@@ -66,6 +66,16 @@ def admm():
 
 
 @pytest.fixture(scope="session")
+def benchmark():
+    """Run `python -m benchmarks ARGS`; returns the finished process."""
+
+    def run(*args: object, timeout: float = 120):
+        return _run([sys.executable, "-m", "benchmarks", *map(str, args)], timeout)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def mpi_python():
     """Run a Python program on some ranks; returns the finished process."""
 

@@ -1,0 +1,87 @@
+"""Epochs over a slow network: 2-bit messages against whole ones and against backpropagation.
+
+Two ranks with one core each, in two network namespaces joined by a link of limited rate, talk MPI
+over TCP. By default 4 layers of 256 neurons and 2,048 nodes.
+`measured_mbit` is what a ping-pong of 4 MiB messages between the ranks reaches, `bytes` what both
+ranks send in an epoch. Needs root, iproute2 and MPICH; ends with code 2 where it cannot run.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.epoch import Case, time_epoch
+from benchmarks.hosts import UnavailableError, two_hosts
+from benchmarks.messages import time_messages
+from benchmarks.report import Report, Row, make_parser
+
+_OURS = "pdadmm-g"
+_CODECS = ("float32", "delta4", "delta2")
+_RIVALS = ("adam data-parallel", "adam pipeline")
+_PING_BYTES = 4 * 2**20
+_COLUMNS = {
+    "link_mbit": ">9.0f",
+    "measured_mbit": ">13.1f",
+    "method": "<18",
+    "codec": "<7",
+    "epoch_ms": ">9.1f",
+    "wait_ms": ">8.1f",
+    "products_ms": ">11.1f",
+    "bytes": ">10.0f",
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = make_parser("network", __doc__)
+    parser.add_argument("--links", nargs="+", type=float, metavar="MBIT", help="[1000 100]")
+    parser.add_argument("--nodes", type=int, default=2048)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--codecs", nargs="+", default=_CODECS)
+    parser.add_argument("--seconds", type=float, help="timed, at least, of every row [2 or 10]")
+    arguments = parser.parse_args(argv)
+    links = arguments.links or ([100] if arguments.quick else [1000, 100])
+    seconds = arguments.seconds or (2 if arguments.quick else 10)
+    shape = (arguments.nodes, arguments.width, arguments.layers)
+    cases = [Case(_OURS, *shape, codec, seconds=seconds) for codec in arguments.codecs]
+    cases += [Case(method, *shape, seconds=seconds) for method in _RIVALS]
+    report = Report("network", _COLUMNS)
+    try:
+        for mbit in links:
+            with two_hosts(mbit) as prefixes:
+                transfer, _ = time_messages([_PING_BYTES], prefixes=prefixes)
+                link = {
+                    "link_mbit": mbit,
+                    "measured_mbit": 8e-6 * _PING_BYTES / transfer[_PING_BYTES],
+                }
+                for case in cases:
+                    measured = time_epoch(case, ranks=2, prefixes=prefixes)
+                    codec = case.codec if case.method == _OURS else None
+                    report.add({**measured, **link, "codec": codec})
+            report.results |= _compare(mbit, [r for r in report.rows if r["link_mbit"] == mbit])
+    except UnavailableError as why:
+        print(f"cannot run the network benchmark: {why}", file=sys.stderr)
+        sys.exit(2)
+    report.finish(arguments, draw)
+
+
+def _compare(mbit: float, rows: Sequence[Row]) -> dict[str, float]:
+    """How many times faster the last codec is than the first, and than the best rival."""
+    ours = [row["epoch_ms"] for row in rows if row["method"] == _OURS]
+    rivals = [row["epoch_ms"] for row in rows if row["method"] != _OURS]
+    first, last = (row["codec"] for row in (rows[0], rows[len(ours) - 1]))
+    return {
+        f"{last} against {first} at {mbit:g} Mbit/s": ours[0] / ours[-1],
+        f"{last} against the best backpropagation at {mbit:g} Mbit/s": min(rivals) / ours[-1],
+    }
+
+
+def draw(figure: Any, rows: Sequence[Row]) -> None:
+    """One group of bars a link."""
+    links = list(dict.fromkeys(row["link_mbit"] for row in rows))
+    for axes, mbit in zip(figure.subplots(1, len(links), squeeze=False)[0], links, strict=True):
+        own = [row for row in rows if row["link_mbit"] == mbit]
+        names = [" ".join(filter(None, (row["method"], row["codec"]))) for row in own]
+        axes.barh(names, [row["epoch_ms"] for row in own])
+        axes.invert_yaxis()
+        axes.set(xlabel="epoch [ms]", title=f"{mbit:g} Mbit/s")

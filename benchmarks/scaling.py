@@ -1,0 +1,173 @@
+"""A model of the time of an epoch, checked on 1 and 2 ranks and extrapolated to 256.
+
+Measured: epochs of half the layers on one rank, for the speed of products and of everything else;
+messages of 1 KiB to 16 MiB between two ranks, for latency and bandwidth; the time of coding. The
+model then predicts epochs of all layers on 1 and 2 ranks, which are measured too (`error`), of a
+network of 256 such layers on up to 256 ranks, and of the paper's largest, 16 layers of 4,000
+neurons, on 8 and 16. `speedup` is over the model's one rank of the same method. All epochs are the
+shortest of many, as a model of an undisturbed machine needs.
+
+The link is the measured one, of ranks on one host, unless `--link-mbit` names another's rate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from benchmarks import model
+from benchmarks.epoch import Case, time_epoch
+from benchmarks.messages import Link, fit_link, time_messages
+from benchmarks.methods import network_shape
+from benchmarks.report import Report, Row, make_parser
+from layers import layer_costs
+from quant import make_codec
+
+_OURS = "pdadmm-g"
+_RIVAL = "adam"
+_RIVALS = ("adam data-parallel", "adam pipeline")
+_CODECS = ("float32", "delta4", "delta2")
+# Layers, neurons (None: as measured) and ranks of what is predicted only.
+_EXTRAPOLATED = ((256, None, (4, 8, 16, 32, 64, 128, 256)), (16, 4000, (8, 16)))
+_SIZES = [1024 * 4**k for k in range(8)]
+# Micro-batches per rank that the pipeline may have; the most are what is measured.
+_MICRO_BATCHES = (1, 2, 4)
+_COLUMNS = {
+    "network": "<8",
+    "method": "<18",
+    "codec": "<7",
+    "ranks": ">5",
+    "predicted_ms": ">12.1f",
+    "measured_ms": ">11.1f",
+    "error": ">6.1%",
+    "speedup": ">7.1f",
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was measured, and what the model needs of it.
+
+    Args:
+        ours: Speed on one rank at pdADMM-G's layers.
+        rival: The same at those of backpropagation.
+        link: Between two ranks.
+        coding: Seconds of coding, an element and end of a cut, by codec.
+    """
+
+    ours: model.Speed
+    rival: model.Speed
+    link: Link
+    coding: dict[str, float]
+
+    def predict(self, case: Case, ranks: int) -> float:
+        """Seconds of an epoch."""
+        shape = network_shape(case.width, case.layers)
+        if case.method == _OURS:
+            costs = layer_costs(shape)
+            seconds = model.layer_seconds(self.ours, costs, shape, case.nodes)
+            message = self.link.seconds(make_codec(case.codec).nbytes((case.nodes, case.width)))
+            coding = self.coding[case.codec] * case.nodes * case.width
+            return model.layer_parallel(costs, seconds, ranks, message, coding)
+        costs = model.backprop_costs(shape)
+        if case.method.endswith("pipeline"):
+            seconds = model.layer_seconds(self.rival, costs, shape, case.nodes)
+            nbytes = 4 * case.nodes * case.width
+            return min(
+                model.pipeline(costs, seconds, ranks, parts, self.link.seconds(nbytes / parts))
+                for parts in (ranks * count for count in _MICRO_BATCHES)
+            )
+        seconds = model.layer_seconds(self.rival, costs, shape, case.nodes / ranks)
+        weights = 4 * sum(n * m + m for n, m in pairwise(shape))
+        return model.data_parallel(sum(seconds), ranks, weights, self.link)
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = make_parser("scaling", __doc__)
+    parser.add_argument("--nodes", type=int, default=4096)
+    parser.add_argument("--width", type=int, help="[512; quick: 256]")
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--codecs", nargs="+", default=_CODECS)
+    parser.add_argument("--link-mbit", type=float, help="extrapolate to a link of this rate")
+    parser.add_argument("--seconds", type=float, help="timed, at least, of every run [2 or 10]")
+    arguments = parser.parse_args(argv)
+    width = arguments.width or (256 if arguments.quick else 512)
+    seconds = arguments.seconds or (2 if arguments.quick else 10)
+    codecs = arguments.codecs
+    one = Case(_OURS, arguments.nodes, width, arguments.layers, codecs[0], seconds=seconds)
+    machine = measure(replace(one, layers=max(1, one.layers // 2)), codecs)
+    print(model.__doc__)
+    for name, value in vars(machine).items():
+        print(f"{name}: {value}")
+    print()
+    report = Report("scaling", _COLUMNS)
+    rivals = [replace(one, method=method) for method in _RIVALS]
+    many = [*[replace(one, codec=codec) for codec in codecs], *rivals]
+    for case, ranks in [(one, 1), (replace(one, method=_RIVAL), 1), *[(case, 2) for case in many]]:
+        report.add(_row(machine, case, ranks, time_epoch(case, ranks)["least_epoch_ms"]))
+    report.results["worst_error"] = max((row["error"] for row in report.rows), key=abs)
+    if arguments.link_mbit is not None:
+        machine = replace(machine, link=machine.link._replace(bandwidth=arguments.link_mbit / 8e-6))
+    for layers, neurons, all_ranks in _EXTRAPOLATED:
+        for case in many:
+            case = replace(case, layers=layers, width=neurons or width)
+            for ranks in all_ranks:
+                report.add(_row(machine, case, ranks, None))
+        name = f"best of ours against the best backpropagation, {report.rows[-1]['network']}"
+        report.results[f"{name} on {ranks} ranks"] = _advantage(report.rows, ranks)
+    report.finish(arguments, draw)
+
+
+def measure(case: Case, codecs: Sequence[str]) -> Machine:
+    """Measure a machine with a case on one rank."""
+    transfer, coding = time_messages(_SIZES, codecs, (case.nodes, case.width))
+    shape = network_shape(case.width, case.layers)
+
+    def speed(method: str, costs: Sequence[int]) -> model.Speed:
+        row = time_epoch(replace(case, method=method), ranks=1)
+        epoch, products = (row[f"least_{name}_ms"] / 1e3 for name in ("epoch", "products"))
+        return model.calibrate(costs, shape, case.nodes, epoch, products)
+
+    ours, rival = speed(_OURS, layer_costs(shape)), speed(_RIVAL, model.backprop_costs(shape))
+    elements = case.nodes * case.width
+    per_element = {codec: total / elements for codec, total in coding.items()}
+    return Machine(ours, rival, fit_link(transfer), per_element)
+
+
+def _row(machine: Machine, case: Case, ranks: int, measured_ms: float | None) -> Row:
+    predicted = machine.predict(case, ranks)
+    return {
+        **asdict(case),
+        "network": f"{case.layers}×{case.width}",
+        "codec": case.codec if case.method == _OURS else None,
+        "ranks": ranks,
+        "predicted_ms": 1e3 * predicted,
+        "measured_ms": measured_ms,
+        "error": None if measured_ms is None else 1e3 * predicted / measured_ms - 1,
+        "speedup": machine.predict(case, 1) / predicted,
+    }
+
+
+def _advantage(rows: Sequence[Row], ranks: int) -> float:
+    """How many times faster we are in the network of the last row."""
+    last = [row for row in rows if (row["network"], row["ranks"]) == (rows[-1]["network"], ranks)]
+    ours, rivals = (
+        [row["predicted_ms"] for row in last if (row["method"] == _OURS) is own]
+        for own in (True, False)
+    )
+    return min(rivals) / min(ours)
+
+
+def draw(figure: Any, rows: Sequence[Row]) -> None:
+    """Speedup of the deep network over ranks."""
+    axes = figure.subplots()
+    deep = [row for row in rows if row["layers"] == _EXTRAPOLATED[0][0]]
+    for method, codec in dict.fromkeys((row["method"], row["codec"]) for row in deep):
+        own = [row for row in deep if (row["method"], row["codec"]) == (method, codec)]
+        label = " ".join(filter(None, (method, codec)))
+        axes.plot([r["ranks"] for r in own], [r["speedup"] for r in own], "-o", label=label)
+    ranks = sorted({row["ranks"] for row in deep})
+    axes.plot(ranks, ranks, "k:", label="ranks")
+    axes.set(xlabel="ranks", ylabel="speedup over one rank", xscale="log", yscale="log")
+    axes.set_xticks(ranks, ranks)
+    axes.legend()

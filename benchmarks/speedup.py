@@ -1,0 +1,101 @@
+"""Epochs of every method on the same network and data, on one core and on two.
+
+    python -m benchmarks speedup --layers 8 --widths 512 --plot speedup.png
+
+pdADMM-G on 1 and 2 ranks; backpropagation with every optimiser on 1 core, on 2 cores of one
+process, data-parallel over 2 ranks and as a pipeline over 2 ranks. A rank has one core. Results,
+for each shape:
+
+- `efficiency`: the time of 1 rank ÷ (2 × the time of 2 ranks), for pdADMM-G;
+- `vs_best_backprop`: the shortest 2-core epoch of all optimisers and ways ÷ ours on 2 ranks.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from benchmarks.epoch import Case, time_epoch
+from benchmarks.report import Report, Row, make_parser
+
+_OURS = "pdadmm-g"
+_OPTIMIZERS = ("gd", "adadelta", "adagrad", "adam")
+_COLUMNS = {
+    "layers": ">6",
+    "width": ">5",
+    "method": "<22",
+    "ranks": ">5",
+    "cores": ">5",
+    "epoch_ms": ">9.1f",
+    "wait_ms": ">8.1f",
+    "products_ms": ">11.1f",
+    "compile_s": ">9.1f",
+    "timed": ">5",
+}
+
+
+class Way(NamedTuple):
+    """A method and where it runs."""
+
+    method: str
+    ranks: int
+    cores_per_rank: int
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = make_parser("speedup", __doc__)
+    parser.add_argument("--layers", nargs="+", type=int, help="[4 8 16; quick: 8]")
+    parser.add_argument("--widths", nargs="+", type=int, help="[256 512 1024; quick: 256]")
+    parser.add_argument("--nodes", type=int, default=4096)
+    parser.add_argument("--codec", default="float32", help="of pdADMM-G's messages")
+    parser.add_argument("--optimizers", nargs="+", default=_OPTIMIZERS, choices=_OPTIMIZERS)
+    parser.add_argument("--seconds", type=float, help="timed, at least, of every row [1 or 10]")
+    arguments = parser.parse_args(argv)
+    layers = arguments.layers or ([8] if arguments.quick else [4, 8, 16])
+    widths = arguments.widths or ([256] if arguments.quick else [256, 512, 1024])
+    seconds = arguments.seconds or (1 if arguments.quick else 10)
+    report = Report("speedup", _COLUMNS)
+    for depth, width in product(layers, widths):
+        for method, ranks, cores in ways(arguments.optimizers):
+            case = Case(method, arguments.nodes, width, depth, arguments.codec, seconds=seconds)
+            report.add(time_epoch(case, ranks, cores))
+        rows = [r for r in report.rows if (r["layers"], r["width"]) == (depth, width)]
+        for name, value in summarize(rows).items():
+            report.results[f"{name} {depth}×{width}"] = value
+    report.finish(arguments, draw)
+
+
+def ways(optimizers: Sequence[str]) -> list[Way]:
+    """Everything that is timed for a shape."""
+    rivals = [
+        way
+        for name in optimizers
+        for way in (
+            Way(name, 1, 1),
+            Way(name, 1, 2),
+            Way(f"{name} data-parallel", 2, 1),
+            Way(f"{name} pipeline", 2, 1),
+        )
+    ]
+    return [Way(_OURS, 1, 1), Way(_OURS, 2, 1), *rivals]
+
+
+def summarize(rows: Sequence[Row]) -> dict[str, float]:
+    """The results of one shape."""
+    ours = {row["ranks"]: row["epoch_ms"] for row in rows if row["method"] == _OURS}
+    rivals = [row["epoch_ms"] for row in rows if row["method"] != _OURS and row["cores"] == 2]
+    return {"efficiency": ours[1] / (2 * ours[2]), "vs_best_backprop": min(rivals) / ours[2]}
+
+
+def draw(figure: Any, rows: Sequence[Row]) -> None:
+    """Epoch over shape, one line a method and way."""
+    axes = figure.subplots()
+    shapes = list(dict.fromkeys((row["layers"], row["width"]) for row in rows))
+    lines = dict.fromkeys((row["method"], row["ranks"], row["cores"]) for row in rows)
+    for line in lines:
+        own = [r["epoch_ms"] for r in rows if (r["method"], r["ranks"], r["cores"]) == line]
+        method, ranks, cores = line
+        style = "-o" if method == _OURS else ":."
+        axes.plot(range(len(shapes)), own, style, label=f"{method}, {ranks} ranks, {cores} cores")
+    axes.set_xticks(range(len(shapes)), [f"{depth}×{width}" for depth, width in shapes])
+    axes.set(xlabel="layers × neurons", ylabel="epoch [ms]", yscale="log")
+    axes.legend(fontsize="x-small", ncols=2)

@@ -1,0 +1,143 @@
+"""Every benchmark in its smallest form, in real processes: it ends and writes what it promises."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks import network
+from benchmarks.hosts import UnavailableError, two_hosts
+
+TINY = ("--nodes", 40, "--seconds", 1e-3)
+
+
+@pytest.fixture
+def rows_of(benchmark, tmp_path):
+    """Run a benchmark; returns its rows and results."""
+
+    def run(name, *arguments):
+        out, picture = tmp_path / "rows.json", tmp_path / "plot.png"
+        done = benchmark(name, *TINY, *arguments, "--json", out, "--plot", picture)
+        assert done.returncode == 0, done.stderr
+        assert picture.stat().st_size > 0
+        content = json.loads(out.read_text())
+        assert len(done.stdout.splitlines()) > len(content["rows"])
+        return content["rows"], content["results"]
+
+    return run
+
+
+@pytest.fixture
+def hosts():
+    """Skip where there can be no network namespaces."""
+    try:
+        with two_hosts(1000):
+            pass
+    except UnavailableError as why:
+        pytest.skip(str(why))
+
+
+def test_speedup(rows_of):
+    rows, results = rows_of("speedup", "--layers", 3, "--widths", 8, "--optimizers", "gd")
+    ours = [("pdadmm-g", 1, 1), ("pdadmm-g", 2, 2)]
+    rivals = [("gd", 1, 1), ("gd", 1, 2), ("gd data-parallel", 2, 2), ("gd pipeline", 2, 2)]
+    assert [(row["method"], row["ranks"], row["cores"]) for row in rows] == ours + rivals
+    for row in rows:
+        assert (row["layers"], row["width"], row["nodes"]) == (3, 8, 40)
+        assert row["timed"] >= 5
+        assert min(row["epoch_ms"], row["products_ms"], row["compile_s"], row["threads"]) > 0
+    p_and_q, weights = 2 * 4 * 40 * 8, 1 + 2 * (8 * 8 + 8) + 8 * 10 + 10
+    assert [row["bytes"] for row in rows] == [0, p_and_q, 0, 0, 2 * 4 * weights, p_and_q]
+    assert set(results) == {"efficiency 3×8", "vs_best_backprop 3×8"}
+
+
+def test_scaling(rows_of):
+    rows, results = rows_of("scaling", "--layers", 4, "--width", 8, "--codecs", "delta4")
+    checked = [row for row in rows if row["measured_ms"] is not None]
+    assert [row["ranks"] for row in checked] == [1, 1, 2, 2, 2]
+    predicted = {(row["network"], row["method"], row["ranks"]) for row in rows[len(checked) :]}
+    for method in ("pdadmm-g", "adam data-parallel", "adam pipeline"):
+        assert {("256×8", method, 2**k) for k in range(2, 9)} <= predicted
+        assert {("16×4000", method, ranks) for ranks in (8, 16)} <= predicted
+    assert all(row["predicted_ms"] > 0 for row in rows)
+    assert abs(results["worst_error"]) == max(abs(row["error"]) for row in checked)
+
+
+def test_network(rows_of, hosts):
+    rows, results = rows_of(
+        "network", "--links", 1000, "--width", 8, "--layers", 2, "--codecs", "float32", "delta2"
+    )
+    assert [(row["method"], row["codec"]) for row in rows] == [
+        ("pdadmm-g", "float32"),
+        ("pdadmm-g", "delta2"),
+        ("adam data-parallel", None),
+        ("adam pipeline", None),
+    ]
+    assert rows[0]["bytes"] == 2 * 4 * 40 * 8
+    assert rows[1]["bytes"] == 2 * (2 * 8 + 40 * 8 / 4)
+    # The link lets no more through; how much less is the machine's affair.
+    assert 0 < rows[0]["measured_mbit"] < 1100
+    assert len(results) == 2
+
+
+def namespaces():
+    done = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_namespaces_go_after_a_failure(hosts):
+    seen = []
+
+    def fail():
+        with two_hosts(1000):
+            seen.append(namespaces())
+            raise RuntimeError("within")
+
+    with pytest.raises(RuntimeError, match="within"):
+        fail()
+    for name in (f"admm{os.getpid()}a", f"admm{os.getpid()}b"):
+        assert name in seen[0]
+        assert name not in namespaces()
+
+
+@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
+def test_namespaces_go_after_an_interrupt(hosts, way):
+    command = [sys.executable, "-m", "benchmarks", "network", "--quick"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    end = time.monotonic() + 60
+    while f"admm{process.pid}b" not in namespaces():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    if way == signal.SIGINT:
+        os.killpg(process.pid, way)  # as a terminal does
+    else:
+        process.send_signal(way)
+    assert process.wait(timeout=60) != 0
+    assert f"admm{process.pid}" not in namespaces()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "message"),
+    [(os, "geteuid", lambda: 1000, "root"), (shutil, "which", lambda tool: None, "'ip'")],
+)
+def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, value, message):
+    monkeypatch.setattr(module, name, value)
+    if name == "which":
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(SystemExit) as ended:
+        network.main([])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cannot run the network benchmark: ")
+    assert message in line
+
+
+def test_an_unknown_benchmark(benchmark):
+    done = benchmark("nonsense")
+    assert done.returncode == 2
+    assert done.stdout.startswith("usage: python -m benchmarks {accuracy,network,scaling,speedup}")
