@@ -87,15 +87,18 @@ def summarize(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Epoch over shape, one line a method and way."""
+    """Epoch over shape: a colour for each optimiser, a line style for each way to run it."""
     axes = figure.subplots()
     shapes = list(dict.fromkeys((row["layers"], row["width"]) for row in rows))
     lines = dict.fromkeys((row["method"], row["ranks"], row["cores"]) for row in rows)
+    colors = {name: f"C{index}" for index, name in enumerate((_OURS, *_OPTIMIZERS))}
     for line in lines:
         own = [r["epoch_ms"] for r in rows if (r["method"], r["ranks"], r["cores"]) == line]
         method, ranks, cores = line
-        style = "-o" if method == _OURS else ":."
-        axes.plot(range(len(shapes)), own, style, label=f"{method}, {ranks} ranks, {cores} cores")
+        name, _, way = method.partition(" ")
+        style = {"data-parallel": "--^", "pipeline": "-.s"}.get(way, "-o" if cores > 1 else ":x")
+        label = f"{method}, ranks: {ranks}, cores: {cores}"
+        axes.plot(range(len(shapes)), own, style, color=colors[name], label=label)
     axes.set_xticks(range(len(shapes)), [f"{depth}×{width}" for depth, width in shapes])
     axes.set(xlabel="layers × neurons", ylabel="epoch [ms]", yscale="log")
-    axes.legend(fontsize="x-small", ncols=2)
+    figure.legend(fontsize="x-small", ncols=3, loc="outside lower center")
