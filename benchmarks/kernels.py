@@ -73,7 +73,7 @@ def measure(nodes: int, width: int, threads: int, seconds: float) -> Row:
         jax.random.normal(key, (nodes, width)) for key in keys
     )
     W, b = init_dense(0, 1, (width, width), width**-0.5, "float32")
-    solver = PDADMMG(row_block=PDADMMG.row_block * threads)
+    solver = PDADMMG()
     rho = nu = jnp.float32(3e-3)
     products = [
         partial(jax.jit(product), *operands)

@@ -80,8 +80,8 @@ class PDADMMG:
         risk: R.
         levels_p: Δ for the inputs p_l, l ≥ 2.
         levels_q: Δ for the outputs q_l.
-        row_block: Rows of p that are updated together, for the cache of a core; more suits many
-            cores, and all rows at once a GPU. The iterates do not depend on it.
+        row_block: Rows that the products are taken of at a time, to stay in a core's cache; a GPU
+            is better off with all of them.
 
     Raises:
         ValueError: If a penalty is not positive or the weight decay is negative.
@@ -105,7 +105,7 @@ class PDADMMG:
     risk: SoftmaxCrossEntropy | SquaredError = field(default_factory=SoftmaxCrossEntropy)
     levels_p: Levels | None = None
     levels_q: Levels | None = None
-    row_block: int = 256
+    row_block: int = 512
 
     def __post_init__(self) -> None:
         if not (self.rho > 0 and self.nu > 0):
@@ -216,19 +216,12 @@ class PDADMMG:
             rho: ρ.
             nu: ν.
         """
-        moving = (layer.p, layer.z, layer.r)
+        moving = (layer.p, layer.z, layer.r, layer.u)
         targets = targets if layer.q is None else None
-        p, W, b, z, r = self._update_parts(
-            moving, layer.W, layer.b, layer.q, q_below, u_below, targets, rho, nu
+        p, W, b, z, r, q, u = self._update_layer(
+            moving, layer.W, layer.b, layer.q, q_below, u_below, p_above, targets, rho, nu
         )
-        layer = Layer(p, W, b, z, r, layer.q, layer.u)
-        if p_above is None:
-            return layer
-        layer = self.update_output(layer, p_above, rho, nu)
-        assert layer.q is not None
-        assert layer.u is not None
-        # A call of its own, as at a cut: fused with step 5, u would see a q that is not rounded.
-        return layer._replace(u=self.update_dual(layer.u, p_above, layer.q, rho))
+        return Layer(p, W, b, z, r, layer.q if p_above is None else q, u)
 
     def update_input(
         self, layer: Layer, q_below: Array, u_below: Array, rho: Array, nu: Array
@@ -287,18 +280,23 @@ class PDADMMG:
         return Layer(p, params.W, params.b, z, s - z, q=q, u=jnp.zeros_like(q))
 
     @partial(jax.jit, static_argnames="self", donate_argnames="moving")
-    def _update_parts(self, moving, W, b, q, q_below, u_below, targets, rho, nu):
-        p, z, r = moving
+    def _update_layer(self, moving, W, b, q, q_below, u_below, p_above, targets, rho, nu):
+        p, z, r, u = moving
         if q_below is not None:
             p, r = self._step_p(p, W, r, q_below, u_below, rho, nu)
-        W, b, r = updates.update_Wb(p, W, b, r, nu, self.weight_decay, self.step_rule)
+        W, b, r = updates.update_Wb(
+            p, W, b, r, nu, self.weight_decay, self.step_rule, self.row_block
+        )
         s = r + z
         z = (
             self.activation.solve(s, q, z)
             if targets is None
             else self.risk.solve(s, targets, nu, z)
         )
-        return p, W, b, z, s - z
+        if p_above is None:
+            return p, W, b, z, s - z, None, u
+        q = updates.update_q(p_above, u, self.activation(z), rho, nu, self.levels_q)
+        return p, W, b, z, s - z, q, updates.update_u(u, p_above, q, rho)
 
     @partial(jax.jit, static_argnames="self", donate_argnames="moving")
     def _update_p(self, moving, W, q_below, u_below, rho, nu):

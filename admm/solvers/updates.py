@@ -6,7 +6,8 @@ layer costs four matrix products an iteration: two in `update_p`, two in `update
 here is jitted; `admm.solvers.pdadmm_g` compiles them together, one call per layer.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import jax.numpy as jnp
 from jax import lax
@@ -26,6 +27,7 @@ Rows = Float[Array, "nodes n_in"]
 Outputs = Float[Array, "nodes n_out"]
 Weights = Float[Array, "n_in n_out"]
 Scalar = Float[Array, ""]
+Carry = TypeVar("Carry")
 
 
 def step_length(
@@ -78,27 +80,19 @@ def update_p(
     Deviation: the paper takes one τ for all rows, and tests τ by evaluating φ.
     """
 
-    def update(p, r, q, u):
-        return _step_p(p, W, r, q, u, rho, nu, rule, levels)
-
-    if rule != "exact" or p.shape[0] <= row_block:
-        return update(p, r, q_below, u_below)
-
-    def update_rows(start, size, p, r):
-        rows = (lax.dynamic_slice_in_dim(x, start, size) for x in (p, r, q_below, u_below))
+    def update_rows(start, size, carry):
+        p, r, q, u = (_rows(x, start, size) for x in (*carry, q_below, u_below))
+        new = _step_p(p, r, q, u, W, rho, nu, rule, levels)
         return tuple(
-            lax.dynamic_update_slice_in_dim(x, new, start, 0)
-            for x, new in zip((p, r), update(*rows), strict=True)
+            lax.dynamic_update_slice_in_dim(x, y, start, 0) for x, y in zip(carry, new, strict=True)
         )
 
-    blocks, rest = divmod(p.shape[0], row_block)
-    p, r = lax.fori_loop(
-        0, blocks, lambda k, carry: update_rows(k * row_block, row_block, *carry), (p, r)
-    )
-    return update_rows(blocks * row_block, rest, p, r) if rest else (p, r)
+    if rule != "exact":
+        row_block = p.shape[0]
+    return _over_rows(update_rows, p.shape[0], row_block, (p, r))
 
 
-def _step_p(p, W, r, q, u, rho, nu, rule, levels):
+def _step_p(p, r, q, u, W, rho, nu, rule, levels):
     """`update_p` on some rows, all at once."""
     g = nu * (r @ W.T) + u + rho * (p - q)
     gg = jnp.sum(g**2, axis=1)
@@ -138,6 +132,7 @@ def update_Wb(
     nu: Scalar,
     mu: float,
     rule: StepRule,
+    row_block: int,
 ) -> tuple[Weights, Float[Array, " n_out"], Outputs]:
     """Steps 2 and 3: a descent step on ν/2‖r‖² + μ/2‖W‖² in W, then its minimiser in b.
 
@@ -145,13 +140,30 @@ def update_Wb(
     b ← b − mean over nodes of r,  and r with it.
 
     The objective is a sum over output units, so `exact` gives every column its own t. The mean
-    follows from those of r before and of p, so that b costs no pass over memory of its own.
+    follows from those of r before and of p, so that b costs no pass over memory of its own, and
+    column sums are taken of rows that are in the cache, `row_block` at a time.
     """
-    G = nu * (_transposed(p) @ r) + mu * W
-    D = p @ G
+    nodes = p.shape[0]
+
+    def multiply(start, size, carry):
+        G, p_sum, r_sum = carry
+        p_rows, r_rows = _rows(p, start, size), _rows(r, start, size)
+        G += _transposed(p_rows) @ r_rows
+        return G, p_sum + _column_sums(p_rows), r_sum + _column_sums(r_rows)
+
+    def apply(start, size, carry):
+        D, DD = carry
+        image = _rows(p, start, size) @ G
+        D = lax.dynamic_update_slice_in_dim(D, image, start, 0)
+        return D, DD + _column_sums(image**2)
+
+    zeros = (jnp.zeros_like(W), jnp.zeros_like(W[:, 0]), jnp.zeros_like(b))
+    G, p_sum, r_sum = _over_rows(multiply, nodes, row_block, zeros)
+    G = nu * G + mu * W
+    D, DD = _over_rows(apply, nodes, row_block, (jnp.zeros_like(r), jnp.zeros_like(b)))
     GG = _column_sums(G**2)
-    t = step_length(GG, nu * _column_sums(D**2) + mu * GG, rule)
-    mean = (_column_sums(r) - t * (_column_sums(p) @ G)) / r.shape[0]
+    t = step_length(GG, nu * DD + mu * GG, rule)
+    mean = (r_sum - t * (p_sum @ G)) / nodes
     return W - t * G, b - mean, r - t * D - mean
 
 
@@ -168,19 +180,39 @@ def update_q(
     The subproblem is separable with equal curvature everywhere, so the nearest member is its
     minimiser over Δ.
     """
-    q = (rho * p_above + u + nu * fz) / (rho + nu)
+    # The division first: see `update_u`.
+    share = 1 / (rho + nu)
+    q = rho * share * p_above + (share * u + nu * share * fz)
     return q if levels is None else levels.project(q)
 
 
 def update_u(u: Outputs, p_above: Outputs, q: Outputs, rho: Scalar) -> Outputs:
-    """Step 6: u ← u + ρ (p_{l+1} − q_l)."""
+    """Step 6: u ← u + ρ (p_{l+1} − q_l).
+
+    It is compiled together with step 5 inside a worker and alone at a cut, and must give the same
+    bits both ways. A compiler may keep a product unrounded that is added to something, so q must
+    end with a sum.
+    """
     return u + rho * (p_above - q)
 
 
 # XLA's CPU backend orders the additions of a column sum, and of a product with a transposed left
 # operand, by the number of threads. Written as below they give the same bits on any number of
-# cores, so that a run does not depend on how many each rank has. The transposed copy costs
-# nothing (its product is as much faster); the product with ones about 1 % of an iteration.
+# cores, so that a run does not depend on how many each rank has.
+
+
+def _rows(x: Array, start: Array | int, size: int) -> Array:
+    return lax.dynamic_slice_in_dim(x, start, size)
+
+
+def _over_rows(
+    body: Callable[[Any, int, Carry], Carry], nodes: int, row_block: int, carry: Carry
+) -> Carry:
+    """carry ← body(first row, number of rows, carry), block after block of all rows."""
+    blocks, rest = divmod(nodes, row_block)
+    if blocks:
+        carry = lax.fori_loop(0, blocks, lambda k, c: body(k * row_block, row_block, c), carry)
+    return body(blocks * row_block, rest, carry) if rest else carry
 
 
 def _column_sums(x: Float[Array, "rows columns"]) -> Float[Array, " columns"]:

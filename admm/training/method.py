@@ -1,11 +1,8 @@
 """The algorithm of a run: its solver, and the workers that carry it out."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-
-import jax
 
 from admm.parallel import Codecs, PipelineWorker, Transport, Worker, iterate, pipeline
 from admm.solvers import PDADMMG, Backprop, PenaltyState
@@ -36,6 +33,7 @@ def make_method(options: Options, transport: Transport) -> Method:
             PenaltyState(rho=0.0, nu=0.0),
             f"a --lr below {settings['lr']:g}",
         )
+    device = transport.device(transport.local[0])
     solver = PDADMMG(
         rho=settings["rho"],
         nu=settings["nu"],
@@ -43,7 +41,7 @@ def make_method(options: Options, transport: Transport) -> Method:
         step_rule=settings["step"],
         levels_p=options.levels,
         levels_q=options.levels_q,
-        row_block=_row_block(transport.device(transport.local[0])),
+        row_block=PDADMMG.row_block if device.platform == "cpu" else sys.maxsize,
     )
     codecs = Codecs(options.codec_for(options.levels), options.codec_for(options.levels_q))
     return Method(
@@ -55,10 +53,3 @@ def make_method(options: Options, transport: Transport) -> Method:
         "other --rho and --nu (the defaults suit inputs of unit length, --normalize hops), or "
         "--dtype float64",
     )
-
-
-def _row_block(device: jax.Device) -> int:
-    """Rows of p to update together: a core's cache full for every core, all of them on a GPU."""
-    if device.platform != "cpu":
-        return sys.maxsize
-    return PDADMMG.row_block * len(os.sched_getaffinity(0))

@@ -140,4 +140,4 @@ def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, v
 def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
-    assert done.stdout.startswith("usage: python -m benchmarks {accuracy,network,scaling,speedup}")
+    assert done.stdout.startswith("usage: python -m benchmarks {accuracy,communication,kernels,network,scaling,speedup}")

@@ -106,11 +106,11 @@ def test_a_step_leaves_its_argument_alone():
 def test_an_iteration_costs_four_products_a_hidden_layer():
     """And two for layer 1, whose input is fixed; counted in what is compiled."""
     state = problem(INSIDE, nodes=7, shape=(5, 5, 5, 5))
-    below, layer, _ = state.layers
-    moving = (layer.p, layer.z, layer.r)
+    below, layer, above = state.layers
+    moving = (layer.p, layer.z, layer.r, layer.u)
     for q, u, products in ((below.q, below.u, 4), (None, None, 2)):
-        text = INSIDE._update_parts.lower(
-            INSIDE, moving, layer.W, layer.b, layer.q, q, u, None, state.rho, state.nu
+        text = INSIDE._update_layer.lower(
+            INSIDE, moving, layer.W, layer.b, layer.q, q, u, above.p, None, state.rho, state.nu
         ).as_text()
         operands = re.findall(r"dot_general.*: \(tensor<(\w+)xf32>, tensor<(\w+)xf32>\)", text)
         matrices = [pair for pair in operands if all("x" in shape for shape in pair)]
@@ -132,17 +132,17 @@ def test_contract():
     """Types, shapes and weak types survive a step, and a second step compiles nothing."""
     state, _ = run(INSIDE, 2)
     before = jax.tree.map(jax.typeof, state)
-    compiled = PDADMMG._update_parts._cache_size()
+    compiled = PDADMMG._update_layer._cache_size()
     state, _ = INSIDE.step(state)
     assert jax.tree.map(jax.typeof, state) == before
-    assert PDADMMG._update_parts._cache_size() == compiled
+    assert PDADMMG._update_layer._cache_size() == compiled
 
 
 def test_penalties_do_not_recompile():
     state, _ = run(INSIDE, 1)
-    compiled = PDADMMG._update_parts._cache_size()
+    compiled = PDADMMG._update_layer._cache_size()
     INSIDE.step(state._replace(rho=state.rho * 10))
-    assert PDADMMG._update_parts._cache_size() == compiled
+    assert PDADMMG._update_layer._cache_size() == compiled
 
 
 @pytest.mark.parametrize(

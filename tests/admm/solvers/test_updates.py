@@ -50,9 +50,9 @@ def update_W(v, rule):
     return (W,)
 
 
-def update_Wb(v, rule):
+def update_Wb(v, rule, row_block=V):
     variables = (v[name] for name in ("p", "W", "b", "r"))
-    return updates.update_Wb(*variables, jnp.asarray(NU), MU, rule)
+    return updates.update_Wb(*variables, jnp.asarray(NU), MU, rule, row_block)
 
 
 @pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
@@ -68,8 +68,9 @@ def test_the_residual_is_carried_along(layer, rule):
 def test_row_blocks_change_nothing(layer, row_block, levels):
     if levels is not None:
         layer = with_residual({**layer, "p": levels.project(5 * layer["p"])})
-    whole = update_p(layer, "exact", levels)
-    for a, b in zip(whole, update_p(layer, "exact", levels, row_block), strict=True):
+    whole = *update_p(layer, "exact", levels), *update_Wb(layer, "exact")
+    parts = *update_p(layer, "exact", levels, row_block), *update_Wb(layer, "exact", row_block)
+    for a, b in zip(whole, parts, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
