@@ -6,9 +6,9 @@ Assumptions:
   else, proportional to the elements of its input (where that is not fixed), output and weights.
 - A message of n bytes takes latency + n/bandwidth, both ways at once, and moves while its ranks
   compute; all links are alike.
-- pdADMM-G: layers are split by cost. p leaves half-way through a rank's work, and what of it has
-  not arrived at the end of that work is waited for; q leaves after it and is waited for in full.
-  Coding is work of the ranks.
+- pdADMM-G: layers are split by cost. p leaves halfway through a rank's work and is needed at its
+  end; q leaves at the end and is needed halfway through the next, or at once by a rank with a
+  single layer. What has not arrived by then is waited for. Coding is work of the ranks.
 - Pipeline: layers are split by cost; M micro-batches (the best of R, 2R and 4R), as fast as the
   whole batch; M + R − 1 steps of the slowest rank's work on one, of which R − 1 are the bubble. A
   step is no shorter than a message. Messages are exposed on the way up and down once, while the
@@ -95,13 +95,15 @@ def layer_parallel(
         message: Seconds of a message, of p or of q.
         coding: Seconds that an end of a cut spends on coding p and q.
     """
-    work = [
+    split = split_layers(costs, ranks)
+    work = max(
         sum(seconds[first - 1 : last]) + coding * ((first > 1) + (last < len(seconds)))
-        for first, last in split_layers(costs, ranks)
-    ]
+        for first, last in split
+    )
     if ranks == 1:
-        return work[0]
-    return max(work) + max(0.0, message - max(work) / 2) + message
+        return work
+    single = any(first == last for first, last in split[1:])
+    return work + max(0.0, message - work / 2) + max(0.0, message - (0 if single else work / 2))
 
 
 def pipeline(

@@ -28,10 +28,11 @@ def test_the_speed_reproduces_the_epoch_it_comes_from():
 def test_layer_parallel():
     costs = seconds = [2, 4, 4, 4]  # split 2 + 4 | 4 + 4, and 2 + 4 | 4 | 4
     assert model.layer_parallel(costs, seconds, 1, message=9, coding=9) == 14
-    # Eight of work; p hides behind half of it, q does not.
-    assert model.layer_parallel(costs, seconds, 2, message=1, coding=0) == 8 + 1
-    assert model.layer_parallel(costs, seconds, 2, message=5, coding=0) == 8 + (5 - 4) + 5
-    # A rank between two cuts codes at both.
+    # Eight of work; p and q hide behind half of it each.
+    assert model.layer_parallel(costs, seconds, 2, message=1, coding=0) == 8
+    assert model.layer_parallel(costs, seconds, 2, message=5, coding=0) == 8 + 2 * (5 - 4)
+    # A rank with one layer needs q at once; one between two cuts codes at both.
+    assert model.layer_parallel(costs, seconds, 3, message=1, coding=0) == 6 + 1
     assert model.layer_parallel(costs, [2, 4, 6, 4], 3, message=0, coding=0.5) == 6 + 1
 
 

@@ -20,9 +20,9 @@ TINY = ("--nodes", 40, "--seconds", 1e-3)
 def rows_of(benchmark, tmp_path):
     """Run a benchmark; returns its rows and results."""
 
-    def run(name, *arguments):
+    def run(name, *arguments, tiny=TINY):
         out, picture = tmp_path / "rows.json", tmp_path / "plot.png"
-        done = benchmark(name, *TINY, *arguments, "--json", out, "--plot", picture)
+        done = benchmark(name, "--json", out, "--plot", picture, *tiny, *arguments)
         assert done.returncode == 0, done.stderr
         assert picture.stat().st_size > 0
         content = json.loads(out.read_text())
@@ -54,6 +54,29 @@ def test_speedup(rows_of):
     p_and_q, weights = 2 * 4 * 40 * 8, 1 + 2 * (8 * 8 + 8) + 8 * 10 + 10
     assert [row["bytes"] for row in rows] == [0, p_and_q, 0, 0, 2 * 4 * weights, p_and_q]
     assert set(results) == {"efficiency 3×8", "vs_best_backprop 3×8"}
+
+
+def test_kernels(rows_of):
+    rows, _ = rows_of("kernels", "--width", 8)
+    (row,) = rows
+    assert (row["nodes"], row["width"], row["threads"], row["state_arrays"]) == (40, 8, 1, 5)
+    assert row["roofline_fraction"] == pytest.approx(row["products_ms"] / row["layer_ms"])
+    assert row["gflops"] == pytest.approx(8e-6 * 40 * 8**2 / row["products_ms"])
+
+
+def test_communication(rows_of):
+    options = ("--workers", 3, "--seeds", 0, 1, "--codecs", "float32", "delta2", "levels")
+    training = ("--", "--layers", 3, "--hidden", 16, "--epochs", 40, "--eval-every", 40)
+    rows, _ = rows_of("communication", *options, *training, tiny=())
+    assert [row["codec"] for row in rows] == ["float32", "delta2", "levels"]
+    assert [row["seeds"] for row in rows] == [2, 2, 2]
+    float32, delta2, levels = rows
+    assert float32["fraction_of_float32"] == 1
+    assert 0.07 < delta2["fraction_of_float32"] < 0.1
+    assert 0.5 < levels["fraction_of_float32"] < 0.6  # p in 5 bits, q as it is
+    for row in rows:
+        assert row["test_accuracy"] > 0.8
+        assert row["residual"] > 0
 
 
 def test_scaling(rows_of):
@@ -140,4 +163,5 @@ def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, v
 def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
-    assert done.stdout.startswith("usage: python -m benchmarks {accuracy,communication,kernels,network,scaling,speedup}")
+    names = "accuracy,communication,kernels,network,scaling,speedup"
+    assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
