@@ -39,6 +39,8 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--workers", nargs="+", type=int, help="[2 5; quick: 2]")
     parser.add_argument("--seeds", nargs="+", type=int, help="[0 1 2 3 4; quick: 0]")
     given = parser.parse_args(argv[:cut])
+    if min(given.workers or [2]) < 2:
+        parser.error("--workers must be at least 2: a single worker sends nothing")
     options = ["--epochs", "20"] if given.quick else []
     options += argv[cut + 1 :]
     seeds = given.seeds or ([0] if given.quick else [0, 1, 2, 3, 4])

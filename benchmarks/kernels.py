@@ -60,7 +60,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def measure(nodes: int, width: int, threads: int, seconds: float) -> Row:
-    """One row, on the last `threads` cores of this process; JAX must not be imported yet."""
+    """One row, on the last `threads` cores of this process, before JAX makes its thread pools.
+
+    Raises:
+        SystemExit: If there are not so many cores.
+    """
+    if len(os.sched_getaffinity(0)) < threads:
+        sys.exit(f"{threads} threads need as many cores, got {len(os.sched_getaffinity(0))}")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     import jax
     import jax.numpy as jnp
@@ -128,7 +134,10 @@ def _memory_rise(work: Callable[[], None]) -> int | None:
         return 1024 * int(line.split()[1])
 
     before = resident("VmRSS:")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    except OSError:
+        return None
     work()
     return max(resident("VmHWM:") - before, 0)
 

@@ -12,7 +12,6 @@ def run_module(
     *arguments: str,
     ranks: int | None = None,
     prefixes: Sequence[Sequence[str]] = (),
-    core: int | None = None,
     cache: str | None = None,
 ) -> str:
     """Standard output of `python -m MODULE ARGUMENTS`, under mpirun where `ranks` are given.
@@ -23,7 +22,6 @@ def run_module(
         ranks: Number of MPI ranks.
         prefixes: Words in front of the command of every rank, such as `ip netns exec NAME env
             NAME=VALUE`.
-        core: Core to run on, where it is to be one.
         cache: Folder of compiled code, shared with other runs.
     """
     if ranks is None:
@@ -44,8 +42,6 @@ def run_module(
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
-    if core is not None:
-        command = ["taskset", "-c", str(core), *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stderr}")
@@ -59,4 +55,6 @@ def take_cores(count: int) -> None:
     """
     rank = int(os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK", 0)))
     cores = sorted(os.sched_getaffinity(0))
+    if count > len(cores):
+        sys.exit(f"{count} cores per rank asked for, got {len(cores)}; is the launcher binding?")
     os.sched_setaffinity(0, {cores[(rank * count + k) % len(cores)] for k in range(count)})

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,25 @@ def make_parser(name: str, text: str | None) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="a small case, in minutes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and machine")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the rows (PNG, SVG, PDF)")
+    parser.add_argument("--json", type=_new_file, metavar="FILE", help="write rows and machine")
+    parser.add_argument(
+        "--plot", type=_picture, metavar="FILE", help="draw the rows (PNG, SVG, PDF)"
+    )
     return parser
+
+
+def _new_file(text: str) -> Path:
+    if not Path(text).resolve().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"no folder for {text}")
+    return Path(text)
+
+
+def _picture(text: str) -> Path:
+    if find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError(
+            "plots need matplotlib: pip install 'layerwise-admm[plot]'"
+        )
+    return _new_file(text)
 
 
 class Report:

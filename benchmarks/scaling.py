@@ -97,14 +97,13 @@ def main(argv: Sequence[str]) -> None:
     one = Case(_OURS, arguments.nodes, width, arguments.layers, codecs[0], seconds=seconds)
     machine = measure(replace(one, layers=max(1, one.layers // 2)), codecs)
     print(model.__doc__)
-    for name, value in vars(machine).items():
-        print(f"{name}: {value}")
     print()
     report = Report("scaling", _COLUMNS)
     rivals = [replace(one, method=method) for method in _RIVALS]
     many = [*[replace(one, codec=codec) for codec in codecs], *rivals]
     for case, ranks in [(one, 1), (replace(one, method=_RIVAL), 1), *[(case, 2) for case in many]]:
         report.add(_row(machine, case, ranks, time_epoch(case, ranks)["least_epoch_ms"]))
+    report.results |= vars(machine)
     report.results["worst_error"] = max((row["error"] for row in report.rows), key=abs)
     if arguments.link_mbit is not None:
         machine = replace(machine, link=machine.link._replace(bandwidth=arguments.link_mbit / 8e-6))

@@ -30,21 +30,19 @@ def train_all(runs: Sequence[Sequence[str]], ranks: int | None = None) -> Iterat
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
 
-    def run(options: Sequence[str]) -> Summary:
-        core = cores.get()
-        try:
-            with tempfile.TemporaryDirectory() as out:
-                bound = None if ranks else core
-                run_module(
-                    "admm", "train", *options, "--out", out, ranks=ranks, core=bound, cache=cache
-                )
-                return json.loads(Path(out, "summary.json").read_text())
-        finally:
-            cores.put(core)
+    def take_core() -> None:
+        if ranks is None:
+            os.sched_setaffinity(0, {cores.get()})  # of this thread and of what it starts
 
+    def run(options: Sequence[str]) -> Summary:
+        with tempfile.TemporaryDirectory() as out:
+            run_module("admm", "train", *options, "--out", out, ranks=ranks, cache=cache)
+            return json.loads(Path(out, "summary.json").read_text())
+
+    count = cores.qsize() if ranks is None else 1
     with (
         tempfile.TemporaryDirectory() as cache,
-        ThreadPoolExecutor(1 if ranks else cores.qsize()) as pool,
+        ThreadPoolExecutor(count, initializer=take_core) as pool,
     ):
         yield from pool.map(run, runs)
 

@@ -112,8 +112,9 @@ class MPITransport(Transport):
         """
         start = idle_since = time.perf_counter()
         while True:
-            self.progress()
-            if done():
+            finished = done()
+            self.progress()  # afterwards: what is waited for may be a message to post
+            if finished:
                 break
             now = time.perf_counter()
             if computing or (self.computing is not None and not _is_ready(self.computing)):

@@ -154,6 +154,7 @@ class PipelineWorker:
         x = self._activations.popleft()() if self._inputs is None else self._inputs[number]
         x, records = self._solver.forward(self.block.network, x, top=self.above is None)
         self._records.append(records)
+        self._transport.computing = x
         if self.above is not None:
             send_exact(self._transport, x, self.index, self.above, "activation")
             return
@@ -173,6 +174,7 @@ class PipelineWorker:
             self._gradients,
             first=self.below is None,
         )
+        self._transport.computing = self._gradients[0].b
         if self.below is not None:
             send_exact(self._transport, gradient, self.index, self.below, "gradient")
 
@@ -189,6 +191,7 @@ class PipelineWorker:
 
     def finish(self) -> None:
         """Wait until the iteration is done."""
+        self._transport.flush()
         self._transport.until(jax.tree.leaves(self.block))
 
     def info(self) -> Info | None:

@@ -62,6 +62,8 @@ class Worker:
         self.index = index
         self.device = transport.device(index)
         self.block: Block | None = None
+        self._cut_below: _Cut | None = None
+        self._cut_above: _Cut | None = None
         self._q_before: list[Array | None] | None = None
         self._loss: Array | None = None
         self._solver = solver
@@ -89,6 +91,7 @@ class Worker:
             targets: One-hot labels, for the worker of the output layer.
             codes: z of the own hidden layers, if not from the forward pass.
         """
+        self.settle()
         self.below, self.above = neighbors
         self.block = self._q_before = self._loss = None
         if not network:
@@ -213,6 +216,7 @@ class Worker:
     def finish(self) -> None:
         """Wait until the iteration is done, on this worker and at its cuts."""
         self.settle()
+        self._transport.flush()
         self._transport.until(jax.tree.leaves(self.block))
 
     def info(self) -> Info | None:

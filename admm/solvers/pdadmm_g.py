@@ -25,6 +25,9 @@ from admm.solvers.updates import StepRule
 from layers import RELU, Dense, PiecewiseLinear, SoftmaxCrossEntropy, SquaredError
 from quant import Levels
 
+# Rows of a block on a CPU: those of p, r, q, u and of the products of 512 columns fit its caches.
+_CPU_ROWS = 512
+
 
 class Layer(NamedTuple):
     """Variables of layer l; V nodes. The output layer has no q and u."""
@@ -80,8 +83,8 @@ class PDADMMG:
         risk: R.
         levels_p: Δ for the inputs p_l, l ≥ 2.
         levels_q: Δ for the outputs q_l.
-        row_block: Rows that the products are taken of at a time, to stay in a core's cache; a GPU
-            is better off with all of them.
+        row_block: Rows that the products are taken of at a time; by default 512 on CPUs, whose
+            caches hold so many, and all of them elsewhere.
 
     Raises:
         ValueError: If a penalty is not positive or the weight decay is negative.
@@ -105,11 +108,13 @@ class PDADMMG:
     risk: SoftmaxCrossEntropy | SquaredError = field(default_factory=SoftmaxCrossEntropy)
     levels_p: Levels | None = None
     levels_q: Levels | None = None
-    row_block: int = 512
+    row_block: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.rho > 0 and self.nu > 0):
             raise ValueError(f"penalties must be positive, got rho={self.rho}, nu={self.nu}")
+        if self.row_block is not None and self.row_block < 1:
+            raise ValueError(f"a block has at least one row, got {self.row_block}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight decay must not be negative, got {self.weight_decay}")
 
@@ -285,7 +290,7 @@ class PDADMMG:
         if q_below is not None:
             p, r = self._step_p(p, W, r, q_below, u_below, rho, nu)
         W, b, r = updates.update_Wb(
-            p, W, b, r, nu, self.weight_decay, self.step_rule, self.row_block
+            p, W, b, r, nu, self.weight_decay, self.step_rule, self._block_of(p)
         )
         s = r + z
         z = (
@@ -305,8 +310,13 @@ class PDADMMG:
 
     def _step_p(self, p, W, r, q_below, u_below, rho, nu):
         return updates.update_p(
-            p, W, r, q_below, u_below, rho, nu, self.step_rule, self.levels_p, self.row_block
+            p, W, r, q_below, u_below, rho, nu, self.step_rule, self.levels_p, self._block_of(p)
         )
+
+    def _block_of(self, p: Array) -> int:
+        if self.row_block is None:
+            return _CPU_ROWS if jax.default_backend() == "cpu" else p.shape[0]
+        return self.row_block
 
     @partial(jax.jit, static_argnames="self")
     def _update_q(self, p_above, u, z, rho, nu):

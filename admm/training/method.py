@@ -1,6 +1,5 @@
 """The algorithm of a run: its solver, and the workers that carry it out."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -33,7 +32,6 @@ def make_method(options: Options, transport: Transport) -> Method:
             PenaltyState(rho=0.0, nu=0.0),
             f"a --lr below {settings['lr']:g}",
         )
-    device = transport.device(transport.local[0])
     solver = PDADMMG(
         rho=settings["rho"],
         nu=settings["nu"],
@@ -41,7 +39,6 @@ def make_method(options: Options, transport: Transport) -> Method:
         step_rule=settings["step"],
         levels_p=options.levels,
         levels_q=options.levels_q,
-        row_block=PDADMMG.row_block if device.platform == "cpu" else sys.maxsize,
     )
     codecs = Codecs(options.codec_for(options.levels), options.codec_for(options.levels_q))
     return Method(

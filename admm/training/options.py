@@ -127,6 +127,8 @@ class Options:
             raise InputError(
                 f"--weight-decay must be finite and ≥ 0, got {settings['weight_decay']}"
             )
+        if self.trace is not None and self.solver != "pdadmm-g":
+            raise InputError(f"--trace shows workers of pdadmm-g, not of --solver {self.solver}")
         if sorted(set(self.stages)) != list(self.stages) or self.layers not in self.stages[-1:]:
             raise InputError(
                 f"--grow must rise and end with --layers {self.layers}, "
@@ -197,5 +199,5 @@ def options_from_json(values: Mapping[str, Any]) -> Options:
         ("out", Path),
         ("trace", Path),
     ):
-        values[name] = None if values[name] is None else parse(values[name])
+        values[name] = None if values.get(name) is None else parse(values[name])
     return Options(**values)

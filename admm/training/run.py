@@ -93,9 +93,9 @@ class _Run:
         self.method = make_method(options, transport)
         self.solver, self.workers = self.method.solver, self.method.workers
         if options.trace is not None:
-            first = transport.local[0]
-            layers = "–".join(map(str, self.split[first]))
-            transport.trace = Trace(first, f"worker {first}: layers {layers}")
+            first, last = transport.local[0], transport.local[-1]
+            layers = f"layers {self.split[first][0]}–{self.split[last][1]}"
+            transport.trace = Trace(first, f"process of worker {first}: {layers}")
         if transport.is_root and progress is not None:
             progress.write(self._introduction())
             progress.flush()
@@ -108,10 +108,10 @@ class _Run:
         self.history = History(None, None, self.options.epochs)
 
         def load() -> Facts:
-            trace = self.options.trace
-            if trace is not None and not trace.resolve().parent.is_dir():
-                raise InputError(f"cannot write a trace to {trace}: no such folder")
             self.history = History(self.options.out, progress, self.options.epochs)
+            trace = self.options.trace
+            if trace is not None and (trace.is_dir() or not trace.resolve().parent.is_dir()):
+                raise InputError(f"cannot write a trace to {trace}: a folder, or in no folder")
             facts, inputs = training_inputs(self.options)
             own.append(inputs)
             return facts
@@ -145,8 +145,8 @@ class _Run:
                 self._summarize("interrupted")
             raise
         self.transport.flush()
-        self._save_trace()
         summary = self._summarize("done")
+        self._save_trace()
         return Result(summary, self.history.evaluations, self._best_layers())
 
     def _train_stages(self) -> None:
@@ -296,7 +296,14 @@ class _Run:
         events = self.transport.gather(trace.events)
         content = json.dumps({"traceEvents": [event for each in events for event in each]})
         path = self.options.trace
-        self.transport.at_root(lambda: write_atomically(path, content.encode()))
+
+        def write() -> None:
+            try:
+                write_atomically(path, content.encode())
+            except OSError as error:
+                raise InputError(f"cannot write a trace to {path} ({error.strerror})") from error
+
+        self.transport.at_root(write)
 
     def _save_best(self, stage: int) -> None:
         """Write the best network, if the stage that ends has found it."""

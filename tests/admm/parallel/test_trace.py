@@ -47,7 +47,14 @@ def test_a_trace_changes_no_result(tmp_path):
     assert traced.history[-1].lagrangian == plain.history[-1].lagrangian
 
 
+def test_a_trace_is_of_pdadmm_g(tmp_path):
+    with pytest.raises(InputError, match="--trace shows workers of pdadmm-g, not of --solver adam"):
+        Options(solver="adam", trace=tmp_path / "trace.json")
+
+
 def test_a_trace_needs_a_folder(tmp_path):
     path = tmp_path / "missing" / "trace.json"
-    with pytest.raises(InputError, match=f"cannot write a trace to {path}: no such folder"):
+    with pytest.raises(
+        InputError, match=f"cannot write a trace to {path}: a folder, or in no folder"
+    ):
         train(Options(**SMALL, trace=path))

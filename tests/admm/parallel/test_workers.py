@@ -1,5 +1,6 @@
 """Workers in one process: however a network is split, the iterates are the same."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 
 from admm.parallel import Codecs, LocalTransport, Worker, chain, iterate
 from admm.solvers import PDADMMG
-from layers import init_dense, widths
+from layers import LeakyReLU, init_dense, widths
 from quant import CODEC_NAMES, Float, Levels, make_codec
 
 NODES, LAYERS = 30, 6
@@ -75,6 +76,40 @@ def test_any_split_gives_the_serial_iterates(split, solver):
     for name in info._fields:
         total = sum(float(getattr(part, name)) for part in parts)
         assert total == pytest.approx(float(getattr(info, name)), rel=1e-4), name
+
+
+@pytest.mark.parametrize("row_block", [8, 15, None])
+@pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
+def test_any_split_gives_the_same_bits(solver, row_block):
+    """Whatever of a layer's work is compiled together: see CONTRIBUTING.md."""
+    solver = replace(solver, row_block=row_block, activation=LeakyReLU(0.1))
+    network, x, targets = problem()
+    state = solver.init(network, x, targets)
+    for _ in range(10):
+        state, _ = solver.step(state)
+    for split in SPLITS:
+        workers, _ = start(split, Codecs(Float(), Float()), solver)
+        for _ in range(10):
+            iterate(workers)
+        for a, b in zip(state.layers, states(workers), strict=True):
+            jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_new_stage_leaves_the_last_message_of_the_old_one_behind():
+    solver, codecs = SOLVERS["pdadmm-g"], Codecs(Float(), Float())
+    reference, _ = start(SPLITS[0], codecs, solver)
+    iterate(reference)
+    workers, _ = start(SPLITS[0], codecs, solver)
+    iterate(workers, measure=False)  # a q is on its way
+    network, x, targets = problem()
+    owned = [range(first, last + 1) for first, last in SPLITS[0]]
+    for worker, neighbors, layers in zip(workers, chain(owned), owned, strict=True):
+        chosen = [network[n - 1] for n in layers]
+        x_own = x if 1 in layers else None
+        worker.start(chosen, neighbors, x_own, NODES, targets if 6 in layers else None)
+    iterate(workers)
+    for a, b in zip(states(reference), states(workers), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 @pytest.mark.parametrize("split", SPLITS[:1], ids=str)
