@@ -77,43 +77,45 @@ class SoftmaxCrossEntropy:
         z_start: Float[Array, "nodes classes"],
     ) -> Float[Array, "nodes classes"]:
         """argmin over z of R(z; y) + ν/2 ‖z − s‖², starting at `z_start`."""
+        # Nodes as columns: sums over few classes then run along many nodes at once.
+        s, targets, z_start = s.T, targets.T, z_start.T
 
         def objective(z):
-            return optax.softmax_cross_entropy(z, targets) + nu / 2 * jnp.sum((z - s) ** 2, axis=-1)
+            risk = optax.softmax_cross_entropy(z, targets, axis=0)
+            return risk + nu / 2 * jnp.sum((z - s) ** 2, axis=0)
 
         def gradient(z):
-            return jax.nn.softmax(z) - targets + nu * (z - s)
+            return jax.nn.softmax(z, axis=0) - targets + nu * (z - s)
 
         def size(gradient):
-            return jnp.abs(gradient).max(axis=-1)
+            return jnp.abs(gradient).max(axis=0)
 
         def improve(carry):
             step, z, value, _ = carry
-            g, pi = gradient(z), jax.nn.softmax(z)
+            g, pi = gradient(z), jax.nn.softmax(z, axis=0)
             newton, ratio = g / (pi + nu), pi / (pi + nu)
             # The denominator is ν times 1 − Σ π²/(π + ν), written so that nothing cancels.
-            newton += (
-                ratio
-                * jnp.sum(pi * newton, axis=-1, keepdims=True)
-                / (nu * jnp.sum(ratio, axis=-1, keepdims=True))
-            )
-            moves = jnp.stack([newton, newton / 2, newton / 4, g / (0.5 + nu)])
-            values = jax.vmap(objective)(z - moves)
-            rows = jnp.arange(z.shape[0])
-            best = jnp.argmin(values, axis=0)
-            better = values[best, rows] < value
+            newton += ratio * jnp.sum(pi * newton, axis=0) / (nu * jnp.sum(ratio, axis=0))
+            best = z - newton
+            first = lowest = objective(best)
+            for move in (newton / 2, newton / 4, g / (0.5 + nu)):
+                trial = objective(z - move)
+                best = jnp.where(trial < lowest, z - move, best)
+                lowest = jnp.minimum(trial, lowest)
+            better = lowest < value
             # Close to the minimum the objective drowns in rounding; then the gradient decides.
-            level = values[0] <= value + self._rounding(z) * jnp.abs(value)
+            level = first <= value + self._rounding(z) * jnp.abs(value)
             closer = ~better & level & (size(gradient(z - newton)) < size(g) / 2)
-            best = jnp.where(closer, 0, best)
+            best = jnp.where(closer, z - newton, best)
             active = (better | closer) & (size(g) > self.tolerance)
-            z = jnp.where(active[:, None], z - moves[best, rows], z)
-            return step + 1, z, jnp.where(active, values[best, rows], value), active.any()
+            value = jnp.where(active, jnp.where(closer, first, lowest), value)
+            return step + 1, jnp.where(active, best, z), value, active.any()
 
         # Where s is NaN no step improves anything; the result must not look sound.
-        z_start = jnp.where(jnp.isnan(s).any(axis=-1, keepdims=True), jnp.nan, z_start)
+        z_start = jnp.where(jnp.isnan(s).any(axis=0), jnp.nan, z_start)
         start = (0, z_start, objective(z_start), jnp.array(True))
-        return lax.while_loop(lambda c: c[3] & (c[0] < self.max_steps), improve, start)[1]
+        z = lax.while_loop(lambda c: c[3] & (c[0] < self.max_steps), improve, start)[1]
+        return z.T
 
     @staticmethod
     def _rounding(z: Array) -> float:
