@@ -3,7 +3,8 @@
     python -m benchmarks accuracy --datasets cora citeseer --seeds 0 1 2 -- --levels=-1:20
 
 Options behind `--` go to `admm train`. Every row is the mean ± standard deviation over the seeds
-of what `summary.json` calls `best`, and of the deepest stage alone.
+of what `summary.json` calls `best`, and of the deepest stage alone. Runs share the cores, one each;
+`seconds` is the time of a run beside the others.
 """
 
 import argparse

@@ -79,6 +79,29 @@ def test_communication(rows_of):
         assert row["residual"] > 0
 
 
+def test_one_worker_communicates_nothing(benchmark):
+    done = benchmark("communication", "--workers", 1)
+    assert done.returncode == 2
+    assert "--workers must be at least 2: a single worker sends nothing" in done.stderr
+
+
+def test_accuracy(benchmark, tmp_path):
+    out = tmp_path / "rows.json"
+    training = ("--", "--layers", 2, "--hidden", 16, "--epochs", 40, "--eval-every", 20)
+    done = benchmark("accuracy", "--seeds", 0, 1, "--json", out, *training)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(out.read_text())
+    assert (row["dataset"], row["seeds"], row["bytes_fraction"]) == ("digits", 2, 0)
+    assert row["test_mean"] > 0.8
+    assert 0 <= row["test_std"] < 0.1
+
+
+def test_a_report_needs_its_folder(benchmark, tmp_path):
+    done = benchmark("kernels", "--json", tmp_path / "missing" / "rows.json")
+    assert done.returncode == 2
+    assert "no folder for" in done.stderr
+
+
 def test_scaling(rows_of):
     rows, results = rows_of("scaling", "--layers", 4, "--width", 8, "--codecs", "delta4")
     checked = [row for row in rows if row["measured_ms"] is not None]

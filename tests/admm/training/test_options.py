@@ -51,6 +51,15 @@ def test_json_round_trip(options):
     assert again == dataclasses.replace(options, grow=options.stages, **options.settings)
 
 
+def test_options_of_a_release_without_solvers_and_traces():
+    values = options_json(Options(layers=3))
+    for name in ("solver", "lr", "trace"):
+        del values[name]
+    assert options_from_json(values) == dataclasses.replace(
+        Options(layers=3), grow=(3,), **Options().settings
+    )
+
+
 def test_defaults_follow_the_solver():
     admm, adam = Options(), Options(solver="adam")
     assert (admm.stages, adam.stages) == ((2, 5, 10), (10,))
