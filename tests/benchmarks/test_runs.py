@@ -102,6 +102,7 @@ def test_a_report_needs_its_folder(benchmark, tmp_path):
     assert "no folder for" in done.stderr
 
 
+@pytest.mark.slow
 def test_scaling(rows_of):
     rows, results = rows_of("scaling", "--layers", 4, "--width", 8, "--codecs", "delta4")
     checked = [row for row in rows if row["measured_ms"] is not None]

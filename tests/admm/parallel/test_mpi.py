@@ -185,7 +185,7 @@ def weights(out):
     return arrays
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_ranks_do_not_change_the_run(admm, tmp_path, dtype):
     """The whole command on 1, 2 and 4 ranks and 3 workers in a process: the same training."""
     ways = {"1": {}, "w3": {}, "r2": {"ranks": 2}, "r4": {"ranks": 4}}
