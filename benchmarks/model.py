@@ -10,13 +10,13 @@ Assumptions:
   end; q leaves at the end and is needed halfway through the next, or at once by a rank with a
   single layer. What has not arrived by then is waited for. Coding is work of the ranks.
 - Pipeline: layers are split by cost; M micro-batches (the best of R, 2R and 4R), as fast as the
-  whole batch; M + R − 1 steps of the slowest rank's work on one, of which R − 1 are the bubble. A
-  step is no shorter than a message. Messages are exposed on the way up and down once, while the
-  pipeline fills and drains.
+  whole batch. The schedule of `admm.parallel.pipeline` is played through, message by message: a
+  rank waits for what has not arrived, a link carries one message at a time each way.
 - Data-parallel: V/R rows a rank, then a ring allreduce of all weights, which hides nothing:
   2(R − 1) messages of 1/R of the weights.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -117,16 +117,33 @@ def pipeline(
 
     Args:
         costs: By which the layers are split.
-        seconds: What they take for all rows.
+        seconds: What they take for all rows; the forward pass is one product of three, and of
+            two in layer 1.
         ranks: R.
         micro_batches: M.
         message: Seconds of the message of a micro-batch.
     """
-    slowest = max(sum(seconds[first - 1 : last]) for first, last in split_layers(costs, ranks))
-    if ranks == 1:
-        return slowest
-    step = max(slowest / micro_batches, message)
-    return (micro_batches + ranks - 1) * step + 2 * (ranks - 1) * message
+    split = [range(first - 1, last) for first, last in split_layers(costs, ranks)]
+    work = [sum(seconds[layer] for layer in own) / micro_batches for own in split]
+    forward = [sum(seconds[n] / (3 if n else 2) for n in own) / micro_batches for own in split]
+    free, sent_up, sent_down = ([0.0] * ranks for _ in range(3))
+    # Arrival of the micro-batches in flight at each rank; the data and the loss are there.
+    up, down = ([deque[float]() for _ in range(ranks)] for _ in range(2))
+    for tick in range(micro_batches + 2 * (ranks - 1)):
+        for rank in range(ranks):
+            if tick < micro_batches:
+                free[rank] = max(free[rank], up[rank].popleft() if rank else 0.0) + forward[rank]
+                sent_up[rank] = max(free[rank], sent_up[rank]) + message
+                if rank + 1 < ranks:
+                    up[rank + 1].append(sent_up[rank])
+        for rank in reversed(range(ranks)):
+            if 0 <= tick - 2 * (ranks - 1 - rank) < micro_batches:
+                arrived = down[rank].popleft() if rank + 1 < ranks else 0.0
+                free[rank] = max(free[rank], arrived) + work[rank] - forward[rank]
+                sent_down[rank] = max(free[rank], sent_down[rank]) + message
+                if rank:
+                    down[rank - 1].append(sent_down[rank])
+    return max(free)
 
 
 def data_parallel(seconds: float, ranks: int, nbytes: float, link: Link) -> float:

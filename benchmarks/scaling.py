@@ -5,11 +5,13 @@ messages of 1 KiB to 16 MiB between two ranks, for latency and bandwidth; the ti
 model then predicts epochs of all layers on 1 and 2 ranks, which are measured too (`error`), of a
 network of 256 such layers on up to 256 ranks, and of the paper's largest, 16 layers of 4,000
 neurons, on 8 and 16. `speedup` is over the model's one rank of the same method. All epochs are the
-shortest of many, as a model of an undisturbed machine needs.
+shortest of many, as a model of an undisturbed machine needs; everything is run in turns, in several
+rounds, so that a machine whose speed drifts drifts for all of it.
 
 The link is the measured one, of ranks on one host, unless `--link-mbit` names another's rate.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -89,48 +91,63 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--codecs", nargs="+", default=_CODECS)
     parser.add_argument("--link-mbit", type=float, help="extrapolate to a link of this rate")
-    parser.add_argument("--seconds", type=float, help="timed, at least, of every run [2 or 10]")
+    parser.add_argument("--rounds", type=int, help="[1 or 4]")
+    parser.add_argument("--seconds", type=float, help="timed, at least, of every run [2 or 4]")
     arguments = parser.parse_args(argv)
+    if arguments.layers < 4:
+        parser.error(f"--layers must be at least 4, since half are measured: {arguments.layers}")
     width = arguments.width or (256 if arguments.quick else 512)
-    seconds = arguments.seconds or (2 if arguments.quick else 10)
+    seconds = arguments.seconds or (2 if arguments.quick else 4)
+    rounds = arguments.rounds or (1 if arguments.quick else 4)
     codecs = arguments.codecs
-    one = Case(_OURS, arguments.nodes, width, arguments.layers, codecs[0], seconds=seconds)
-    machine = measure(replace(one, layers=max(1, one.layers // 2)), codecs)
+    case = Case(_OURS, arguments.nodes, width, arguments.layers, codecs[0], seconds=seconds)
+    rival = replace(case, method=_RIVAL)
+    halves = [replace(one, layers=case.layers // 2) for one in (case, rival)]
+    rivals = [replace(case, method=method) for method in _RIVALS]
+    many = [*[replace(case, codec=codec) for codec in codecs], *rivals]
+    checked = [(case, 1), (rival, 1), *[(one, 2) for one in many]]
+    transfer, coding = time_messages(_SIZES, codecs, (case.nodes, width))
+    timed = _time([*[(half, 1) for half in halves], *checked], rounds)
+    speeds = [_speed(half, *timed[half, 1]) for half in halves]
+    per_element = {codec: total / (case.nodes * width) for codec, total in coding.items()}
+    machine = Machine(*speeds, fit_link(transfer), per_element)
     print(model.__doc__)
     print()
     report = Report("scaling", _COLUMNS)
-    rivals = [replace(one, method=method) for method in _RIVALS]
-    many = [*[replace(one, codec=codec) for codec in codecs], *rivals]
-    for case, ranks in [(one, 1), (replace(one, method=_RIVAL), 1), *[(case, 2) for case in many]]:
-        report.add(_row(machine, case, ranks, time_epoch(case, ranks)["least_epoch_ms"]))
+    for one, ranks in checked:
+        report.add(_row(machine, one, ranks, 1e3 * timed[one, ranks][0]))
     report.results |= vars(machine)
     report.results["worst_error"] = max((row["error"] for row in report.rows), key=abs)
     if arguments.link_mbit is not None:
         machine = replace(machine, link=machine.link._replace(bandwidth=arguments.link_mbit / 8e-6))
     for layers, neurons, all_ranks in _EXTRAPOLATED:
-        for case in many:
-            case = replace(case, layers=layers, width=neurons or width)
+        for one in many:
+            one = replace(one, layers=layers, width=neurons or width)
             for ranks in all_ranks:
-                report.add(_row(machine, case, ranks, None))
+                report.add(_row(machine, one, ranks, None))
         name = f"best of ours against the best backpropagation, {report.rows[-1]['network']}"
         report.results[f"{name} on {ranks} ranks"] = _advantage(report.rows, ranks)
     report.finish(arguments, draw)
 
 
-def measure(case: Case, codecs: Sequence[str]) -> Machine:
-    """Measure a machine with a case on one rank."""
-    transfer, coding = time_messages(_SIZES, codecs, (case.nodes, case.width))
+def _time(
+    runs: Sequence[tuple[Case, int]], rounds: int
+) -> dict[tuple[Case, int], tuple[float, float]]:
+    """The shortest epoch and products of all rounds, in seconds, of every case and its ranks."""
+    timed = dict.fromkeys(runs, (math.inf, math.inf))
+    for _ in range(rounds):
+        for case, ranks in runs:
+            row = time_epoch(case, ranks)
+            epoch, products = (row[f"least_{name}_ms"] / 1e3 for name in ("epoch", "products"))
+            least = timed[case, ranks]
+            timed[case, ranks] = min(least[0], epoch), min(least[1], products)
+    return timed
+
+
+def _speed(case: Case, epoch: float, products: float) -> model.Speed:
     shape = network_shape(case.width, case.layers)
-
-    def speed(method: str, costs: Sequence[int]) -> model.Speed:
-        row = time_epoch(replace(case, method=method), ranks=1)
-        epoch, products = (row[f"least_{name}_ms"] / 1e3 for name in ("epoch", "products"))
-        return model.calibrate(costs, shape, case.nodes, epoch, products)
-
-    ours, rival = speed(_OURS, layer_costs(shape)), speed(_RIVAL, model.backprop_costs(shape))
-    elements = case.nodes * case.width
-    per_element = {codec: total / elements for codec, total in coding.items()}
-    return Machine(ours, rival, fit_link(transfer), per_element)
+    costs = layer_costs(shape) if case.method == _OURS else model.backprop_costs(shape)
+    return model.calibrate(costs, shape, case.nodes, epoch, products)
 
 
 def _row(machine: Machine, case: Case, ranks: int, measured_ms: float | None) -> Row:

@@ -37,13 +37,18 @@ def test_layer_parallel():
 
 
 def test_pipeline():
-    costs = [1, 1, 1, 1]
-    assert model.pipeline(costs, costs, 1, 1, message=9) == 4
-    # Two ranks of 2 over four micro-batches: five steps of ½, the fifth a bubble of ⅕.
-    assert model.pipeline(costs, costs, 2, 4, message=0) == 5 * 0.5
-    assert model.pipeline(costs, costs, 2, 4, message=0.25) == 5 * 0.5 + 2 * 0.25
-    # Messages longer than a step set the pace.
-    assert model.pipeline(costs, costs, 2, 4, message=1) == 5 * 1 + 2 * 1
+    costs, seconds = [1, 1, 1, 1], [4, 6, 6, 6]
+    assert model.pipeline(costs, seconds, 1, 1, message=9) == pytest.approx(22)
+    # A single micro-batch: one rank after the other, with the way up and down between them.
+    assert model.pipeline(costs, seconds, 2, 1, message=0.5) == pytest.approx(22 + 2 * 0.5)
+    # Two: each takes 2 forward and 3 backward below, 2 and 4 above. The upper rank waits for the
+    # first activation, the lower one for the last gradient.
+    below, above = (4 / 2 + 6 / 3) / 2, (6 + 6) / 2
+    last = below + 2 * above
+    assert model.pipeline(costs, seconds, 2, 2, message=0) == pytest.approx(last + 10 / 2 - below)
+    # Long messages set the pace: the second activation arrives 20 after the first.
+    paced = below + 40 + above + 20 + 10 / 2 - below
+    assert model.pipeline(costs, seconds, 2, 2, message=20) == pytest.approx(paced)
 
 
 def test_data_parallel():

@@ -55,9 +55,7 @@ def test_options_of_a_release_without_solvers_and_traces():
     values = options_json(Options(layers=3))
     for name in ("solver", "lr", "trace"):
         del values[name]
-    assert options_from_json(values) == dataclasses.replace(
-        Options(layers=3), grow=(3,), **Options().settings
-    )
+    assert options_from_json(values) == options_from_json(options_json(Options(layers=3)))
 
 
 def test_defaults_follow_the_solver():
