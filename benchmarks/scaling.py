@@ -108,9 +108,9 @@ def main(argv: Sequence[str]) -> None:
     checked = [(case, 1), (rival, 1), *[(one, 2) for one in many]]
     transfer, coding = time_messages(_SIZES, codecs, (case.nodes, width))
     timed = _time([*[(half, 1) for half in halves], *checked], rounds)
-    speeds = [_speed(half, *timed[half, 1]) for half in halves]
+    ours, others = (_speed(half, *timed[half, 1]) for half in halves)
     per_element = {codec: total / (case.nodes * width) for codec, total in coding.items()}
-    machine = Machine(*speeds, fit_link(transfer), per_element)
+    machine = Machine(ours, others, fit_link(transfer), per_element)
     print(model.__doc__)
     print()
     report = Report("scaling", _COLUMNS)
