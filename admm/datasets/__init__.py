@@ -1,28 +1,29 @@
-"""Graph data sets by name or path.
+"""Data sets: graphs by name or path, images by name.
 
 Files are looked for by their upstream names, in any folder below the data directory.
 """
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from admm.datasets.digits import load_digits
+from admm.datasets.files import Source, data_folder, find_files
 from admm.datasets.graph import Graph, Split, checked_graph, random_split
+from admm.datasets.images import IMAGES, Images, load_images
 from admm.datasets.npz import load_npz
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.errors import InputError
 
-__all__ = ["DATASETS", "Graph", "Split", "checked_graph", "load", "random_split"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a named data set comes from."""
-
-    files: tuple[str, ...]
-    page: str
-
+__all__ = [
+    "DATASETS",
+    "IMAGES",
+    "Graph",
+    "Images",
+    "Split",
+    "checked_graph",
+    "load",
+    "load_images",
+    "random_split",
+]
 
 _PLANETOID = "github.com/kimiyoung/planetoid, folder data"
 _GNN_BENCHMARK = "github.com/shchur/gnn-benchmark, folder data/npz"
@@ -51,7 +52,7 @@ DATASETS: dict[str, Source] = {
 
 
 def load(name: str, data_dir: str | Path | None = None, split_seed: int = 100) -> Graph:
-    """Load a data set.
+    """Load a graph.
 
     Args:
         name: A key of `DATASETS`, or the path of an `.npz` file in the gnn-benchmark layout.
@@ -77,27 +78,7 @@ def load(name: str, data_dir: str | Path | None = None, split_seed: int = 100) -
     if name == "digits":
         return load_digits(split_seed)
     source = DATASETS[name]
-    files = _find(name, source, Path(data_dir or os.environ.get("ADMM_DATA") or _cache()))
+    files = find_files(name, source, data_folder(data_dir))
     if name in ("cora", "citeseer", "pubmed"):
         return load_planetoid(name, files)
     return load_npz(name, files[source.files[0]], split_seed)
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "layerwise-admm"
-
-
-def _find(name: str, source: Source, folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError(
-            f"{name}: the data directory {folder} does not exist; "
-            f"pass --data-dir or set ADMM_DATA to a folder with the files from {source.page}"
-        )
-    found = {path.name: path for path in sorted(folder.rglob("*")) if path.name in source.files}
-    missing = [file for file in source.files if file not in found]
-    if missing:
-        raise InputError(
-            f"{name}: {', '.join(missing)} not found below {folder}; get it from {source.page}"
-        )
-    return found

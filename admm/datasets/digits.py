@@ -1,4 +1,4 @@
-"""The embedded data set: scikit-learn's handwritten digits with a nearest-neighbour graph."""
+"""The embedded data set: scikit-learn's handwritten digits, and their nearest-neighbour graph."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -6,6 +6,20 @@ import scipy.sparse as sp
 from admm.datasets.graph import Graph, checked_graph, random_split
 
 _NEIGHBORS = 10
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels 0…16 as float64, shape (1797, 64), and labels 0…9, int64.
+
+    Example:
+        >>> pixels, labels = read_digits()
+        >>> pixels.shape, labels.shape
+        ((1797, 64), (1797,))
+    """
+    from sklearn import datasets  # a second of imports that no other data set needs
+
+    pixels, labels = datasets.load_digits(return_X_y=True)
+    return pixels, labels.astype(np.int64)
 
 
 def load_digits(split_seed: int = 100) -> Graph:
@@ -18,9 +32,7 @@ def load_digits(split_seed: int = 100) -> Graph:
         >>> graph.nodes, graph.features.shape[1], graph.classes
         (1797, 64, 10)
     """
-    from sklearn import datasets  # a second of imports that no other data set needs
-
-    pixels, labels = datasets.load_digits(return_X_y=True)
+    pixels, labels = read_digits()
     # Pixels are small integers, so that the squared distances are exact; ties go to the first.
     squares = np.sum(pixels**2, axis=1)
     distances = squares[:, None] + squares - 2 * pixels @ pixels.T

@@ -1,0 +1,69 @@
+"""Where the files of a data set come from, and where they lie here."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from admm.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a named data set comes from.
+
+    Args:
+        files: Upstream names, with the folders that are part of them. A name that ends in `.gz`
+            also stands for the unpacked file.
+        page: Where to get them, for messages.
+    """
+
+    files: tuple[str, ...]
+    page: str
+
+
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """`data_dir` if given, else `$ADMM_DATA`, else the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "layerwise-admm"
+    return Path(data_dir or os.environ.get("ADMM_DATA") or cache)
+
+
+def find_files(
+    name: str,
+    source: Source,
+    folder: Path,
+    belongs: Callable[[tuple[str, ...]], bool] = lambda folders: True,
+) -> dict[str, Path]:
+    """Path of each of the `source`'s files, in any folder below `folder`.
+
+    Args:
+        name: Of the data set, for messages.
+        source: The files to find. Of several with the same name the last in order counts.
+        folder: Where to search.
+        belongs: Tells from a file's folders, `folder` itself first, if it is one of this data set.
+
+    Raises:
+        InputError: If the folder does not exist or a file is missing.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"{name}: the data directory {folder} does not exist; "
+            f"pass --data-dir or set ADMM_DATA to a folder with the files from {source.page}"
+        )
+    top = Path(os.path.abspath(folder))
+    wanted = {
+        spelling: file for file in source.files for spelling in (file, file.removesuffix(".gz"))
+    }
+    depths = {file.count("/") + 1 for file in source.files}
+    found = {}
+    for path in sorted(top.rglob("*")):
+        for depth in depths:
+            file = wanted.get("/".join(path.parts[-depth:]))
+            if file and belongs(path.relative_to(top.parent).parts[:-1]) and path.is_file():
+                found[file] = path
+    missing = [file for file in source.files if file not in found]
+    if missing:
+        raise InputError(
+            f"{name}: {', '.join(missing)} not found below {folder}; get it from {source.page}"
+        )
+    return found
