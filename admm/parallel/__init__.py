@@ -1,8 +1,9 @@
 """Workers and transports: who owns which layers, and how their messages travel."""
 
-from admm.parallel.chain import Neighbors, chain, pass_forward
+from admm.parallel.chain import Neighbors, chain, pass_dense, pass_forward
 from admm.parallel.data_parallel import DataParallel
 from admm.parallel.pipeline import PipelineWorker
+from admm.parallel.subnetworks import SubnetworkWorker, run_epoch
 from admm.parallel.trace import Trace
 from admm.parallel.transport import LocalTransport, Transport
 from admm.parallel.worker import Codecs, Worker, iterate
@@ -13,10 +14,13 @@ __all__ = [
     "LocalTransport",
     "Neighbors",
     "PipelineWorker",
+    "SubnetworkWorker",
     "Trace",
     "Transport",
     "Worker",
     "chain",
     "iterate",
+    "pass_dense",
     "pass_forward",
+    "run_epoch",
 ]

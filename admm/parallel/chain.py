@@ -1,6 +1,6 @@
 """The chain of workers that own layers, and the forward pass along it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,9 +10,6 @@ from jaxtyping import Array
 from admm.parallel.channel import receive_exact, send_exact
 from admm.parallel.transport import Transport
 from layers import Dense, PiecewiseLinear, apply_dense
-
-# Rows that travel together: the worker above starts on a chunk while the next one is computed.
-_CHUNK_ROWS = 4096
 
 
 class Neighbors(NamedTuple):
@@ -36,6 +33,52 @@ def chain(owned: Sequence[Sequence[int]]) -> list[Neighbors]:
 
 
 def pass_forward(
+    apply: Callable[[Array], Array] | None,
+    blank: Array,
+    rows: int,
+    inputs: Array | None,
+    worker: int,
+    neighbors: Neighbors,
+    transport: Transport,
+    chunk: int = 4096,
+) -> Array | None:
+    """Pass rows through what one worker has of a network, and on to the worker above.
+
+    Args:
+        apply: The worker's part, a function of rows; None for a worker that has no part.
+        blank: No rows, (0, *features), of what the part reads.
+        rows: Number of rows.
+        inputs: The rows, for the first worker of the chain, else None.
+        worker: The worker's number.
+        neighbors: Its neighbours.
+        transport: Carries the activations, as they are.
+        chunk: Rows that travel together: the worker above starts on a chunk while the next one
+            is computed.
+
+    Returns:
+        The logits, (rows, classes), in the last worker of the chain, else None.
+    """
+    if apply is None:
+        return None
+    below, above = neighbors
+    logits = []
+    for start in range(0, rows, chunk):
+        count = min(chunk, rows - start)
+        if below is None:
+            x = inputs[start : start + count]  # type: ignore[index]
+        else:
+            shape = (count, *blank.shape[1:])
+            zeros = jnp.zeros(shape, blank.dtype, device=transport.device(worker))
+            x = receive_exact(transport, zeros, below, worker, "evaluation")
+        x = apply(x)
+        if above is None:
+            logits.append(x)
+        else:
+            send_exact(transport, x, worker, above, "evaluation")
+    return jnp.concatenate(logits) if logits else None
+
+
+def pass_dense(
     network: Sequence[Dense],
     activation: PiecewiseLinear,
     rows: int,
@@ -44,38 +87,16 @@ def pass_forward(
     neighbors: Neighbors,
     transport: Transport,
 ) -> Array | None:
-    """Pass rows through the layers of one worker and on to the worker above.
-
-    Args:
-        network: Parameters of the worker's layers; without any, nothing happens.
-        activation: f.
-        rows: Number of rows.
-        inputs: The rows, for the worker of layer 1, else None.
-        worker: The worker's number.
-        neighbors: Its neighbours.
-        transport: Carries the activations, as they are.
-
-    Returns:
-        The logits, (rows, classes), in the worker of the output layer, else None.
-    """
+    """`pass_forward` with the layers of a GA-MLP; the output layer has no activation."""
     if not network:
         return None
-    below, above = neighbors
-    weights = network[0].W
-    logits = []
-    for start in range(0, rows, _CHUNK_ROWS):
-        count = min(_CHUNK_ROWS, rows - start)
-        if below is None:
-            x = inputs[start : start + count]  # type: ignore[index]
-        else:
-            shape = (count, weights.shape[0])
-            blank = jnp.zeros(shape, weights.dtype, device=transport.device(worker))
-            x = receive_exact(transport, blank, below, worker, "evaluation")
+
+    def apply(x: Array) -> Array:
         for index, params in enumerate(network):
-            output = above is None and index == len(network) - 1
+            output = neighbors.above is None and index == len(network) - 1
             x = apply_dense(params, x, None if output else activation)
-        if above is None:
-            logits.append(x)
-        else:
-            send_exact(transport, x, worker, above, "evaluation")
-    return jnp.concatenate(logits) if logits else None
+        return x
+
+    weights = network[0].W
+    blank = jnp.zeros((0, weights.shape[0]), weights.dtype)
+    return pass_forward(apply, blank, rows, inputs, worker, neighbors, transport)

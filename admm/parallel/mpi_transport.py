@@ -20,7 +20,7 @@ from admm.parallel.transport import Message, Transport
 
 T = TypeVar("T")
 
-_TAGS = {"p": 1, "q": 2, "evaluation": 3, "activation": 4, "gradient": 5}
+_TAGS = {"p": 1, "q": 2, "evaluation": 3, "activation": 4, "gradient": 5, "f": 6}
 
 # A wait polls between pauses that grow with it: where the computation that it waits for, or the
 # rank that it waits for, shares the core, polling takes time from it.

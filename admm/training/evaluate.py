@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from admm.errors import InputError
-from admm.parallel import Transport, chain, pass_forward
+from admm.parallel import Transport, chain, pass_dense
 from admm.training.data import Facts, full_inputs
 from admm.training.model import read_layer, read_manifest
 from admm.training.options import options_from_json
-from layers import RELU, layer_costs, split_layers, widths
+from layers import RELU, Dense, layer_costs, split_layers, widths
 
 
 def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> dict[str, float]:
@@ -55,10 +55,10 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
     right = None
     for worker in transport.local:
         network = jax.device_put(
-            [read_layer(run, manifest, number) for number in owned[worker]],
+            [Dense(**read_layer(run, manifest, number)) for number in owned[worker]],
             transport.device(worker),
         )
-        logits = pass_forward(
+        logits = pass_dense(
             network,
             RELU,
             len(facts.labels),

@@ -2,7 +2,8 @@
 
     RUN/model.json              manifest: options, data facts, files with checksums
     RUN/models/0010-0040/       layers of the network of 10 layers, epoch 40
-        layer_001.npz …         W (n_in, n_out) and b (n_out,), no pickles
+        layer_001.npz …         arrays of a layer by name, W (n_in, n_out) and b (n_out,) of a
+                                dense one; no pickles
 
 The manifest is written last and atomically, so that it always names a complete network.
 """
@@ -20,7 +21,6 @@ import numpy as np
 
 from admm.errors import InputError
 from admm.parallel.transport import Transport
-from layers import Dense
 
 _VERSION = 1
 
@@ -37,7 +37,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def save_model(
     run: Path,
-    layers: Mapping[int, Dense],
+    layers: Mapping[int, Mapping[str, Any]],
     about: Mapping[str, Any],
     transport: Transport,
 ) -> None:
@@ -45,16 +45,16 @@ def save_model(
 
     Args:
         run: Folder of the run, the same for every process.
-        layers: The layers of this process, by number.
+        layers: The layers of this process, by number: their arrays by name.
         about: Manifest entries; `depth` and `epoch` name the folder.
         transport: To collect the checksums at the root.
     """
     folder = run / "models" / f"{about['depth']:04d}-{about['epoch']:04d}"
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
-    for number, params in layers.items():
+    for number, arrays in layers.items():
         buffer = io.BytesIO()
-        np.savez(buffer, W=np.asarray(params.W), b=np.asarray(params.b))
+        np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
         path = folder / f"layer_{number:03d}.npz"
         write_atomically(path, buffer.getvalue())
         written[str(path.relative_to(run))] = hashlib.sha256(buffer.getvalue()).hexdigest()
@@ -90,8 +90,8 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> Dense:
-    """One layer of a saved network.
+def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> dict[str, np.ndarray]:
+    """The arrays of one layer of a saved network, by name.
 
     Raises:
         InputError: If its file is missing or not what the manifest says.
@@ -106,4 +106,4 @@ def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> Dense:
     if hashlib.sha256(content).hexdigest() != manifest["files"].get(name):
         raise InputError(f"{path} does not match its checksum in model.json; it is damaged")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return Dense(arrays["W"], arrays["b"])
+        return dict(arrays)

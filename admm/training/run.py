@@ -6,8 +6,6 @@ transport differs.
 
 import json
 import math
-import os
-import resource
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.errors import DivergedError, InputError
-from admm.parallel import LocalTransport, Trace, Transport, chain, pass_forward
+from admm.parallel import LocalTransport, Trace, Transport, chain, pass_dense
 from admm.solvers import (
     Backprop,
     PenaltySchedule,
@@ -32,7 +30,7 @@ from admm.training.history import Evaluation, History, Text
 from admm.training.method import make_method
 from admm.training.model import save_model, write_atomically
 from admm.training.options import Options, options_json
-from admm.training.versions import versions
+from admm.training.summary import scores, summarize
 from layers import Dense, layer_costs, split_layers, widths
 
 
@@ -173,7 +171,7 @@ class _Run:
                     "layers": depth,
                     "epochs": self.options.epochs,
                     "seconds": self.clock.elapsed - started,
-                    "best": _scores(self.history.best_of_stage(stage)),
+                    "best": scores(self.history.best_of_stage(stage)),
                 }
             )
 
@@ -229,7 +227,7 @@ class _Run:
         """Pass all rows through the network, record the scores, keep the best network."""
         scores = None
         for worker in self.workers:
-            logits = pass_forward(
+            logits = pass_dense(
                 worker.network,
                 self.solver.activation,
                 len(self.facts.labels),
@@ -316,67 +314,19 @@ class _Run:
             "options": options_json(self.options),
             "dataset": self.facts.summary,
         }
-        save_model(self.options.out, self._best_layers(), about, self.transport)
+        layers = {number: params._asdict() for number, params in self._best_layers().items()}
+        save_model(self.options.out, layers, about, self.transport)
 
     def _summarize(self, status: str) -> dict[str, Any]:
         """The contents of `summary.json`; the root writes it."""
-        transport, best = self.transport, self.history.best
-        variables = self.method.variables
-        *by_variable, evaluation, plain = transport.total(
-            np.array(
-                [
-                    *[transport.sent[v] for v in (*variables, "evaluation")],
-                    sum(transport.plain[v] for v in variables),
-                ],
-                float,
-            )
+        return summarize(
+            self.history,
+            self.clock,
+            self.transport,
+            self.method.variables,
+            status,
+            options=options_json(self.options),
+            dataset=self.facts.summary,
+            split=self.split,
+            stages=self.stages,
         )
-        seconds = transport.gather(self.clock.seconds())
-        last = self.history.evaluations[-1]._asdict() if self.history.evaluations else {}
-        summary = {
-            "schema": 1,
-            "options": options_json(self.options),
-            "versions": versions(),
-            "dataset": self.facts.summary,
-            "workers": {
-                "ranks": transport.size,
-                "layers_per_rank": [list(layers) for layers in self.split],
-                "threads_per_rank": len(os.sched_getaffinity(0)),
-                "mpi": transport.library,
-                "device": jax.devices()[0].device_kind,
-            },
-            "stages": self.stages,
-            "best": _scores(best) if best is not None else None,
-            "final": {name: last.get(name) for name in _FINAL},
-            "seconds": {
-                name: sum(each[name] for each in seconds) / len(seconds) for name in seconds[0]
-            },
-            "bytes": {
-                "sent": int(sum(by_variable)),
-                "float32": int(plain),
-                "by_variable": dict(zip(variables, map(int, by_variable), strict=True)),
-                "evaluation": int(evaluation),
-            },
-            "peak_rss_bytes": transport.gather(
-                1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            ),
-            "status": status,
-        }
-        self.history.write_summary(summary)
-        return summary
-
-
-_FINAL = (
-    "train_loss",
-    "train_accuracy",
-    "val_accuracy",
-    "test_accuracy",
-    "lagrangian",
-    "primal_residual",
-    "dual_residual",
-)
-
-
-def _scores(evaluation: Evaluation) -> dict[str, float]:
-    names = ("layers", "epoch", "train_accuracy", "val_accuracy", "test_accuracy")
-    return {name: getattr(evaluation, name) for name in names}

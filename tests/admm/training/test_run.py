@@ -13,7 +13,7 @@ from admm.training import Options, train
 from admm.training.data import full_inputs, training_inputs
 from admm.training.history import Evaluation, History
 from admm.training.model import read_layer, read_manifest
-from layers import RELU, forward
+from layers import RELU, Dense, forward
 
 SMALL = {"layers": 4, "hidden": 24, "epochs": 25}
 
@@ -73,7 +73,7 @@ def test_network_on_disk_is_the_best_one(run):
     best = result.summary["best"]
     assert (manifest["depth"], manifest["epoch"]) == (best["layers"], best["epoch"])
     network = jax.device_put(
-        [read_layer(out, manifest, n) for n in range(1, manifest["depth"] + 1)]
+        [Dense(**read_layer(out, manifest, n)) for n in range(1, manifest["depth"] + 1)]
     )
     for number, layer in enumerate(network, 1):
         np.testing.assert_array_equal(layer.W, result.network[number].W)

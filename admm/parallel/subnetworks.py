@@ -1,0 +1,462 @@
+"""Workers of gsADMM and gsAM: owners of consecutive subnetworks, who pass mini-batches along.
+
+An epoch is a sequence of ticks. In tick t of n subnetworks, numbered from 0,
+
+- subnetwork l < n − 1 evaluates f on batch t − l, and its output goes up;
+- the last one visits batch t − (n − 1), and its q − f (p − f of gsAM) goes down;
+- subnetwork l < n − 1 visits batch t − (2(n − 1) − l), whose target the tick before has brought,
+  and what it has to say of its own input goes down.
+
+All subnetworks work in every tick, nothing that is sent is needed in the same tick, and the ticks
+are the same however the subnetworks are dealt out: so are the iterates. What goes down is the
+difference from f as it arrived, and the receiver adds it to f as it was sent: a code that makes f
+coarse for the subnetwork above pulls the one below nowhere.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, PyTree
+
+from admm.parallel.chain import Neighbors
+from admm.parallel.trace import Category, traced
+from admm.parallel.transport import Message, Transport
+from admm.solvers.tssm import TSSM, Coupling, Trained
+from quant import Codec, Delta, Float
+
+Batch = Int32[np.ndarray, " batch"]
+Zeros = Callable[[int], Array]  # rows of zeros
+
+# Messages that are announced ahead of the one that is waited for.
+_AHEAD = 2
+
+
+class Sums(NamedTuple):
+    """Of one subnetwork and the cut below it, over the samples of an epoch."""
+
+    objective: Any  # Σ R, or Σ α/2‖q − f‖² of a lower subnetwork
+    misfit: Any  # Σ‖q − f‖²
+    output: Any  # Σ‖f‖²
+    gap: Any  # Σ‖p − q‖²
+    target: Any  # Σ‖q‖²
+
+
+class SubnetworkWorker:
+    """Consecutive subnetworks on one device.
+
+    Memory: parameters, the optimiser's state and gradients of the own subnetworks; for each cut
+    below one of them the variables of `TSSM.kept`, (samples, *features) each; a mini-batch of f
+    for every tick until its visit. A delta codec adds (samples, *features) at both ends of a cut.
+
+    Args:
+        index: Number of the worker, from 0.
+        solver: The algorithm.
+        transport: Ways to the neighbours.
+        codec: How f, p and q travel; by default as they are.
+    """
+
+    def __init__(
+        self, index: int, solver: TSSM, transport: Transport, codec: Codec | None = None
+    ) -> None:
+        self.index = index
+        self.device = transport.device(index)
+        self._solver = solver
+        self._transport = transport
+        self._codec = codec
+        self._parts: list[_Part] = []
+
+    def start(
+        self,
+        subnetworks: Sequence[eqx.Module],
+        first: int,
+        count: int,
+        shapes: Sequence[tuple[int, ...]],
+        neighbors: Neighbors,
+        samples: int,
+        inputs: Array | None,
+        targets: Array | None,
+    ) -> None:
+        """Take subnetworks to train.
+
+        Args:
+            subnetworks: The own ones, each a function of a mini-batch.
+            first: Number of the first of them, from 0.
+            count: n, of the whole network.
+            shapes: Of one sample below each own subnetwork, and above the last one.
+            neighbors: Workers below and above.
+            samples: M.
+            inputs: X of all samples, for the worker of the first subnetwork.
+            targets: What the loss compares the outputs with, for the worker of the last one.
+        """
+        inputs, targets = jax.device_put((inputs, targets), self.device)
+        halves = [eqx.partition(module, eqx.is_inexact_array) for module in subnetworks]
+        dtype = jax.tree.leaves(halves[0][0])[0].dtype
+        zeros = [self._zeros(shape, dtype) for shape in shapes]
+        cuts = [
+            self._cut(neighbors.below, self.index, zeros[0], samples),
+            *[_Cut(_Queue(), _Queue()) for _ in subnetworks[1:]],
+            self._cut(self.index, neighbors.above, zeros[-1], samples),
+        ]
+        self._parts = []
+        for own, (params, static) in enumerate(halves):
+            place = _Place(first + own, count)
+            kept = None
+            if place.number > 0:
+                kept = Coupling(*[zeros[own](samples) if k else None for k in self._solver.kept])
+            data = _Data(
+                self._solver.init(jax.device_put(params, self.device)),
+                kept,
+                inputs if place.number == 0 else None,
+                targets if place.is_top else None,
+            )
+            ways = (cuts[own], cuts[own + 1])
+            self._parts.append(_Part(self._solver, static, data, place, ways, self._transport))
+
+    def _zeros(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Zeros:
+        return lambda rows: jnp.zeros((rows, *shape), dtype, device=self.device)
+
+    def _cut(
+        self, lower: int | None, upper: int | None, zeros: Zeros, samples: int
+    ) -> "_Cut | None":
+        if lower is None or upper is None:
+            return None
+        codec = self._codec or Float(str(zeros(0).dtype))
+        memory = zeros(samples) if isinstance(codec, Delta) else None
+        down = "q" if self._solver.method == "gsadmm" else "p"
+        return _Cut(
+            _Way(self._transport, codec, ("f", lower, upper), zeros, memory),
+            _Way(self._transport, codec, (down, upper, lower), zeros, None),
+        )
+
+    # An epoch.
+
+    def begin(self, batches: Sequence[Batch], first: bool) -> int:
+        """Begin an epoch; returns how many ticks it takes here.
+
+        Args:
+            batches: Sample numbers of every mini-batch, the same on all workers.
+            first: Whether no sample has been visited before.
+        """
+        return max(part.begin(batches, first) for part in self._parts)
+
+    def tick(self, tick: int) -> None:
+        """What the own subnetworks do in a tick."""
+        for part in reversed(self._parts):
+            part.visit(tick)
+        for part in self._parts:
+            part.evaluate(tick)
+
+    def finish(self) -> None:
+        """Wait until the epoch is done."""
+        self._transport.flush()
+        self._transport.until(jax.tree.leaves([part.data.trained for part in self._parts]))
+
+    def sums(self) -> list[Sums]:
+        """What the epoch came to, of every own subnetwork."""
+        return [Sums(*part.sums.tolist()) for part in self._parts]
+
+    def apply(self, x: Array) -> Array:
+        """Pass rows through the own subnetworks."""
+        for part in self._parts:
+            x = part.forward(part.data.trained.params, x)
+        return x
+
+    @property
+    def subnetworks(self) -> list[eqx.Module]:
+        """The own subnetworks as they are now."""
+        return [eqx.combine(part.data.trained.params, part.static) for part in self._parts]
+
+
+def run_epoch(workers: Sequence[SubnetworkWorker], batches: Sequence[Batch], first: bool) -> None:
+    """One epoch of all workers of this process; it may go on after the call has returned."""
+    ticks = max([worker.begin(batches, first) for worker in workers])
+    for tick in range(ticks):
+        for worker in workers:
+            worker.tick(tick)
+
+
+# Subnetworks.
+
+
+class _Place(NamedTuple):
+    """Where a subnetwork is."""
+
+    number: int  # from 0
+    count: int  # n
+
+    @property
+    def is_top(self) -> bool:
+        """Whether it is the last one, which has the loss."""
+        return self.number == self.count - 1
+
+    @property
+    def lag(self) -> int:
+        """The tick in which it visits the first batch."""
+        return 2 * (self.count - 1) - self.number
+
+
+class _Data(NamedTuple):
+    """The arrays of a subnetwork."""
+
+    trained: Trained
+    kept: Coupling | None  # of the cut below, all samples
+    inputs: Array | None  # of all samples, if it is the first
+    targets: Array | None  # of all samples, if it is the last
+
+
+class _Flight(NamedTuple):
+    """A mini-batch between a subnetwork's evaluation of f and its visit."""
+
+    f_below: Array | None  # f of the subnetwork below, as it arrived
+    state: Coupling | None  # of the cut below
+    f: Array | None  # as it was sent; the last subnetwork sends nothing
+
+
+class _Part:
+    """One subnetwork on its worker."""
+
+    def __init__(
+        self,
+        solver: TSSM,
+        static: PyTree,
+        data: _Data,
+        place: _Place,
+        cuts: "tuple[_Cut | None, _Cut | None]",
+        transport: Transport,
+    ) -> None:
+        self.static = static
+        self.data = data
+        self.forward = jax.jit(partial(solver.forward, static))
+        self._place = place
+        self._below, self._above = cuts
+        self._transport = transport
+        self._flights: deque[_Flight] = deque()
+        self._evaluate = jax.jit(partial(_evaluate, solver, static), static_argnames="first")
+        self._visit = jax.jit(partial(_visit, solver, static), donate_argnums=(0, 1, 2))
+
+    def begin(self, batches: Sequence[Batch], first: bool) -> int:
+        """Begin an epoch; returns how many ticks it takes here."""
+        self._batches, self._first = batches, first
+        leaf = jax.tree.leaves(self.data.trained.params)[0]
+        self.sums = jnp.zeros(len(Sums._fields), leaf.dtype, device=leaf.device)
+        if self._below is not None:
+            self._below.up.begin(batches)
+        if self._above is not None:
+            self._above.down.begin(batches)
+        return len(batches) + self._place.lag
+
+    def evaluate(self, tick: int) -> None:
+        """Send f of a batch up, unless this is the last subnetwork."""
+        number = tick - self._place.number
+        if self._above is not None and number in range(len(self._batches)):
+            self._flights.append(self._take_off(number))
+            self._above.up.send(self._flights[-1].f, self._batches[number])
+
+    def _take_off(self, number: int) -> _Flight:
+        batch = self._batches[number]
+        f_below = None if self._below is None else self._below.up.receive(batch)
+        trained, kept, inputs, _ = self.data
+        state, f = self._run(
+            "evaluate",
+            self._evaluate,
+            *(None if self._place.is_top else trained.params, inputs, kept, batch, f_below),
+            first=self._first,
+        )
+        return _Flight(f_below, state, f)
+
+    def visit(self, tick: int) -> None:
+        """Train on a batch, and tell the subnetwork below what to fit."""
+        number = tick - self._place.lag
+        if number not in range(len(self._batches)):
+            return
+        batch = self._batches[number]
+        if self._above is None:
+            flight, wanted = self._take_off(number), None
+        else:
+            flight, wanted = self._flights.popleft(), self._above.down.receive(batch)
+        trained, kept, inputs, targets = self.data
+        trained, kept, self.sums, below = self._run(
+            "visit", self._visit, trained, kept, self.sums, flight, wanted, inputs, targets, batch
+        )
+        self.data = _Data(trained, kept, inputs, targets)
+        self._transport.computing = self.sums
+        if self._below is not None:
+            self._below.down.send(below, batch)
+
+    def _run(self, what: str, function: Callable, *arguments: Any, **static: Any) -> Any:
+        name = f"{what} {self._place.number + 1} of {self._place.count}"
+        return traced(self._transport, "compute", name, partial(function, **static), *arguments)
+
+
+def _evaluate(
+    solver: TSSM,
+    static: PyTree,
+    params: PyTree | None,
+    inputs: Array | None,
+    kept: Coupling | None,
+    batch: Array,
+    f_below: Array | None,
+    first: bool,
+) -> tuple[Coupling | None, Array | None]:
+    """The cut below at the beginning of a visit, and f unless there are no parameters."""
+    state = None
+    if kept is not None and f_below is not None:
+        state = solver.start(jax.tree.map(lambda rows: rows[batch], kept), f_below, first)
+    if params is None:
+        return state, None
+    x = inputs[batch] if inputs is not None else state.p  # type: ignore[union-attr]
+    return state, solver.forward(static, params, x)
+
+
+def _visit(
+    solver: TSSM,
+    static: PyTree,
+    trained: Trained,
+    kept: Coupling | None,
+    sums: Array,
+    flight: _Flight,
+    wanted: Array | None,
+    inputs: Array | None,
+    targets: Array | None,
+    batch: Array,
+) -> tuple[Trained, Coupling | None, Array, Array | None]:
+    """All updates of a visit; last comes how far the target of the subnetwork below is from f."""
+    f_below, state, f = flight
+    objective = None
+    for _ in range(solver.inner):
+        x = inputs[batch] if inputs is not None else state.p  # type: ignore[union-attr]
+        if targets is not None:
+            trained, gradient, value = solver.fit_top(static, trained, x, targets[batch])
+        else:
+            trained, gradient, value = solver.fit(static, trained, x, f + wanted)
+        objective = value if objective is None else objective
+        if state is not None and f_below is not None:
+            state = solver.couple(state, f_below, gradient)
+    if state is None or kept is None or f_below is None:
+        return trained, None, sums.at[0].add(objective), None
+    sums = sums + jnp.stack([objective, *solver.residuals(state, f_below)])
+    kept = Coupling(
+        *[
+            None if rows is None else rows.at[batch].set(new)
+            for rows, new in zip(kept, state, strict=True)
+        ]
+    )
+    return trained, kept, sums, solver.target(state) - f_below
+
+
+# Cuts.
+
+
+class _Queue:
+    """One variable's way across a cut within a worker."""
+
+    def __init__(self) -> None:
+        self._arrived: deque[Array] = deque()
+
+    def begin(self, batches: Sequence[Batch]) -> None:
+        """Begin an epoch in which rows of these batches will arrive."""
+
+    def send(self, rows: Array, batch: Batch) -> None:
+        """Pass the rows of a batch on."""
+        self._arrived.append(rows)
+
+    def receive(self, batch: Batch) -> Array:
+        """The rows of the next batch, which this is."""
+        return self._arrived.popleft()
+
+
+class _Way(_Queue):
+    """One end of a variable's way to another worker.
+
+    Args:
+        transport: Carries the messages.
+        codec: Codes them.
+        way: Variable, for the tags and the byte counts; worker that sends; worker that receives.
+        zeros: Makes rows.
+        memory: The rows decoded last of every sample, if a delta codec is to code the change
+            since then. Without, what it codes is the change from 0.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        codec: Codec,
+        way: tuple[str, int, int],
+        zeros: Zeros,
+        memory: Array | None,
+    ) -> None:
+        super().__init__()
+        self._transport = transport
+        self._codec = codec
+        self._variable, *self._ends = way
+        self._zeros: dict[int, Array] = {}
+        self._make_zeros = zeros
+        self._memory = memory
+        self._announced: deque[Callable[[], Message]] = deque()
+        self._sizes: Iterator[int] = iter(())
+
+    def begin(self, batches: Sequence[Batch]) -> None:
+        self._sizes = map(len, batches)
+        for _ in range(_AHEAD):
+            self._announce()
+
+    def _announce(self) -> None:
+        size = next(self._sizes, None)
+        if size is not None:
+            nbytes = self._codec.nbytes(self._blank(size).shape)
+            source, target = self._ends
+            self._announced.append(self._transport.expect(nbytes, source, target, self._variable))
+
+    def send(self, rows: Array, batch: Batch) -> None:
+        previous = self._previous(batch)
+        message = self._traced("encode", self._codec.encode, rows, previous)
+        self._transport.send(message, *self._ends, self._variable, elements=rows.size)
+        if self._memory is not None:
+            self._remember(batch, self._traced("decode", self._codec.decode, message, previous))
+
+    def receive(self, batch: Batch) -> Array:
+        message = self._traced("wait", self._announced.popleft())
+        self._announce()
+        rows = self._traced("decode", self._codec.decode, message, self._previous(batch))
+        self._remember(batch, rows)
+        return rows
+
+    def _previous(self, batch: Batch) -> Array:
+        return self._blank(len(batch)) if self._memory is None else _take(self._memory, batch)
+
+    def _remember(self, batch: Batch, rows: Array) -> None:
+        if self._memory is not None:
+            self._memory = _put(self._memory, batch, rows)
+
+    def _blank(self, size: int) -> Array:
+        if size not in self._zeros:
+            self._zeros[size] = self._make_zeros(size)
+        return self._zeros[size]
+
+    def _traced(self, category: Category, function: Callable[..., Any], *arguments: Any) -> Any:
+        return traced(
+            self._transport, category, f"{category} {self._variable}", function, *arguments
+        )
+
+
+class _Cut(NamedTuple):
+    """The ways across one cut."""
+
+    up: _Queue
+    down: _Queue
+
+
+@jax.jit
+def _take(memory: Array, batch: Array) -> Array:
+    return memory[batch]
+
+
+@partial(jax.jit, donate_argnames="memory")
+def _put(memory: Array, batch: Array, rows: Array) -> Array:
+    return memory.at[batch].set(rows)

@@ -1,0 +1,239 @@
+"""gsADMM and gsAM: a network cut into subnetworks that train in parallel on mini-batches.
+
+The functions here act on one subnetwork and one mini-batch; `admm.parallel.subnetworks` says who
+does what when.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+Scalar = Float[Array, ""]
+Rows = Float[Array, "batch *features"]
+Method = Literal["gsadmm", "gsam"]
+Loss = Callable[[Array, Array], Array]
+
+
+class Trained(NamedTuple):
+    """A subnetwork in training: what changes of it."""
+
+    params: PyTree  # its arrays
+    memory: PyTree  # state of the optimiser
+
+
+class Coupling(NamedTuple):
+    """The variables of one cut, of all samples or of a mini-batch; None where they are not kept.
+
+    The layer below fits q, the one above works at p, and u is the dual variable of p = q.
+    """
+
+    p: Array | None  # (samples, *features)
+    q: Array | None  # (samples, *features)
+    u: Array | None  # (samples, *features)
+
+
+class Residuals(NamedTuple):
+    """Sums of squares over samples, of one cut."""
+
+    misfit: Scalar  # Σ‖q − f‖²
+    output: Scalar  # Σ‖f‖²
+    gap: Scalar  # Σ‖p − q‖²
+    target: Scalar  # Σ‖q‖²
+
+
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """Softmax cross-entropy of each sample, (batch,), from its class."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def squared_error(outputs: Array, targets: Array) -> Array:
+    """½‖output − target‖² of each sample, (batch,)."""
+    return 0.5 * jnp.sum((outputs - targets) ** 2, axis=tuple(range(1, outputs.ndim)))
+
+
+@dataclass(frozen=True)
+class TSSM:
+    """Subnetworks f_1 … f_n, coupled by their inputs p_l and outputs q_l.
+
+    For one sample (all of α, ρ and u act on a sample's row),
+
+        minimise  R(f_n(W_n, p_n); y) + α/2 Σ_{l<n} ‖q_l − f_l(W_l, p_l)‖²  so that  p_{l+1} = q_l
+
+    A visit of a mini-batch updates, with g the gradient at p_{l+1} of the term that reads it:
+
+        W_l      one step of the optimiser on the batch mean of the term that holds it
+        gsADMM   p ← p − θ/ρ (g + u + ρ(p − q));  q ← (α f + ρ p + u)/(α + ρ);  u ← u + ρ(p − q)
+        gsAM     p ← p − θ/α (g + α(p − f))
+
+    The step θ/ρ (θ/α) with θ = 1 minimises over p the terms with g fixed. gsAM has no q and no u: p
+    takes the place of q.
+
+    A sample is visited once in an epoch, and f moves with every batch in between: p, q of the visit
+    before are stale, and training on them is unstable. With `refresh` (the default) p and q start
+    each visit from f, so that only u outlasts it. Then the subnetwork below sees the gradient
+    θ·Jᵀ∇R + α Jᵀ(f − f'), f' being f when it was sent up: backpropagation's direction, and a
+    proximal term that vanishes with α.
+
+    Source: Wang et al., arXiv 2009.04053, algorithms 1 and 2. Deviations: everything is per sample
+    where the paper has means beside sums, which leaves p where it is; p starts from f; W and p are
+    updated with gradients of the same forward pass; the subnetworks below the top one evaluate f
+    once for the subnetwork above and once more, a few batches later, for their own step.
+
+    Args:
+        method: gsADMM or gsAM.
+        alpha: α.
+        rho: ρ of gsADMM.
+        relaxation: θ.
+        optimizer: Any optimiser of optax; every subnetwork has one of its own.
+        inner: Repetitions of all updates in a visit.
+        refresh: Whether p and q start from f; the paper's start where they were an epoch before.
+        frozen_lower: Train the last subnetwork only: the control that shows what the others add.
+        loss: R of each sample, from outputs and targets.
+
+    Raises:
+        ValueError: If a parameter is out of range.
+    """
+
+    method: Method = "gsadmm"
+    alpha: float = 0.1
+    rho: float = 0.1
+    relaxation: float = 0.5
+    optimizer: optax.GradientTransformation = optax.adam(1e-3)  # noqa: RUF009
+    inner: int = 1
+    refresh: bool = True
+    frozen_lower: bool = False
+    loss: Loss = cross_entropy
+
+    def __post_init__(self) -> None:
+        if self.method not in ("gsadmm", "gsam"):
+            raise ValueError(f"the method is gsadmm or gsam, got {self.method!r}")
+        for name in ("alpha", "rho"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 < self.relaxation <= 1:
+            raise ValueError(f"the relaxation must be in (0, 1], got {self.relaxation}")
+        if self.inner < 1:
+            raise ValueError(f"a visit has at least one inner iteration, got {self.inner}")
+
+    @property
+    def kept(self) -> tuple[bool, bool, bool]:
+        """Which of p, q, u are kept for every sample between visits."""
+        dual = self.method == "gsadmm"
+        return not self.refresh, dual and not self.refresh, dual
+
+    def init(self, subnetwork: eqx.Module) -> Trained:
+        """A subnetwork about to be trained."""
+        params = eqx.filter(subnetwork, eqx.is_inexact_array)
+        return Trained(params, self.optimizer.init(params))
+
+    # The two kinds of subnetwork.
+
+    def forward(self, static: Any, params: PyTree, x: Rows) -> Rows:
+        """f(W, x) of a mini-batch."""
+        return eqx.combine(params, static)(x)
+
+    def fit(
+        self, static: Any, trained: Trained, x: Rows, target: Rows
+    ) -> tuple[Trained, Rows, Scalar]:
+        """A step of a lower subnetwork towards its target q.
+
+        Returns:
+            The subnetwork; α Jᵀ(f − q), the gradient at each sample's x; the batch's Σ α/2‖q − f‖².
+        """
+
+        def penalty(f: Rows) -> Scalar:
+            return 0.5 * self.alpha * jnp.sum((target - f) ** 2)
+
+        return self._descend(static, trained, x, penalty, frozen=self.frozen_lower)
+
+    def fit_top(
+        self, static: Any, trained: Trained, x: Rows, targets: Array
+    ) -> tuple[Trained, Rows, Scalar]:
+        """A step of the last subnetwork on the loss; returned are the same things."""
+        return self._descend(static, trained, x, lambda f: jnp.sum(self.loss(f, targets)))
+
+    def _descend(
+        self,
+        static: Any,
+        trained: Trained,
+        x: Rows,
+        objective: Callable[[Rows], Scalar],
+        frozen: bool = False,
+    ) -> tuple[Trained, Rows, Scalar]:
+        def total(params: PyTree, x: Rows) -> Scalar:
+            return objective(self.forward(static, params, x))
+
+        value, (gradients, gradient) = jax.value_and_grad(total, (0, 1))(trained.params, x)
+        if frozen:
+            return trained, gradient, value
+        mean = jax.tree.map(lambda g: g / len(x), gradients)
+        updates, memory = self.optimizer.update(mean, trained.memory, trained.params)
+        return Trained(optax.apply_updates(trained.params, updates), memory), gradient, value
+
+    # The cut below a subnetwork.
+
+    def start(self, kept: Coupling, f: Rows, first: bool) -> Coupling:
+        """The variables at the beginning of a visit.
+
+        Args:
+            kept: Those of the last visit.
+            f: The output of the subnetwork below, as it arrived.
+            first: Whether there was no visit before.
+        """
+        fresh = self.refresh or first
+        dual = self.method == "gsadmm"
+        return Coupling(
+            f if fresh else kept.p,
+            (f if fresh else kept.q) if dual else None,
+            kept.u if dual else None,
+        )
+
+    def couple(self, state: Coupling, f: Rows, gradient: Rows) -> Coupling:
+        """p, q and u after one step, from the gradient at p."""
+        p, q, u = state
+        if q is None or u is None:
+            return Coupling(
+                p - self.relaxation / self.alpha * (gradient + self.alpha * (p - f)), None, None
+            )
+        p = p - self.relaxation / self.rho * (gradient + u + self.rho * (p - q))
+        q = (self.alpha * f + self.rho * p + u) / (self.alpha + self.rho)
+        return Coupling(p, q, u + self.rho * (p - q))
+
+    def target(self, state: Coupling) -> Rows:
+        """What the subnetwork below is to fit: q, or p in its place."""
+        target = state.p if state.q is None else state.q
+        assert target is not None
+        return target
+
+    def residuals(self, state: Coupling, f: Rows) -> Residuals:
+        """How far apart the variables of a mini-batch are."""
+        target = self.target(state)
+        squares = [jnp.sum(x**2) for x in (target - f, f, state.p - target, target)]
+        return Residuals(*squares)
+
+
+def batches(seed: int, epoch: int, samples: int, size: int) -> list[Any]:
+    """The mini-batches of an epoch, as arrays of sample numbers, drawn alike in every process.
+
+    Sizes differ by at most one.
+
+    Args:
+        seed: Of the run.
+        epoch: From 1.
+        samples: M.
+        size: The largest batch.
+
+    Example:
+        >>> [len(batch) for batch in batches(0, 1, samples=10, size=4)]
+        [4, 3, 3]
+    """
+    import numpy as np
+
+    order = np.random.default_rng([seed, epoch]).permutation(samples)
+    return np.array_split(order.astype(np.int32), -(-samples // size))
