@@ -1,4 +1,4 @@
-"""Balanced, contiguous split of layers over workers."""
+"""Balanced, contiguous splits: of layers over workers, of a network into subnetworks."""
 
 import math
 from collections.abc import Sequence
@@ -36,12 +36,59 @@ def split_layers(costs: Sequence[float], workers: int) -> list[tuple[int, int]]:
         raise ValueError(
             f"got {workers} workers for {len(costs)} layers; every worker needs at least one layer"
         )
+    return [(start + 1, end) for start, end in pairwise(_edges(costs, workers))]
+
+
+def split_network(
+    costs: Sequence[float], parts: int, at: Sequence[int] | None = None
+) -> list[range]:
+    """The modules, numbered from 0, of each subnetwork, with the least largest cost.
+
+    The last subnetwork counts 3/4 of its cost: it needs three products per weight and mini-batch
+    (forward, and the gradients of its weights and of its input); the others need a fourth, to
+    evaluate their output after the step.
+
+    Args:
+        costs: Cost of each module.
+        parts: Number of subnetworks; each gets at least one module.
+        at: The first module of every subnetwork but the first, to cut there instead.
+
+    Raises:
+        ValueError: If there are more subnetworks than modules, or `at` does not fit them.
+
+    Example:
+        >>> split_network([1, 1, 1, 1, 1, 1, 1], 2)
+        [range(0, 3), range(3, 7)]
+        >>> split_network([1, 1, 1, 1, 1, 1, 1], 3, at=[1, 2])
+        [range(0, 1), range(1, 2), range(2, 7)]
+    """
+    if not 1 <= parts <= len(costs):
+        raise ValueError(
+            f"got {parts} subnetworks for {len(costs)} modules; "
+            "every subnetwork needs at least one module"
+        )
+    edges = _edges(costs, parts, last=3 / 4) if at is None else (0, *at, len(costs))
+    if len(edges) != parts + 1:
+        raise ValueError(f"got {len(edges) - 2} cuts for {parts} subnetworks; expected {parts - 1}")
+    if any(start >= end for start, end in pairwise(edges)):
+        raise ValueError(
+            f"got cuts at modules {', '.join(map(str, edges[1:-1]))}; "
+            f"expected increasing numbers from 1 to {len(costs) - 1}"
+        )
+    return [range(start, end) for start, end in pairwise(edges)]
+
+
+def _edges(costs: Sequence[float], parts: int, last: float = 1) -> tuple[int, ...]:
+    """Where parts start and end, (0, …, len(costs)), for the least largest cost.
+
+    The cost of the last part is multiplied by `last`.
+    """
 
     @cache
     def best(first: int, parts: int) -> tuple[float, tuple[int, ...]]:
-        """Least largest cost of layers first… in `parts` parts, and where each part ends."""
+        """Least largest cost of items first… in `parts` parts, and where each part ends."""
         if parts == 1:
-            return sum(costs[first:]), (len(costs),)
+            return last * sum(costs[first:]), (len(costs),)
         least: tuple[float, tuple[int, ...]] = (math.inf, ())
         cost = 0.0
         for end in range(first + 1, len(costs) - parts + 2):
@@ -52,5 +99,4 @@ def split_layers(costs: Sequence[float], workers: int) -> list[tuple[int, int]]:
             least = min(least, (max(cost, rest), (end, *ends)))
         return least
 
-    ends = best(0, workers)[1]
-    return [(start + 1, end) for start, end in zip((0, *ends[:-1]), ends, strict=True)]
+    return (0, *best(0, parts)[1])

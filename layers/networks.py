@@ -1,0 +1,184 @@
+"""Networks of any modules, and the subnetworks they are cut into.
+
+A module is an equinox module, or any other callable, that maps one sample to one sample; a network
+is a sequence of them. Modules are numbered from 0.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+Module = Callable[[Array], Array]
+Builder = Callable[[PRNGKeyArray], Module]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a network is made of; `build` makes its parameters.
+
+    Args:
+        builders: Each makes one module from a random key.
+        shape: Shape of one input sample.
+        dtype: Type of the input and of all parameters.
+    """
+
+    builders: tuple[Builder, ...]
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+class Subnetwork(eqx.Module):
+    """Consecutive modules of a network, applied to the samples of a batch."""
+
+    modules: tuple[Module, ...]
+
+    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
+        def forward(sample: Array) -> Array:
+            for module in self.modules:
+                sample = module(sample)
+            return sample
+
+        return jax.vmap(forward)(x)
+
+
+def build(network: Network, own: range, seed: int) -> Subnetwork:
+    """The modules `own` of `network`.
+
+    Seed and number together are a module's random key, so that a network is the same however it is
+    cut, and whoever makes the modules.
+
+    Example:
+        >>> import equinox as eqx
+        >>> network = from_modules([lambda x: 2 * x, lambda x: x + 1], shape=(3,))
+        >>> build(network, range(1, 2), seed=0)(jnp.zeros((1, 3)))
+        Array([[1., 1., 1.]], dtype=float32)
+    """
+    seed_key = jax.random.key(seed)
+    return Subnetwork(tuple(_make(network, n, jax.random.fold_in(seed_key, n)) for n in own))
+
+
+def from_modules(
+    modules: Sequence[object], shape: tuple[int, ...], dtype: str = "float32"
+) -> Network:
+    """A network of one's own.
+
+    Args:
+        modules: Each is a callable that maps one sample to one sample, or a pair of functions
+            `(init, apply)`: `init(key)` makes parameters, `apply(parameters, x)` maps one sample.
+            A callable is used as it is, whatever the seed; it is trained where it is a pytree of
+            arrays, like an equinox module.
+        shape: Shape of one input sample.
+        dtype: Type of the input and of all parameters, which are converted to it.
+
+    Raises:
+        ValueError: If a module is neither, or if there is none.
+
+    Example:
+        >>> scale = (lambda key: jnp.ones(3), lambda scale, x: scale * x)
+        >>> module_shapes(from_modules([scale, jnp.sum], shape=(3,)))
+        [(3,), (3,), ()]
+    """
+    if not modules:
+        raise ValueError("got no modules; a network needs at least one")
+    return Network(tuple(_builder(*item) for item in enumerate(modules)), tuple(shape), dtype)
+
+
+def module_shapes(network: Network) -> list[tuple[int, ...]]:
+    """Shapes of a sample before, between and after the modules; nothing is computed.
+
+    Raises:
+        ValueError: If a module does not take what the one before it returns.
+    """
+    shapes = [network.shape]
+    for number in range(len(network.builders)):
+        module, x = _abstract(network, number), _sample(network, shapes[-1])
+        what = f"module {number} ({_name(module)})"
+        try:
+            y = eqx.filter_eval_shape(lambda module, x: module(x), module, x)
+        except Exception as error:
+            raise ValueError(
+                f"{what} does not take a sample of shape {x.shape}: {error}"
+            ) from error
+        if not isinstance(y, jax.ShapeDtypeStruct):
+            raise ValueError(
+                f"{what} returns {type(y).__name__} for a sample of shape {x.shape}; "
+                "expected one array"
+            )
+        shapes.append(y.shape)
+    return shapes
+
+
+def forward_costs(network: Network) -> list[float]:
+    """Floating-point operations of every module's forward pass for one sample.
+
+    XLA counts them, without compiling: a multiply-add is two, and products with the zeros around
+    an image are none. The body of a loop (`jax.lax.scan`) counts once.
+
+    Raises:
+        ValueError: If a module does not take what the one before it returns.
+
+    Example:
+        >>> forward_costs(from_modules([lambda x: jnp.ones((10, 4)) @ x], shape=(4,)))
+        [80.0]
+    """
+    costs = []
+    # Not every backend counts; the CPU's does.
+    with jax.default_device(jax.devices("cpu")[0]):
+        for number, shape in enumerate(module_shapes(network)[:-1]):
+            arrays, rest = eqx.partition(
+                _abstract(network, number), lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
+            )
+            forward = jax.jit(lambda arrays, x, rest=rest: eqx.combine(arrays, rest)(x))
+            analysis = forward.lower(arrays, _sample(network, shape)).cost_analysis() or {}
+            costs.append(float(analysis.get("flops", 0)))
+    return costs
+
+
+class _Pair(eqx.Module):
+    """Parameters, and the function that applies them to a sample."""
+
+    params: PyTree
+    apply: Callable[[Any, Array], Array] = eqx.field(static=True)
+
+    def __call__(self, x: Array) -> Array:
+        return self.apply(self.params, x)
+
+
+def _builder(number: int, module: Any) -> Builder:
+    if callable(module):
+        return lambda key: module
+    if isinstance(module, tuple) and len(module) == 2 and all(map(callable, module)):
+        init, apply = module
+        return lambda key: _Pair(init(key), apply)
+    raise ValueError(
+        f"module {number} is a {type(module).__name__}; "
+        "expected a callable or a pair (init, apply) of functions"
+    )
+
+
+def _make(network: Network, number: int, key: PRNGKeyArray) -> Module:
+    """Module `number`, its parameters in the network's type (copied: a module may be shared)."""
+    return jax.tree.map(
+        lambda leaf: jnp.array(leaf, network.dtype) if eqx.is_inexact_array(leaf) else leaf,
+        network.builders[number](key),
+    )
+
+
+def _abstract(network: Network, number: int) -> Module:
+    """Module `number` with shapes in place of arrays."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return eqx.filter_eval_shape(lambda key: _make(network, number, key), key)
+
+
+def _sample(network: Network, shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, network.dtype)
+
+
+def _name(module: Any) -> str:
+    function = module.apply if isinstance(module, _Pair) else module
+    return getattr(function, "__name__", type(function).__name__)
