@@ -7,10 +7,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from admm.cli.parser import make_parser
 from admm.errors import AdmmError, InputError
@@ -18,7 +18,7 @@ from admm.parallel import mpi
 
 if TYPE_CHECKING:
     from admm.parallel.transport import Transport
-    from admm.training import Options
+    from admm.training import Options, SubnetworkOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,12 +62,15 @@ def _train(arguments: argparse.Namespace, comm) -> None:
     if comm is not None and options.workers > 1:
         raise InputError("--workers is for one process; under mpirun the ranks are the workers")
     transport = _transport(options.workers, options.dtype, comm)
-    from admm.training import train
+    from admm.training import SubnetworkOptions, train, train_subnetworks
 
     if options.out is None:
         options = replace(options, out=transport.at_root(lambda: _new_folder(options.dataset)))
     progress = sys.stdout if transport.is_root else None
-    summary = train(options, transport, progress).summary
+    if isinstance(options, SubnetworkOptions):
+        summary = train_subnetworks(options, transport, progress).summary
+    else:
+        summary = train(options, transport, progress).summary
     if transport.is_root:
         best, sent = summary["best"], summary["bytes"]
         print(
@@ -88,8 +91,11 @@ def _evaluate(arguments: argparse.Namespace, comm) -> None:
     manifest = read_manifest(arguments.run)
     transport = _transport(1, manifest["options"]["dtype"], comm)
     from admm.training.evaluate import evaluate
+    from admm.training.subnetworks import evaluate_subnetworks
 
-    scores = evaluate(arguments.run, transport, arguments.data_dir)
+    of_images = "subnetworks" in manifest["options"]
+    score = evaluate_subnetworks if of_images else evaluate
+    scores = score(arguments.run, transport, arguments.data_dir)
     if transport.is_root:
         print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
 
@@ -97,37 +103,58 @@ def _evaluate(arguments: argparse.Namespace, comm) -> None:
 _COMMANDS = {"train": _train, "evaluate": _evaluate}
 
 
-def _options(arguments: argparse.Namespace) -> "Options":
+def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
     """Options from the arguments that were given; the rest keep their defaults."""
-    from admm.training.options import Options
+    from admm.solvers.tssm import Method
+    from admm.training.options import Options, Solver
+    from admm.training.subnetwork_options import SubnetworkOptions
     from quant import Levels
 
     given = {key: value for key, value in vars(arguments).items() if key != "command"}
+    # What summary.json and model.json say must be found again from elsewhere.
+    if "data_dir" not in given and os.environ.get("ADMM_DATA"):
+        given["data_dir"] = Path(os.environ["ADMM_DATA"])
+    if "data_dir" in given:
+        given["data_dir"] = given["data_dir"].resolve()
+    solver = given.get("solver", Options.solver)
+    solvers = (*get_args(Solver), *get_args(Method))
+    if solver not in solvers:
+        raise InputError(f"--solver must be one of {', '.join(solvers)}, got {solver!r}")
+    kind = SubnetworkOptions if solver in get_args(Method) else Options
+    names = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in names:
+            takes = ", ".join("--" + name.replace("_", "-") for name in sorted(names))
+            raise InputError(
+                f"--{name.replace('_', '-')} is not for --solver {solver}, which takes {takes}"
+            )
+    if "cuts" in given:
+        given["cuts"] = _numbers(given["cuts"], "--cuts takes numbers of modules such as 3,6")
+    if kind is SubnetworkOptions:
+        return SubnetworkOptions(**given)
     try:
         for name in ("levels", "levels_q"):
             if name in given:
                 given[name] = Levels.parse(given[name])
     except ValueError as error:
         raise InputError(f"--{name.replace('_', '-')}: {error}") from error
-    # What summary.json and model.json say must be found again from elsewhere.
-    if "data_dir" not in given and os.environ.get("ADMM_DATA"):
-        given["data_dir"] = Path(os.environ["ADMM_DATA"])
-    if "data_dir" in given:
-        given["data_dir"] = given["data_dir"].resolve()
     if str(given.get("dataset")).endswith(".npz"):
         given["dataset"] = str(Path(given["dataset"]).resolve())
     if "grow" in given:
-        given["grow"] = _stages(given["grow"], given.get("layers", Options.layers))
+        layers = given.get("layers", Options.layers)
+        given["grow"] = (
+            (layers,)
+            if given["grow"] == "none"
+            else _numbers(given["grow"], "--grow takes depths such as 2,5,10, or none")
+        )
     return Options(**given)
 
 
-def _stages(text: str, layers: int) -> tuple[int, ...]:
-    if text == "none":
-        return (layers,)
+def _numbers(text: str, expected: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"--grow takes depths such as 2,5,10, or none; got {text!r}") from error
+        raise InputError(f"{expected}; got {text!r}") from error
 
 
 def _new_folder(dataset: str) -> Path:

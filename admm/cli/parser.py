@@ -16,14 +16,14 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of `admm`; a usage error raises `InputError`."""
     parser = _Parser(
         prog="admm",
-        description="ADMM-based, layer-parallel training of graph-augmented MLPs.",
+        description="ADMM-based, layer-parallel training of neural networks.",
     )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     _add_train(commands)
     evaluate = commands.add_parser(
         "evaluate",
         help="accuracy of a trained network",
-        description="Accuracy of a run's best network on its training, validation and test nodes.",
+        description="Accuracy of a run's best network on its training, validation and test data.",
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
     evaluate.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
@@ -35,7 +35,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         "train",
         help="train a network; the same command also under mpirun -n R",
         description="Train a GA-MLP with pdADMM-G, pdADMM-G-Q where --levels are given, or "
-        "backpropagation.",
+        "backpropagation; or a network of images, cut into subnetworks, with gsADMM or gsAM.",
         argument_default=argparse.SUPPRESS,
     )
 
@@ -43,7 +43,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         group.add_argument(name, help=text, **kwargs)
 
     data = train.add_argument_group("data")
-    add(data, "--dataset", "a known name, or a .npz graph [digits]", metavar="NAME|FILE.npz")
+    add(
+        data,
+        "--dataset",
+        "a known name, or a .npz graph; gsadmm, gsam: images [digits]",
+        metavar="NAME|FILE.npz",
+    )
     add(
         data,
         "--data-dir",
@@ -51,10 +56,22 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         metavar="DIR",
         type=Path,
     )
-    add(data, "--split-seed", "random split of .npz graphs [100]", metavar="N", type=int)
+    add(
+        data,
+        "--split-seed",
+        "random split of .npz graphs and of digits [100]",
+        metavar="N",
+        type=int,
+    )
     network = train.add_argument_group("network")
     add(network, "--layers", "layers, the output layer included [10]", metavar="L", type=int)
-    add(network, "--hidden", "width of the hidden layers [100]", metavar="N", type=int)
+    add(
+        network,
+        "--hidden",
+        "width of the hidden layers [100; gsadmm, gsam: 512]",
+        metavar="N",
+        type=int,
+    )
     add(network, "--hops", "number of hop operators [4]", metavar="K", type=int)
     add(network, "--normalize", "scaling of input rows: hops, features, none [hops]")
     add(
@@ -67,11 +84,23 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(
         solver,
         "--solver",
-        "pdadmm-g, or backpropagation with gd, adadelta, adagrad, adam [pdadmm-g]",
+        "pdadmm-g; backpropagation with gd, adadelta, adagrad, adam; gsadmm, gsam [pdadmm-g]",
         metavar="NAME",
     )
-    add(solver, "--epochs", "iterations per stage [200]", metavar="N", type=int)
-    add(solver, "--rho", "penalty of the coupling p = q [0.003]", metavar="X", type=float)
+    add(
+        solver,
+        "--epochs",
+        "iterations per stage [200], or passes over the images [10]",
+        metavar="N",
+        type=int,
+    )
+    add(
+        solver,
+        "--rho",
+        "penalty of the coupling p = q [0.003; gsadmm: 0.1]",
+        metavar="X",
+        type=float,
+    )
     add(solver, "--nu", "penalty of the layer equations [0.003]", metavar="X", type=float)
     add(
         solver,
@@ -83,7 +112,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(
         solver,
         "--lr",
-        "learning rate of backpropagation [gd: 0.1, others: 0.001]",
+        "learning rate of backpropagation, gsadmm and gsam [gd: 0.1, others: 0.001]",
         metavar="X",
         type=float,
     )
@@ -92,12 +121,33 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(solver, "--levels-q", "constrain q too", metavar="LOW:HIGH[:STEP]")
     add(solver, "--seed", "initial weights [0]", metavar="N", type=int)
     add(solver, "--dtype", "float32 or float64 [float32]")
+    parts = train.add_argument_group("gsadmm and gsam")
+    add(parts, "--network", "mlp, cnn, resnet [mlp]", metavar="NAME")
+    add(parts, "--blocks", "residual blocks of a resnet [24]", metavar="N", type=int)
+    add(parts, "--filters", "channels of a cnn or a resnet [32]", metavar="N", type=int)
+    add(parts, "--subnetworks", "parts to cut the network into [2]", metavar="N", type=int)
+    add(parts, "--cuts", "modules below each cut [balanced by cost]", metavar="3,6")
+    add(parts, "--batch", "images of a mini-batch, at most [120]", metavar="N", type=int)
+    add(parts, "--alpha", "penalty of q = f(p) [0.1]", metavar="X", type=float)
+    add(
+        parts, "--relaxation", "step of p, a fraction of the longest [0.5]", metavar="X", type=float
+    )
+    add(parts, "--optimizer", "gd, adadelta, adagrad, adam [adam]", metavar="NAME")
+    add(parts, "--inner", "repetitions of all updates in a visit [1]", metavar="N", type=int)
+    add(
+        parts,
+        "--no-refresh",
+        "start p and q of an image where they were an epoch before, not from f",
+        action="store_false",
+        dest="refresh",
+    )
+    add(parts, "--frozen-lower", "train the last subnetwork only: a control", action="store_true")
     workers = train.add_argument_group("workers")
     add(
         workers,
         "--codec",
-        "how p and q travel: float32, bfloat16, levels, uniform16/8/4/2, delta8/4/2; float64 in "
-        "float64 arithmetic [as they are]",
+        "how p and q (f and q or p) travel: float32, bfloat16, levels, uniform16/8/4/2, "
+        "delta8/4/2; float64 in float64 arithmetic [as they are]",
     )
     add(
         workers,

@@ -95,14 +95,14 @@ class Images:
     split: Split
 
     def inputs(self, dtype: DTypeLike = np.float32) -> np.ndarray:
-        """Inputs of a network, shape (N, C, H, W): of mean 0 and standard deviation 1.
+        """Inputs of a network, shape (N, H, W, C): of mean 0 and standard deviation 1.
 
         Mean and deviation are of all pixels of the training images, one each per channel. Scaling
         the pixels to [0, 1] first would give the same. A channel without deviation becomes zero.
 
         Example:
             >>> load_images("digits").inputs().shape
-            (1797, 1, 8, 8)
+            (1797, 8, 8, 1)
         """
         train = self.pixels[self.split.train]
         count = train[..., 0].size
@@ -111,9 +111,9 @@ class Images:
         squares = np.einsum("nhwc,nhwc->c", train, train, dtype=np.float64) / count
         deviation = np.sqrt(squares - mean**2)
         deviation[deviation == 0] = 1
-        inputs = self.pixels.transpose(0, 3, 1, 2).astype(dtype, order="C")
-        inputs -= mean.astype(dtype)[:, None, None]
-        inputs /= deviation.astype(dtype)[:, None, None]
+        inputs = self.pixels.astype(dtype)
+        inputs -= mean.astype(dtype)
+        inputs /= deviation.astype(dtype)
         return inputs
 
 

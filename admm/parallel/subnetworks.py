@@ -27,7 +27,8 @@ from jaxtyping import Array, Int32, PyTree
 from admm.parallel.chain import Neighbors
 from admm.parallel.trace import Category, traced
 from admm.parallel.transport import Message, Transport
-from admm.solvers.tssm import TSSM, Coupling, Trained
+from admm.solvers.tssm import TSSM, Coupling, Kept, Trained
+from layers import Subnetwork
 from quant import Codec, Delta, Float
 
 Batch = Int32[np.ndarray, " batch"]
@@ -51,7 +52,7 @@ class SubnetworkWorker:
     """Consecutive subnetworks on one device.
 
     Memory: parameters, the optimiser's state and gradients of the own subnetworks; for each cut
-    below one of them the variables of `TSSM.kept`, (samples, *features) each; a mini-batch of f
+    below one of them what `TSSM.init_kept` makes, (samples, *features) each; a mini-batch of f
     for every tick until its visit. A delta codec adds (samples, *features) at both ends of a cut.
 
     Args:
@@ -73,7 +74,7 @@ class SubnetworkWorker:
 
     def start(
         self,
-        subnetworks: Sequence[eqx.Module],
+        subnetworks: Sequence[Subnetwork],
         first: int,
         count: int,
         shapes: Sequence[tuple[int, ...]],
@@ -108,7 +109,7 @@ class SubnetworkWorker:
             place = _Place(first + own, count)
             kept = None
             if place.number > 0:
-                kept = Coupling(*[zeros[own](samples) if k else None for k in self._solver.kept])
+                kept = self._solver.init_kept(partial(zeros[own], samples))
             data = _Data(
                 self._solver.init(jax.device_put(params, self.device)),
                 kept,
@@ -157,6 +158,12 @@ class SubnetworkWorker:
         self._transport.flush()
         self._transport.until(jax.tree.leaves([part.data.trained for part in self._parts]))
 
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays held between ticks: data, parameters, and what is kept of samples."""
+        arrays = [(part.data, part.ways) for part in self._parts]
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+
     def sums(self) -> list[Sums]:
         """What the epoch came to, of every own subnetwork."""
         return [Sums(*part.sums.tolist()) for part in self._parts]
@@ -168,7 +175,7 @@ class SubnetworkWorker:
         return x
 
     @property
-    def subnetworks(self) -> list[eqx.Module]:
+    def subnetworks(self) -> list[Subnetwork]:
         """The own subnetworks as they are now."""
         return [eqx.combine(part.data.trained.params, part.static) for part in self._parts]
 
@@ -188,24 +195,24 @@ class _Place(NamedTuple):
     """Where a subnetwork is."""
 
     number: int  # from 0
-    count: int  # n
+    total: int  # n
 
     @property
     def is_top(self) -> bool:
         """Whether it is the last one, which has the loss."""
-        return self.number == self.count - 1
+        return self.number == self.total - 1
 
     @property
     def lag(self) -> int:
         """The tick in which it visits the first batch."""
-        return 2 * (self.count - 1) - self.number
+        return 2 * (self.total - 1) - self.number
 
 
 class _Data(NamedTuple):
     """The arrays of a subnetwork."""
 
     trained: Trained
-    kept: Coupling | None  # of the cut below, all samples
+    kept: Kept | None  # of the cut below, all samples
     inputs: Array | None  # of all samples, if it is the first
     targets: Array | None  # of all samples, if it is the last
 
@@ -240,6 +247,12 @@ class _Part:
         self._evaluate = jax.jit(partial(_evaluate, solver, static), static_argnames="first")
         self._visit = jax.jit(partial(_visit, solver, static), donate_argnums=(0, 1, 2))
 
+    @property
+    def ways(self) -> list[Array | None]:
+        """What the codecs remember."""
+        ends = [way for cut in (self._below, self._above) if cut is not None for way in cut]
+        return [way.memory for way in ends]
+
     def begin(self, batches: Sequence[Batch], first: bool) -> int:
         """Begin an epoch; returns how many ticks it takes here."""
         self._batches, self._first = batches, first
@@ -255,8 +268,10 @@ class _Part:
         """Send f of a batch up, unless this is the last subnetwork."""
         number = tick - self._place.number
         if self._above is not None and number in range(len(self._batches)):
-            self._flights.append(self._take_off(number))
-            self._above.up.send(self._flights[-1].f, self._batches[number])
+            flight = self._take_off(number)
+            assert flight.f is not None  # it is evaluated wherever it is sent
+            self._flights.append(flight)
+            self._above.up.send(flight.f, self._batches[number])
 
     def _take_off(self, number: int) -> _Flight:
         batch = self._batches[number]
@@ -290,7 +305,7 @@ class _Part:
             self._below.down.send(below, batch)
 
     def _run(self, what: str, function: Callable, *arguments: Any, **static: Any) -> Any:
-        name = f"{what} {self._place.number + 1} of {self._place.count}"
+        name = f"{what} {self._place.number + 1} of {self._place.total}"
         return traced(self._transport, "compute", name, partial(function, **static), *arguments)
 
 
@@ -299,7 +314,7 @@ def _evaluate(
     static: PyTree,
     params: PyTree | None,
     inputs: Array | None,
-    kept: Coupling | None,
+    kept: Kept | None,
     batch: Array,
     f_below: Array | None,
     first: bool,
@@ -310,38 +325,39 @@ def _evaluate(
         state = solver.start(jax.tree.map(lambda rows: rows[batch], kept), f_below, first)
     if params is None:
         return state, None
-    x = inputs[batch] if inputs is not None else state.p  # type: ignore[union-attr]
-    return state, solver.forward(static, params, x)
+    return state, solver.forward(static, params, _input(inputs, batch, state))
 
 
 def _visit(
     solver: TSSM,
     static: PyTree,
     trained: Trained,
-    kept: Coupling | None,
+    kept: Kept | None,
     sums: Array,
     flight: _Flight,
     wanted: Array | None,
     inputs: Array | None,
     targets: Array | None,
     batch: Array,
-) -> tuple[Trained, Coupling | None, Array, Array | None]:
+) -> tuple[Trained, Kept | None, Array, Array | None]:
     """All updates of a visit; last comes how far the target of the subnetwork below is from f."""
     f_below, state, f = flight
-    objective = None
-    for _ in range(solver.inner):
-        x = inputs[batch] if inputs is not None else state.p  # type: ignore[union-attr]
-        if targets is not None:
-            trained, gradient, value = solver.fit_top(static, trained, x, targets[batch])
-        else:
-            trained, gradient, value = solver.fit(static, trained, x, f + wanted)
-        objective = value if objective is None else objective
+    if targets is not None:
+        fit = partial(solver.fit_top, targets=targets[batch])
+    else:
+        assert f is not None  # the last subnetwork alone sends nothing up,
+        assert wanted is not None  # and hears nothing from above
+        fit = partial(solver.fit, target=f + wanted)
+    for inner in range(solver.inner):
+        trained, gradient, value = fit(static, trained, _input(inputs, batch, state))
+        if inner == 0:
+            sums = sums.at[0].add(value)
         if state is not None and f_below is not None:
             state = solver.couple(state, f_below, gradient)
     if state is None or kept is None or f_below is None:
-        return trained, None, sums.at[0].add(objective), None
-    sums = sums + jnp.stack([objective, *solver.residuals(state, f_below)])
-    kept = Coupling(
+        return trained, None, sums, None
+    sums = sums.at[1:].add(jnp.stack(solver.residuals(state, f_below)))
+    kept = Kept(
         *[
             None if rows is None else rows.at[batch].set(new)
             for rows, new in zip(kept, state, strict=True)
@@ -350,11 +366,21 @@ def _visit(
     return trained, kept, sums, solver.target(state) - f_below
 
 
+def _input(inputs: Array | None, batch: Array, state: Coupling | None) -> Array:
+    """What a subnetwork reads: the data, or p of the cut below."""
+    if inputs is not None:
+        return inputs[batch]
+    assert state is not None  # only the first subnetwork has no cut below
+    return state.p
+
+
 # Cuts.
 
 
 class _Queue:
     """One variable's way across a cut within a worker."""
+
+    memory: Array | None = None
 
     def __init__(self) -> None:
         self._arrived: deque[Array] = deque()
@@ -394,10 +420,10 @@ class _Way(_Queue):
         super().__init__()
         self._transport = transport
         self._codec = codec
-        self._variable, *self._ends = way
+        self._variable, self._source, self._target = way
         self._zeros: dict[int, Array] = {}
         self._make_zeros = zeros
-        self._memory = memory
+        self.memory = memory
         self._announced: deque[Callable[[], Message]] = deque()
         self._sizes: Iterator[int] = iter(())
 
@@ -410,14 +436,17 @@ class _Way(_Queue):
         size = next(self._sizes, None)
         if size is not None:
             nbytes = self._codec.nbytes(self._blank(size).shape)
-            source, target = self._ends
-            self._announced.append(self._transport.expect(nbytes, source, target, self._variable))
+            self._announced.append(
+                self._transport.expect(nbytes, self._source, self._target, self._variable)
+            )
 
     def send(self, rows: Array, batch: Batch) -> None:
         previous = self._previous(batch)
         message = self._traced("encode", self._codec.encode, rows, previous)
-        self._transport.send(message, *self._ends, self._variable, elements=rows.size)
-        if self._memory is not None:
+        self._transport.send(
+            message, self._source, self._target, self._variable, elements=rows.size
+        )
+        if self.memory is not None:
             self._remember(batch, self._traced("decode", self._codec.decode, message, previous))
 
     def receive(self, batch: Batch) -> Array:
@@ -428,11 +457,11 @@ class _Way(_Queue):
         return rows
 
     def _previous(self, batch: Batch) -> Array:
-        return self._blank(len(batch)) if self._memory is None else _take(self._memory, batch)
+        return self._blank(len(batch)) if self.memory is None else _take(self.memory, batch)
 
     def _remember(self, batch: Batch, rows: Array) -> None:
-        if self._memory is not None:
-            self._memory = _put(self._memory, batch, rows)
+        if self.memory is not None:
+            self.memory = _put(self.memory, batch, rows)
 
     def _blank(self, size: int) -> Array:
         if size not in self._zeros:

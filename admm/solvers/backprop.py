@@ -39,6 +39,11 @@ _OPTIMIZERS = {
 }
 
 
+def make_optimizer(name: Optimizer, learning_rate: float) -> optax.GradientTransformation:
+    """An optimiser of optax; all but the learning rate is its default."""
+    return _OPTIMIZERS[name](learning_rate)
+
+
 class Segment(NamedTuple):
     """Consecutive layers a…b, and what the optimiser remembers of them."""
 
@@ -215,7 +220,7 @@ class Backprop:
         return self.weight_decay / 2 * jnp.stack([jnp.sum(W**2) for W, _ in network]).sum()
 
     def _transformation(self) -> Any:
-        optimizer = _OPTIMIZERS[self.optimizer](self.learning_rate)
+        optimizer = make_optimizer(self.optimizer, self.learning_rate)
         if self.weight_decay == 0:
             return optimizer
         decay = optax.add_decayed_weights(self.weight_decay, mask=_is_weights)

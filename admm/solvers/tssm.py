@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
@@ -28,10 +29,18 @@ class Trained(NamedTuple):
 
 
 class Coupling(NamedTuple):
-    """The variables of one cut, of all samples or of a mini-batch; None where they are not kept.
+    """The variables of one cut in a mini-batch; gsAM has no q and no u.
 
-    The layer below fits q, the one above works at p, and u is the dual variable of p = q.
+    The subnetwork below fits q, the one above works at p, and u is the dual variable of p = q.
     """
+
+    p: Array  # (batch, *features)
+    q: Array | None  # (batch, *features)
+    u: Array | None  # (batch, *features)
+
+
+class Kept(NamedTuple):
+    """What of the variables of one cut is kept for every sample from visit to visit."""
 
     p: Array | None  # (samples, *features)
     q: Array | None  # (samples, *features)
@@ -121,11 +130,15 @@ class TSSM:
         if self.inner < 1:
             raise ValueError(f"a visit has at least one inner iteration, got {self.inner}")
 
-    @property
-    def kept(self) -> tuple[bool, bool, bool]:
-        """Which of p, q, u are kept for every sample between visits."""
+    def init_kept(self, zeros: Callable[[], Array]) -> Kept:
+        """What is kept, before the first visit.
+
+        Args:
+            zeros: Makes zeros of the shape (samples, *features).
+        """
         dual = self.method == "gsadmm"
-        return not self.refresh, dual and not self.refresh, dual
+        kept = (not self.refresh, dual and not self.refresh, dual)
+        return Kept(*[zeros() if each else None for each in kept])
 
     def init(self, subnetwork: eqx.Module) -> Trained:
         """A subnetwork about to be trained."""
@@ -178,38 +191,32 @@ class TSSM:
 
     # The cut below a subnetwork.
 
-    def start(self, kept: Coupling, f: Rows, first: bool) -> Coupling:
+    def start(self, kept: Kept, f: Rows, first: bool) -> Coupling:
         """The variables at the beginning of a visit.
 
         Args:
-            kept: Those of the last visit.
+            kept: The rows of these samples since their last visit.
             f: The output of the subnetwork below, as it arrived.
             first: Whether there was no visit before.
         """
-        fresh = self.refresh or first
-        dual = self.method == "gsadmm"
-        return Coupling(
-            f if fresh else kept.p,
-            (f if fresh else kept.q) if dual else None,
-            kept.u if dual else None,
-        )
+        p = f if first or kept.p is None else kept.p
+        if self.method == "gsam":
+            return Coupling(p, None, None)
+        return Coupling(p, f if first or kept.q is None else kept.q, kept.u)
 
     def couple(self, state: Coupling, f: Rows, gradient: Rows) -> Coupling:
         """p, q and u after one step, from the gradient at p."""
         p, q, u = state
         if q is None or u is None:
-            return Coupling(
-                p - self.relaxation / self.alpha * (gradient + self.alpha * (p - f)), None, None
-            )
+            step = gradient + self.alpha * (p - f)
+            return Coupling(p - self.relaxation / self.alpha * step, None, None)
         p = p - self.relaxation / self.rho * (gradient + u + self.rho * (p - q))
         q = (self.alpha * f + self.rho * p + u) / (self.alpha + self.rho)
         return Coupling(p, q, u + self.rho * (p - q))
 
     def target(self, state: Coupling) -> Rows:
         """What the subnetwork below is to fit: q, or p in its place."""
-        target = state.p if state.q is None else state.q
-        assert target is not None
-        return target
+        return state.p if state.q is None else state.q
 
     def residuals(self, state: Coupling, f: Rows) -> Residuals:
         """How far apart the variables of a mini-batch are."""
@@ -218,7 +225,7 @@ class TSSM:
         return Residuals(*squares)
 
 
-def batches(seed: int, epoch: int, samples: int, size: int) -> list[Any]:
+def batches(seed: int, epoch: int, samples: int, size: int) -> list[np.ndarray]:
     """The mini-batches of an epoch, as arrays of sample numbers, drawn alike in every process.
 
     Sizes differ by at most one.
@@ -233,7 +240,5 @@ def batches(seed: int, epoch: int, samples: int, size: int) -> list[Any]:
         >>> [len(batch) for batch in batches(0, 1, samples=10, size=4)]
         [4, 3, 3]
     """
-    import numpy as np
-
     order = np.random.default_rng([seed, epoch]).permutation(samples)
     return np.array_split(order.astype(np.int32), -(-samples // size))

@@ -1,7 +1,10 @@
-"""Training runs: options, the loop around the solver, evaluation, results on disk."""
+"""Training runs: options, the loops around the solvers, evaluation, results on disk."""
 
 from admm.training.history import Evaluation
 from admm.training.options import Options
-from admm.training.run import Result, train
+from admm.training.run import train
+from admm.training.subnetwork_options import SubnetworkOptions
+from admm.training.subnetworks import train_subnetworks
+from admm.training.summary import Result
 
-__all__ = ["Evaluation", "Options", "Result", "train"]
+__all__ = ["Evaluation", "Options", "Result", "SubnetworkOptions", "train", "train_subnetworks"]

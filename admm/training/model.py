@@ -54,7 +54,8 @@ def save_model(
     written = {}
     for number, arrays in layers.items():
         buffer = io.BytesIO()
-        np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
+        named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+        np.savez(buffer, **named)
         path = folder / f"layer_{number:03d}.npz"
         write_atomically(path, buffer.getvalue())
         written[str(path.relative_to(run))] = hashlib.sha256(buffer.getvalue()).hexdigest()
@@ -90,7 +91,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> dict[str, np.ndarray]:
+def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The arrays of one layer of a saved network, by name.
 
     Raises:

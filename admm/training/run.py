@@ -4,11 +4,10 @@ The same loop drives one worker, several in a process, and one on every MPI rank
 transport differs.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,18 +27,11 @@ from admm.training.clock import Clock
 from admm.training.data import Facts, Inputs, training_inputs
 from admm.training.history import Evaluation, History, Text
 from admm.training.method import make_method
-from admm.training.model import save_model, write_atomically
+from admm.training.model import save_model
 from admm.training.options import Options, options_json
-from admm.training.summary import scores, summarize
+from admm.training.summary import Result, scores, summarize
+from admm.training.trace_file import check_trace, save_trace
 from layers import Dense, layer_costs, split_layers, widths
-
-
-class Result(NamedTuple):
-    """What `train` returns, in every process."""
-
-    summary: dict[str, Any]  # the contents of summary.json
-    history: list[Evaluation]
-    network: dict[int, Dense]  # best network by validation accuracy: this process's layers
 
 
 def train(
@@ -107,9 +99,7 @@ class _Run:
 
         def load() -> Facts:
             self.history = History(self.options.out, progress, self.options.epochs)
-            trace = self.options.trace
-            if trace is not None and (trace.is_dir() or not trace.resolve().parent.is_dir()):
-                raise InputError(f"cannot write a trace to {trace}: a folder, or in no folder")
+            check_trace(self.options.trace)
             facts, inputs = training_inputs(self.options)
             own.append(inputs)
             return facts
@@ -144,7 +134,7 @@ class _Run:
             raise
         self.transport.flush()
         summary = self._summarize("done")
-        self._save_trace()
+        save_trace(self.options.trace, self.transport)
         return Result(summary, self.history.evaluations, self._best_layers())
 
     def _train_stages(self) -> None:
@@ -285,23 +275,6 @@ class _Run:
         if self.basis is not None and 1 in layers:
             layers[1] = layers[1]._replace(W=jnp.asarray(self.basis) @ layers[1].W)
         return jax.device_put(layers, self.transport.device(self.transport.local[0]))
-
-    def _save_trace(self) -> None:
-        """Write the spans of all processes where `options.trace` says."""
-        trace = self.transport.trace
-        if trace is None or self.options.trace is None:
-            return
-        events = self.transport.gather(trace.events)
-        content = json.dumps({"traceEvents": [event for each in events for event in each]})
-        path = self.options.trace
-
-        def write() -> None:
-            try:
-                write_atomically(path, content.encode())
-            except OSError as error:
-                raise InputError(f"cannot write a trace to {path} ({error.strerror})") from error
-
-        self.transport.at_root(write)
 
     def _save_best(self, stage: int) -> None:
         """Write the best network, if the stage that ends has found it."""

@@ -1,9 +1,9 @@
-"""What every run ends with: `summary.json`."""
+"""What every run ends with: its result, and `summary.json`."""
 
 import os
 import resource
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,6 +12,14 @@ from admm.parallel import Transport
 from admm.training.clock import Clock
 from admm.training.history import Evaluation, History
 from admm.training.versions import versions
+
+
+class Result(NamedTuple):
+    """What `train` returns, in every process."""
+
+    summary: dict[str, Any]  # the contents of summary.json
+    history: list[Evaluation]
+    network: dict[int, Any]  # best network by validation accuracy: this process's layers
 
 
 def summarize(

@@ -164,7 +164,7 @@ def test_inputs_are_standardised_by_the_training_images(dtype):
     inputs = Images("toy", pixels, np.arange(50) % 2, 2, split).inputs(dtype)
     scaled = pixels / 255
     mean, deviation = (f(scaled[:40], axis=(0, 1, 2)) for f in (np.mean, np.std))
-    expected = ((scaled - mean) / deviation).transpose(0, 3, 1, 2)
+    expected = (scaled - mean) / deviation
     assert inputs.dtype == dtype
     assert inputs.flags.c_contiguous
     tolerance = 1e-12 if dtype == np.float64 else 1e-5
@@ -249,7 +249,7 @@ def test_the_real_mnist(data_dir):
     blocks = images.pixels[some].reshape(-1, 14, 2, 14, 2, 1).mean(axis=(2, 4))
     np.testing.assert_array_equal(small.pixels[some], blocks)
     inputs = small.inputs(np.float32)
-    assert inputs.shape == (70000, 1, 14, 14)
+    assert inputs.shape == (70000, 14, 14, 1)
     trained = inputs[small.split.train]
     assert abs(trained.mean(dtype=np.float64)) < 1e-5
     assert abs(trained.std(dtype=np.float64) - 1) < 1e-5

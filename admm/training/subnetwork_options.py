@@ -1,0 +1,157 @@
+"""Options of a run of gsADMM or gsAM."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from admm.errors import InputError
+from admm.solvers.backprop import LEARNING_RATES, Optimizer
+from admm.solvers.tssm import Method
+from admm.training.options import Dtype
+from quant import CODEC_NAMES, Codec, Float, make_codec
+
+Architecture = Literal["mlp", "cnn", "resnet"]
+
+
+@dataclass(frozen=True)
+class SubnetworkOptions:
+    """What network to train, cut into how many subnetworks, on what, and how.
+
+    `None` means: derived from the other options.
+
+    Args:
+        dataset: Name of an image data set.
+        data_dir: Folder searched for data sets; `$ADMM_DATA`, else the user's cache.
+        solver: `gsadmm` or `gsam`; both are plain mini-batch training with one subnetwork.
+        network: `mlp`, `cnn` or `resnet`, see `layers.architectures`.
+        layers: Layers of an mlp, the output layer included.
+        hidden: Width of dense layers.
+        blocks: Residual blocks of a resnet.
+        filters: Channels of the convolutions of a cnn or a resnet.
+        subnetworks: How many subnetworks to cut the network into.
+        cuts: Number of modules below each cut; by default balanced by cost.
+        batch: Samples of a mini-batch, at most.
+        epochs: Passes over the training samples.
+        alpha: α of q = f(p), per sample.
+        rho: ρ of p = q, per sample; gsADMM only.
+        relaxation: θ of the step of p.
+        optimizer: Of every subnetwork: gd, adadelta, adagrad or adam.
+        lr: Its learning rate; by default `LEARNING_RATES`.
+        inner: Repetitions of all updates in a visit of a mini-batch.
+        refresh: Whether p and q of a sample start each visit from f.
+        frozen_lower: Train the last subnetwork only, as a control.
+        codec: How f, p and q travel; by default as they are.
+        workers: Workers in this process, each on its own JAX device; 1 under MPI.
+        seed: Seed of the initial weights and of the mini-batches.
+        split_seed: Seed of the random split of the digits.
+        eval_every: Epochs between evaluations; the last epoch always has one.
+        dtype: Type of the arithmetic.
+        out: Folder of the results.
+        trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
+
+    Raises:
+        InputError: If an option is out of range or does not fit the others.
+
+    Example:
+        >>> SubnetworkOptions(solver="gsam", optimizer="gd").learning_rate
+        0.1
+    """
+
+    dataset: str = "digits"
+    data_dir: Path | None = None
+    solver: Method = "gsadmm"
+    network: Architecture = "mlp"
+    layers: int = 10
+    hidden: int = 512
+    blocks: int = 24
+    filters: int = 32
+    subnetworks: int = 2
+    cuts: tuple[int, ...] | None = None
+    batch: int = 120
+    epochs: int = 10
+    alpha: float = 0.1
+    rho: float = 0.1
+    relaxation: float = 0.5
+    optimizer: Optimizer = "adam"
+    lr: float | None = None
+    inner: int = 1
+    refresh: bool = True
+    frozen_lower: bool = False
+    codec: str | None = None
+    workers: int = 1
+    seed: int = 0
+    split_seed: int = 100
+    eval_every: int = 1
+    dtype: Dtype = "float32"
+    out: Path | None = None
+    trace: Path | None = None
+
+    def __post_init__(self) -> None:
+        positive = ("layers", "hidden", "blocks", "filters", "subnetworks", "batch", "epochs")
+        for name in (*positive, "inner", "workers", "eval_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{_flag(name)} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "split_seed"):
+            if not 0 <= getattr(self, name) < 2**32:
+                raise InputError(f"--{_flag(name)} must be in 0…2³²−1, got {getattr(self, name)}")
+        for name, kind in (
+            ("solver", Method),
+            ("network", Architecture),
+            ("optimizer", Optimizer),
+            ("dtype", Dtype),
+        ):
+            if getattr(self, name) not in get_args(kind):
+                raise InputError(
+                    f"--{name} must be one of {', '.join(get_args(kind))}, "
+                    f"got {getattr(self, name)!r}"
+                )
+        for name, value in (("alpha", self.alpha), ("rho", self.rho), ("lr", self.learning_rate)):
+            if not 0 < value < math.inf:
+                raise InputError(f"--{name} must be positive and finite, got {value}")
+        if not 0 < self.relaxation <= 1:
+            raise InputError(f"--relaxation must be in (0, 1], got {self.relaxation}")
+        if self.cuts is not None and len(self.cuts) != self.subnetworks - 1:
+            raise InputError(
+                f"--cuts needs {self.subnetworks - 1} numbers for --subnetworks "
+                f"{self.subnetworks}, got {len(self.cuts)}"
+            )
+        fitting = [name for name in CODEC_NAMES if name != "levels"]
+        if self.codec is not None and self.codec not in fitting:
+            raise InputError(f"unknown codec {self.codec!r}; expected one of {', '.join(fitting)}")
+        if self.codec == "float64" and self.dtype == "float32":
+            raise InputError("--codec float64 needs --dtype float64")
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the optimisers."""
+        return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def message_codec(self) -> Codec:
+        """How messages are coded."""
+        return Float(self.dtype) if self.codec is None else make_codec(self.codec)
+
+
+def subnetwork_options_json(options: SubnetworkOptions) -> dict[str, Any]:
+    """All options, resolved, as JSON values."""
+    values = asdict(options)
+    values["lr"] = options.learning_rate
+    values["codec"] = options.codec or options.dtype
+    values["cuts"] = None if options.cuts is None else list(options.cuts)
+    for name in ("data_dir", "out", "trace"):
+        values[name] = None if values[name] is None else str(values[name])
+    return values
+
+
+def subnetwork_options_from_json(values: Mapping[str, Any]) -> SubnetworkOptions:
+    """The inverse of `subnetwork_options_json`."""
+    values = dict(values)
+    for name, parse in (("cuts", tuple), ("data_dir", Path), ("out", Path), ("trace", Path)):
+        values[name] = None if values[name] is None else parse(values[name])
+    return SubnetworkOptions(**values)
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")

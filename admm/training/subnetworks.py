@@ -1,0 +1,486 @@
+"""The loop around gsADMM and gsAM: epochs, evaluation, results."""
+
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from admm import datasets
+from admm.errors import DivergedError, InputError
+from admm.parallel import (
+    LocalTransport,
+    SubnetworkWorker,
+    Trace,
+    Transport,
+    chain,
+    pass_forward,
+    run_epoch,
+)
+from admm.parallel.subnetworks import Sums
+from admm.solvers.backprop import make_optimizer
+from admm.solvers.tssm import TSSM, batches
+from admm.training.clock import Clock
+from admm.training.history import Evaluation, History, Text
+from admm.training.model import read_layer, read_manifest, save_model
+from admm.training.subnetwork_options import (
+    SubnetworkOptions,
+    subnetwork_options_from_json,
+    subnetwork_options_json,
+)
+from admm.training.summary import Result, scores, summarize
+from admm.training.trace_file import check_trace, save_trace
+from layers import (
+    Network,
+    Subnetwork,
+    build,
+    cnn,
+    forward_costs,
+    mlp,
+    module_shapes,
+    resnet,
+    split_layers,
+    split_network,
+)
+
+# Images that an evaluation passes on at a time.
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What every process knows of the data.
+
+    Attributes:
+        summary: Name and counts, as in `summary.json`.
+        labels: Class of every image: training images, then validation, then test.
+        sizes: Images of each of the three.
+        shape: Of one image.
+    """
+
+    summary: dict[str, str | int]
+    labels: np.ndarray
+    sizes: tuple[int, int, int]
+    shape: tuple[int, ...]
+
+    def accuracies(self, logits: Array) -> dict[str, float]:
+        """Fraction of right answers in `train`, `val` and `test`, from the logits of all images."""
+        right = np.asarray(logits.argmax(axis=1)) == self.labels
+        parts = np.split(right, list(accumulate(self.sizes))[:-1])
+        return {
+            name: float(part.mean())
+            for name, part in zip(("train", "val", "test"), parts, strict=True)
+        }
+
+
+def image_inputs(options: SubnetworkOptions) -> tuple[ImageFacts, np.ndarray]:
+    """Load an image data set: the facts, and inputs of all images in the order of the labels.
+
+    Raises:
+        InputError: If the data cannot be loaded.
+    """
+    images = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
+    parts = (images.split.train, images.split.val, images.split.test)
+    order = np.concatenate(parts)
+    rows = images.inputs(options.dtype)[order]
+    sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
+    summary: dict[str, str | int] = {
+        "name": images.name,
+        "nodes": len(order),
+        "edges": 0,
+        "features": prod(rows.shape[1:]),
+        "classes": images.classes,
+        **dict(zip(("train", "val", "test"), sizes, strict=True)),
+    }
+    labels = images.labels[order].astype(np.int32)
+    return ImageFacts(summary, labels, sizes, rows.shape[1:]), rows
+
+
+def make_network(options: SubnetworkOptions, shape: tuple[int, ...], classes: int) -> Network:
+    """The network that the options ask for.
+
+    Raises:
+        InputError: If samples of this shape do not fit it.
+    """
+    hidden, dtype = options.hidden, options.dtype
+    try:
+        if options.network == "mlp":
+            return mlp(shape, hidden, classes, options.layers, dtype)
+        if options.network == "cnn":
+            return cnn(shape, classes, options.filters, hidden, dtype)
+        return resnet(shape, classes, options.blocks, options.filters, hidden, dtype)
+    except ValueError as error:
+        raise InputError(f"--network {options.network} on {options.dataset}: {error}") from error
+
+
+def train_subnetworks(
+    options: SubnetworkOptions,
+    transport: Transport | None = None,
+    progress: Text | None = None,
+    network: Network | None = None,
+) -> Result:
+    """Train a network, cut into subnetworks, with gsADMM or gsAM.
+
+    In the history, `layers` counts modules, `lagrangian` is Σ R + α/2 Σ‖q − f‖² (+ ρ/2 Σ‖p − q‖²)
+    as the visits of the epoch saw it, the primal residual is (Σ‖p − q‖²)^½, the dual residual
+    (Σ‖q − f‖²)^½, and ν stands for α. `summary.json` has `cuts`: for each cut the modules below
+    it, and ‖q − f‖/‖f‖ and ‖p − q‖/‖q‖ of the last epoch.
+
+    Args:
+        options: What to train, on what, and how.
+        transport: Carries the messages; by default `options.workers` workers live here.
+        progress: Where the root prints its table; None prints nothing.
+        network: A network of one's own in place of the options' one; it takes one image,
+            (height, width, channels), to logits.
+
+    Raises:
+        InputError: If data or options cannot be used.
+        DivergedError: If training leaves the finite numbers; `summary.json` says `diverged`.
+
+    Example:
+        >>> result = train_subnetworks(SubnetworkOptions(layers=3, hidden=16, epochs=2, workers=2))
+        >>> [cut["module"] for cut in result.summary["cuts"]]
+        [1]
+    """
+    transport = transport or LocalTransport(options.workers)
+    if transport.size > options.subnetworks:
+        raise InputError(
+            f"got {transport.size} workers for {options.subnetworks} subnetworks; every worker "
+            "needs at least one: start fewer ranks or raise --subnetworks"
+        )
+    with Clock(transport) as clock:
+        return _Run(options, transport, clock, progress, network).train()
+
+
+class _Run:
+    """One run: what stays the same over its epochs, and its results so far."""
+
+    def __init__(
+        self,
+        options: SubnetworkOptions,
+        transport: Transport,
+        clock: Clock,
+        progress: Text | None,
+        network: Network | None,
+    ) -> None:
+        if options.dtype == "float64" and not jax.config.read("jax_enable_x64"):
+            raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
+        self.options, self.transport, self.clock = options, transport, clock
+        rows = self._load(progress)
+        samples = self.facts.sizes[0]
+        if options.batch > samples:
+            raise InputError(
+                f"--batch {options.batch} is larger than the data: {samples} training images"
+            )
+        classes = int(self.facts.summary["classes"])
+        network = network or make_network(options, self.facts.shape, classes)
+        self._cut(network, classes)
+        self.solver = TSSM(
+            options.solver,
+            options.alpha,
+            options.rho,
+            options.relaxation,
+            make_optimizer(options.optimizer, options.learning_rate),
+            options.inner,
+            options.refresh,
+            options.frozen_lower,
+        )
+        self.variables = ("f", "q" if options.solver == "gsadmm" else "p")
+        self._start(network, rows)
+        self.best_network: dict[int, Any] = {}
+        if transport.is_root and progress is not None:
+            progress.write(self._introduction())
+            progress.flush()
+
+    def _load(self, progress: Text | None) -> np.ndarray | None:
+        """Facts for everybody; files and rows for the root only."""
+        own: list[np.ndarray] = []
+        self.history = History(None, None, self.options.epochs)
+
+        def load() -> ImageFacts:
+            self.history = History(self.options.out, progress, self.options.epochs)
+            check_trace(self.options.trace)
+            facts, rows = image_inputs(self.options)
+            own.append(rows)
+            return facts
+
+        self.facts = self.transport.at_root(load)
+        return own[0] if own else None
+
+    def _cut(self, network: Network, classes: int) -> None:
+        """Cut the network into subnetworks, and deal them out."""
+        options = self.options
+        try:
+            self.shapes = module_shapes(network)
+            if self.shapes[-1] != (classes,):
+                raise ValueError(
+                    f"the last module returns {self.shapes[-1]}; expected ({classes},), the logits"
+                )
+            costs = forward_costs(network)
+            self.cuts = split_network(costs, options.subnetworks, options.cuts)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        work = [
+            sum(costs[own.start : own.stop]) * (3 if own is self.cuts[-1] else 4)
+            for own in self.cuts
+        ]
+        self.owned = [
+            range(first - 1, last) for first, last in split_layers(work, self.transport.size)
+        ]
+        self.split = [(self.cuts[own[0]].start + 1, self.cuts[own[-1]].stop) for own in self.owned]
+
+    def _start(self, network: Network, rows: np.ndarray | None) -> None:
+        options, transport, samples = self.options, self.transport, self.facts.sizes[0]
+        self.neighbors = chain(self.owned)
+        if options.trace is not None:
+            first, last = transport.local[0], transport.local[-1]
+            modules = f"modules {self.split[first][0]}–{self.split[last][1]}"
+            transport.trace = Trace(first, f"process of worker {first}: {modules}")
+        self.rows = None if rows is None else jax.device_put(rows, transport.device(0))
+        self.workers = []
+        for index in transport.local:
+            own = self.owned[index]
+            worker = SubnetworkWorker(index, self.solver, transport, options.message_codec)
+            worker.start(
+                [build(network, self.cuts[number], options.seed) for number in own],
+                own[0],
+                options.subnetworks,
+                [self.shapes[self.cuts[n].start] for n in own]
+                + [self.shapes[self.cuts[own[-1]].stop]],
+                self.neighbors[index],
+                samples,
+                self.rows[:samples] if own[0] == 0 and self.rows is not None else None,
+                jnp.asarray(self.facts.labels[:samples])
+                if own[-1] == options.subnetworks - 1
+                else None,
+            )
+            self.workers.append(worker)
+
+    def _introduction(self) -> str:
+        """What is trained on what, and by whom."""
+        data, options = self.facts.summary, self.options
+        parts = ", ".join(f"{own.start + 1}–{own.stop}" for own in self.cuts)
+        owners = ", ".join(f"{first}–{last}" for first, last in self.split)
+        return (
+            f"{data['name']}: {data['train']:,} training, {data['val']:,} validation, "
+            f"{data['test']:,} test images of {'×'.join(map(str, self.facts.shape))}, "
+            f"{data['classes']} classes\n"
+            f"{options.network} of {len(self.shapes) - 1} modules in {len(self.cuts)} subnetworks "
+            f"(modules {parts}) on {self.transport.size} workers (modules {owners}); "
+            f"{options.epochs} epochs in mini-batches of {options.batch}\n"
+        )
+
+    def train(self) -> Result:
+        """All epochs; an interrupt keeps what one process has."""
+        try:
+            self._train()
+        except KeyboardInterrupt:
+            if len(self.transport.local) == self.transport.size and self.best_network:
+                self._save_best()
+                self._summarize("interrupted")
+            raise
+        self.transport.flush()
+        summary = self._summarize("done")
+        save_trace(self.options.trace, self.transport)
+        return Result(summary, self.history.evaluations, self.best_network)
+
+    def _train(self) -> None:
+        options, samples = self.options, self.facts.sizes[0]
+        for epoch in range(1, options.epochs + 1):
+            with self.clock.section("iterate"):
+                order = batches(options.seed, epoch, samples, options.batch)
+                run_epoch(self.workers, order, epoch == 1)
+                for worker in self.workers:
+                    worker.finish()
+            if epoch % options.eval_every == 0 or epoch == options.epochs:
+                with self.clock.section("evaluate"):
+                    self._evaluate(epoch)
+        self._save_best()
+
+    def _evaluate(self, epoch: int) -> None:
+        """Pass all images through the network, record the scores, keep the best network."""
+        found = None
+        for worker in self.workers:
+            own = self.owned[worker.index]
+            blank = jnp.zeros((0, *self.shapes[self.cuts[own[0]].start]), self.options.dtype)
+            logits = pass_forward(
+                worker.apply,
+                blank,
+                len(self.facts.labels),
+                self.rows,
+                worker.index,
+                self.neighbors[worker.index],
+                self.transport,
+                chunk=_CHUNK,
+            )
+            if logits is not None:
+                train = self.facts.sizes[0]
+                loss = self.solver.loss(logits[:train], jnp.asarray(self.facts.labels[:train]))
+                found = {"train_loss": float(loss.mean())} | {
+                    f"{name}_accuracy": value
+                    for name, value in self.facts.accuracies(logits).items()
+                }
+        found = self.transport.share(found, self.transport.size - 1)
+        own_sums = [sums for worker in self.workers for sums in worker.sums()]
+        every = self.transport.gather(own_sums)
+        self.sums: list[Sums] = [sums for part in every for sums in part]
+        sent = self.transport.total(
+            np.array([float(sum(self.transport.sent[name] for name in self.variables))])
+        )
+        gap = sum(sums.gap for sums in self.sums)
+        rho = self.options.rho if self.options.solver == "gsadmm" else 0.0
+        evaluation = Evaluation(
+            stage=0,
+            layers=len(self.shapes) - 1,
+            epoch=epoch,
+            **found,
+            lagrangian=sum(sums.objective for sums in self.sums) + rho / 2 * gap,
+            primal_residual=gap**0.5,
+            dual_residual=sum(sums.misfit for sums in self.sums) ** 0.5,
+            rho=rho,
+            nu=self.options.alpha,
+            bytes_sent=int(sent[0]),
+            seconds=self.clock.elapsed,
+        )
+        if self.history.add(evaluation):
+            # A copy: the arrays in training are overwritten.
+            self.best_network = jax.tree.map(
+                lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, self._modules()
+            )
+        if not evaluation.finite:
+            self._save_best()
+            self._summarize("diverged")
+            raise DivergedError(
+                f"training diverged in epoch {epoch}: loss {evaluation.train_loss}, Lagrangian "
+                f"{evaluation.lagrangian}; try a --lr below {self.options.learning_rate:g}"
+            )
+
+    def _modules(self) -> dict[int, Any]:
+        """The modules of this process, by number from 1."""
+        return {
+            number + 1: module
+            for worker in self.workers
+            for own, subnetwork in zip(self.owned[worker.index], worker.subnetworks, strict=True)
+            for number, module in zip(self.cuts[own], subnetwork.modules, strict=True)
+        }
+
+    def _save_best(self) -> None:
+        """Write the best network."""
+        best = self.history.best
+        if self.options.out is None or best is None:
+            return
+        about = {
+            "depth": best.layers,
+            "epoch": best.epoch,
+            "options": subnetwork_options_json(self.options),
+            "dataset": self.facts.summary,
+        }
+        layers = {number: _arrays(module) for number, module in self.best_network.items()}
+        save_model(self.options.out, layers, about, self.transport)
+
+    def _summarize(self, status: str) -> dict[str, Any]:
+        """The contents of `summary.json`; the root writes it."""
+        done = self.history.evaluations
+        stage = {
+            "layers": len(self.shapes) - 1,
+            "epochs": done[-1].epoch if done else 0,
+            "seconds": self.clock.elapsed,
+            "best": scores(self.history.best) if self.history.best else None,
+        }
+        cuts = [
+            {
+                "module": own.stop,
+                "q_f": (above.misfit / above.output) ** 0.5 if above.output else 0.0,
+                "p_q": (above.gap / above.target) ** 0.5 if above.target else 0.0,
+            }
+            for own, above in zip(self.cuts[:-1], self.sums[1:], strict=True)
+        ]
+        return summarize(
+            self.history,
+            self.clock,
+            self.transport,
+            self.variables,
+            status,
+            options=subnetwork_options_json(self.options),
+            dataset=self.facts.summary,
+            split=self.split,
+            stages=[stage],
+            cuts=cuts,
+            state_bytes=self.transport.gather(sum(worker.nbytes for worker in self.workers)),
+        )
+
+
+def _arrays(module: Any) -> dict[str, Array]:
+    """The parameters of a module, by name."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(module, eqx.is_inexact_array))
+    return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
+
+
+def evaluate_subnetworks(
+    run: Path, transport: Transport, data_dir: Path | None = None
+) -> dict[str, float]:
+    """Accuracy of the best network of a run of gsADMM or gsAM; see `evaluate`."""
+    manifest = transport.at_root(lambda: read_manifest(run))
+    options = subnetwork_options_from_json(manifest["options"])
+    if data_dir is not None:
+        options = replace(options, data_dir=data_dir)
+    own: list[np.ndarray] = []
+
+    def load() -> ImageFacts:
+        facts, rows = image_inputs(options)
+        if facts.summary != manifest["dataset"]:
+            raise InputError(
+                f"the network was trained on {manifest['dataset']}, but the data set is now "
+                f"{facts.summary}"
+            )
+        own.append(rows)
+        return facts
+
+    facts = transport.at_root(load)
+    network = make_network(options, facts.shape, int(facts.summary["classes"]))
+    shapes = module_shapes(network)
+    if transport.size >= len(shapes):
+        raise InputError(
+            f"got {transport.size} workers for {len(shapes) - 1} modules; start fewer ranks"
+        )
+    owned = [
+        range(first - 1, last)
+        for first, last in split_layers(forward_costs(network), transport.size)
+    ]
+    found = None
+    for worker in transport.local:
+        modules = [
+            _filled(module, read_layer(run, manifest, number + 1))
+            for number, module in zip(
+                owned[worker], build(network, owned[worker], options.seed).modules, strict=True
+            )
+        ]
+        part = jax.device_put(Subnetwork(tuple(modules)), transport.device(worker))
+        logits = pass_forward(
+            eqx.filter_jit(part),
+            jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
+            len(facts.labels),
+            jax.device_put(own[0], transport.device(0)) if worker == 0 else None,
+            worker,
+            chain(owned)[worker],
+            transport,
+            chunk=_CHUNK,
+        )
+        if logits is not None:
+            found = facts.accuracies(logits)
+    found = transport.share(found, transport.size - 1)
+    transport.flush()
+    return found
+
+
+def _filled(module: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """A module with parameters from a file."""
+    params, static = eqx.partition(module, eqx.is_inexact_array)
+    read = [jnp.asarray(arrays[name]) for name in _arrays(module)]
+    return eqx.combine(jax.tree.unflatten(jax.tree.structure(params), read), static)
