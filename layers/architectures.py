@@ -30,14 +30,16 @@ def mlp(
         dtype: Type of the parameters.
 
     Raises:
-        ValueError: If a number is less than 1.
+        ValueError: If a sample is empty or a number is less than 1.
 
     Example:
         >>> from layers import module_shapes
         >>> module_shapes(mlp((14, 14), hidden=50, classes=10, layers=3))
         [(14, 14), (50,), (50,), (10,)]
     """
-    _check_positive(hidden=hidden, classes=classes, layers=layers, shape=min(shape, default=1))
+    if not all(shape):
+        raise ValueError(f"got samples of shape {shape}; expected no empty side")
+    _check_positive(hidden=hidden, classes=classes, layers=layers)
     return Network(_dense_layers(prod(shape), hidden, classes, layers), tuple(shape), dtype)
 
 

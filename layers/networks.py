@@ -143,9 +143,9 @@ class _Pair(eqx.Module):
     """Parameters, and the function that applies them to a sample."""
 
     params: PyTree
-    apply: Callable[[Any, Array], Array] = eqx.field(static=True)
+    apply: Callable[[Any, Array], Any] = eqx.field(static=True)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array) -> Any:
         return self.apply(self.params, x)
 
 
