@@ -29,7 +29,7 @@ from admm.parallel.trace import Category, traced
 from admm.parallel.transport import Message, Transport
 from admm.solvers.tssm import TSSM, Coupling, Kept, Trained
 from layers import Subnetwork
-from quant import Codec, Delta, Float
+from quant import Codec, Delta
 
 Batch = Int32[np.ndarray, " batch"]
 Zeros = Callable[[int], Array]  # rows of zeros
@@ -59,12 +59,10 @@ class SubnetworkWorker:
         index: Number of the worker, from 0.
         solver: The algorithm.
         transport: Ways to the neighbours.
-        codec: How f, p and q travel; by default as they are.
+        codec: How f, p and q travel.
     """
 
-    def __init__(
-        self, index: int, solver: TSSM, transport: Transport, codec: Codec | None = None
-    ) -> None:
+    def __init__(self, index: int, solver: TSSM, transport: Transport, codec: Codec) -> None:
         self.index = index
         self.device = transport.device(index)
         self._solver = solver
@@ -78,6 +76,7 @@ class SubnetworkWorker:
         first: int,
         count: int,
         shapes: Sequence[tuple[int, ...]],
+        dtype: str,
         neighbors: Neighbors,
         samples: int,
         inputs: Array | None,
@@ -90,6 +89,7 @@ class SubnetworkWorker:
             first: Number of the first of them, from 0.
             count: n, of the whole network.
             shapes: Of one sample below each own subnetwork, and above the last one.
+            dtype: Of samples, parameters and everything between them.
             neighbors: Workers below and above.
             samples: M.
             inputs: X of all samples, for the worker of the first subnetwork.
@@ -97,7 +97,6 @@ class SubnetworkWorker:
         """
         inputs, targets = jax.device_put((inputs, targets), self.device)
         halves = [eqx.partition(module, eqx.is_inexact_array) for module in subnetworks]
-        dtype = jax.tree.leaves(halves[0][0])[0].dtype
         zeros = [self._zeros(shape, dtype) for shape in shapes]
         cuts = [
             self._cut(neighbors.below, self.index, zeros[0], samples),
@@ -117,9 +116,11 @@ class SubnetworkWorker:
                 targets if place.is_top else None,
             )
             ways = (cuts[own], cuts[own + 1])
-            self._parts.append(_Part(self._solver, static, data, place, ways, self._transport))
+            sums = self._zeros((), dtype)(len(Sums._fields))
+            part = _Part(self._solver, static, data, sums, place, ways, self._transport)
+            self._parts.append(part)
 
-    def _zeros(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Zeros:
+    def _zeros(self, shape: tuple[int, ...], dtype: str) -> Zeros:
         return lambda rows: jnp.zeros((rows, *shape), dtype, device=self.device)
 
     def _cut(
@@ -127,12 +128,11 @@ class SubnetworkWorker:
     ) -> "_Cut | None":
         if lower is None or upper is None:
             return None
-        codec = self._codec or Float(str(zeros(0).dtype))
-        memory = zeros(samples) if isinstance(codec, Delta) else None
+        memory = zeros(samples) if isinstance(self._codec, Delta) else None
         down = "q" if self._solver.method == "gsadmm" else "p"
         return _Cut(
-            _Way(self._transport, codec, ("f", lower, upper), zeros, memory),
-            _Way(self._transport, codec, (down, upper, lower), zeros, None),
+            _Way(self._transport, self._codec, ("f", lower, upper), zeros, memory),
+            _Way(self._transport, self._codec, (down, upper, lower), zeros, None),
         )
 
     # An epoch.
@@ -233,12 +233,14 @@ class _Part:
         solver: TSSM,
         static: PyTree,
         data: _Data,
+        sums: Array,
         place: _Place,
         cuts: "tuple[_Cut | None, _Cut | None]",
         transport: Transport,
     ) -> None:
         self.static = static
         self.data = data
+        self.sums = sums
         self.forward = jax.jit(partial(solver.forward, static))
         self._place = place
         self._below, self._above = cuts
@@ -256,8 +258,7 @@ class _Part:
     def begin(self, batches: Sequence[Batch], first: bool) -> int:
         """Begin an epoch; returns how many ticks it takes here."""
         self._batches, self._first = batches, first
-        leaf = jax.tree.leaves(self.data.trained.params)[0]
-        self.sums = jnp.zeros(len(Sums._fields), leaf.dtype, device=leaf.device)
+        self.sums = jnp.zeros_like(self.sums)
         if self._below is not None:
             self._below.up.begin(batches)
         if self._above is not None:

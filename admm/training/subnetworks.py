@@ -253,6 +253,7 @@ class _Run:
                 options.subnetworks,
                 [self.shapes[self.cuts[n].start] for n in own]
                 + [self.shapes[self.cuts[own[-1]].stop]],
+                options.dtype,
                 self.neighbors[index],
                 samples,
                 self.rows[:samples] if own[0] == 0 and self.rows is not None else None,
