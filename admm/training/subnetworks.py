@@ -179,6 +179,7 @@ class _Run:
                 f"--batch {options.batch} is larger than the data: {samples} training images"
             )
         classes = int(self.facts.summary["classes"])
+        self.own_network = network is not None
         network = network or make_network(options, self.facts.shape, classes)
         self._cut(network, classes)
         self.solver = TSSM(
@@ -256,10 +257,8 @@ class _Run:
                 options.dtype,
                 self.neighbors[index],
                 samples,
-                self.rows[:samples] if own[0] == 0 and self.rows is not None else None,
-                jnp.asarray(self.facts.labels[:samples])
-                if own[-1] == options.subnetworks - 1
-                else None,
+                self.rows if own[0] == 0 else None,
+                jnp.asarray(self.facts.labels) if own[-1] == options.subnetworks - 1 else None,
             )
             self.workers.append(worker)
 
@@ -381,6 +380,7 @@ class _Run:
             "epoch": best.epoch,
             "options": subnetwork_options_json(self.options),
             "dataset": self.facts.summary,
+            "own_network": self.own_network,
         }
         layers = {number: _arrays(module) for number, module in self.best_network.items()}
         save_model(self.options.out, layers, about, self.transport)
@@ -428,6 +428,11 @@ def evaluate_subnetworks(
 ) -> dict[str, float]:
     """Accuracy of the best network of a run of gsADMM or gsAM; see `evaluate`."""
     manifest = transport.at_root(lambda: read_manifest(run))
+    if manifest["own_network"]:
+        raise InputError(
+            f"{run} holds a network that the options do not describe; "
+            "read its arrays with admm.training.model.read_layer"
+        )
     options = subnetwork_options_from_json(manifest["options"])
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)
