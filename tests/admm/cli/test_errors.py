@@ -211,6 +211,8 @@ def start_long_run(out, launcher=()):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # A shell ignores interrupts for what it runs in the background, these tests included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     for _ in range(4):  # what is trained, the head of the table, one row: training has begun
@@ -241,8 +243,11 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path, whom):
 
 def test_an_interrupted_run_keeps_what_it_has(admm, tmp_path):
     process = start_long_run(str(tmp_path))
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=LIMIT)
+    try:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
     assert process.returncode == 1
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "interrupted"
