@@ -82,6 +82,7 @@ class SubnetworkWorker:
         samples: int,
         inputs: Array | None,
         targets: Array | None,
+        dtype: str = "float32",
     ) -> None:
         """Take subnetworks to train.
 
@@ -94,10 +95,10 @@ class SubnetworkWorker:
             samples: M.
             inputs: X of all samples, for the worker of the first subnetwork.
             targets: What the loss compares the outputs with, for the worker of the last one.
+            dtype: Type of inputs and parameters, which a subnetwork need not have.
         """
         inputs, targets = jax.device_put((inputs, targets), self.device)
         halves = [eqx.partition(module, eqx.is_inexact_array) for module in subnetworks]
-        dtype = jax.tree.leaves(halves[0][0])[0].dtype
         zeros = [self._zeros(shape, dtype) for shape in shapes]
         cuts = [
             self._cut(neighbors.below, self.index, zeros[0], samples),
@@ -117,9 +118,11 @@ class SubnetworkWorker:
                 targets if place.is_top else None,
             )
             ways = (cuts[own], cuts[own + 1])
-            self._parts.append(_Part(self._solver, static, data, place, ways, self._transport))
+            part = _Part(self._solver, static, data, place, ways, self._transport)
+            part.sums = self._zeros((), dtype)(len(Sums._fields))
+            self._parts.append(part)
 
-    def _zeros(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Zeros:
+    def _zeros(self, shape: tuple[int, ...], dtype: str) -> Zeros:
         return lambda rows: jnp.zeros((rows, *shape), dtype, device=self.device)
 
     def _cut(
@@ -228,6 +231,8 @@ class _Flight(NamedTuple):
 class _Part:
     """One subnetwork on its worker."""
 
+    sums: Array  # `Sums` of the epoch
+
     def __init__(
         self,
         solver: TSSM,
@@ -256,8 +261,7 @@ class _Part:
     def begin(self, batches: Sequence[Batch], first: bool) -> int:
         """Begin an epoch; returns how many ticks it takes here."""
         self._batches, self._first = batches, first
-        leaf = jax.tree.leaves(self.data.trained.params)[0]
-        self.sums = jnp.zeros(len(Sums._fields), leaf.dtype, device=leaf.device)
+        self.sums = jnp.zeros_like(self.sums)
         if self._below is not None:
             self._below.up.begin(batches)
         if self._above is not None:
