@@ -76,11 +76,11 @@ class SubnetworkWorker:
         first: int,
         count: int,
         shapes: Sequence[tuple[int, ...]],
-        dtype: str,
         neighbors: Neighbors,
         samples: int,
         inputs: Array | None,
         targets: Array | None,
+        dtype: str = "float32",
     ) -> None:
         """Take subnetworks to train.
 
@@ -89,11 +89,11 @@ class SubnetworkWorker:
             first: Number of the first of them, from 0.
             count: n, of the whole network.
             shapes: Of one sample below each own subnetwork, and above the last one.
-            dtype: Of samples, parameters and everything between them.
             neighbors: Workers below and above.
             samples: M.
             inputs: X of all samples, for the worker of the first subnetwork.
             targets: What the loss compares the outputs with, for the worker of the last one.
+            dtype: Type of inputs and parameters, which a subnetwork need not have.
         """
         inputs, targets = jax.device_put((inputs, targets), self.device)
         halves = [eqx.partition(module, eqx.is_inexact_array) for module in subnetworks]

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, PyTree
 
 Scalar = Float[Array, ""]
 Rows = Float[Array, "batch *features"]
+Outputs = Float[Array, "batch *outputs"]
 Method = Literal["gsadmm", "gsam"]
 Loss = Callable[[Array, Array], Array]
 
@@ -147,12 +148,12 @@ class TSSM:
 
     # The two kinds of subnetwork.
 
-    def forward(self, static: Any, params: PyTree, x: Rows) -> Rows:
+    def forward(self, static: Any, params: PyTree, x: Rows) -> Outputs:
         """f(W, x) of a mini-batch."""
         return eqx.combine(params, static)(x)
 
     def fit(
-        self, static: Any, trained: Trained, x: Rows, target: Rows
+        self, static: Any, trained: Trained, x: Rows, target: Outputs
     ) -> tuple[Trained, Rows, Scalar]:
         """A step of a lower subnetwork towards its target q.
 
@@ -160,7 +161,7 @@ class TSSM:
             The subnetwork; α Jᵀ(f − q), the gradient at each sample's x; the batch's Σ α/2‖q − f‖².
         """
 
-        def penalty(f: Rows) -> Scalar:
+        def penalty(f: Outputs) -> Scalar:
             return 0.5 * self.alpha * jnp.sum((target - f) ** 2)
 
         return self._descend(static, trained, x, penalty, frozen=self.frozen_lower)
@@ -176,7 +177,7 @@ class TSSM:
         static: Any,
         trained: Trained,
         x: Rows,
-        objective: Callable[[Rows], Scalar],
+        objective: Callable[[Outputs], Scalar],
         frozen: bool = False,
     ) -> tuple[Trained, Rows, Scalar]:
         def total(params: PyTree, x: Rows) -> Scalar:
@@ -186,7 +187,8 @@ class TSSM:
         if frozen:
             return trained, gradient, value
         mean = jax.tree.map(lambda g: g / len(x), gradients)
-        updates, memory = self.optimizer.update(mean, trained.memory, trained.params)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+            updates, memory = self.optimizer.update(mean, trained.memory, trained.params)
         return Trained(optax.apply_updates(trained.params, updates), memory), gradient, value
 
     # The cut below a subnetwork.

@@ -217,6 +217,7 @@ class _Run:
     def _cut(self, network: Network, classes: int) -> None:
         """Cut the network into subnetworks, and deal them out."""
         options = self.options
+        _check_inputs(network, options, self.facts)
         try:
             self.shapes = module_shapes(network)
             if self.shapes[-1] != (classes,):
@@ -254,11 +255,11 @@ class _Run:
                 options.subnetworks,
                 [self.shapes[self.cuts[n].start] for n in own]
                 + [self.shapes[self.cuts[own[-1]].stop]],
-                options.dtype,
                 self.neighbors[index],
                 samples,
                 self.rows if own[0] == 0 else None,
                 jnp.asarray(self.facts.labels) if own[-1] == options.subnetworks - 1 else None,
+                options.dtype,
             )
             self.workers.append(worker)
 
@@ -423,17 +424,32 @@ def _arrays(module: Any) -> dict[str, Array]:
     return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
 
 
-def evaluate_subnetworks(
-    run: Path, transport: Transport, data_dir: Path | None = None
-) -> dict[str, float]:
-    """Accuracy of the best network of a run of gsADMM or gsAM; see `evaluate`."""
-    manifest = transport.at_root(lambda: read_manifest(run))
-    if manifest["own_network"]:
+def _check_inputs(network: Network, options: SubnetworkOptions, facts: ImageFacts) -> None:
+    if (network.shape, network.dtype) != (facts.shape, options.dtype):
         raise InputError(
-            f"{run} holds a network that the options do not describe; "
-            "read its arrays with admm.training.model.read_layer"
+            f"the network takes samples of shape {network.shape} in {network.dtype}; "
+            f"{options.dataset} has {facts.shape}, and --dtype is {options.dtype}"
         )
+
+
+def evaluate_subnetworks(
+    run: Path,
+    transport: Transport,
+    data_dir: Path | None = None,
+    network: Network | None = None,
+) -> dict[str, float]:
+    """Accuracy of the best network of a run of gsADMM or gsAM; see `evaluate`.
+
+    Args:
+        run: The `--out` folder of the run.
+        transport: Its workers share the modules out.
+        data_dir: Where the data set lies; by default where it lay in training.
+        network: The network of one's own that was trained, if it was.
+    """
+    manifest = transport.at_root(lambda: read_manifest(run))
     options = subnetwork_options_from_json(manifest["options"])
+    if network is None and manifest["own_network"]:
+        raise InputError(f"{run} holds a network of one's own; pass it to evaluate_subnetworks")
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)
     own: list[np.ndarray] = []
@@ -449,8 +465,13 @@ def evaluate_subnetworks(
         return facts
 
     facts = transport.at_root(load)
-    network = make_network(options, facts.shape, int(facts.summary["classes"]))
+    network = network or make_network(options, facts.shape, int(facts.summary["classes"]))
+    _check_inputs(network, options, facts)
     shapes = module_shapes(network)
+    if len(shapes) - 1 != manifest["depth"]:
+        raise InputError(
+            f"got a network of {len(shapes) - 1} modules; {run} holds one of {manifest['depth']}"
+        )
     if transport.size >= len(shapes):
         raise InputError(
             f"got {transport.size} workers for {len(shapes) - 1} modules; start fewer ranks"
@@ -462,7 +483,7 @@ def evaluate_subnetworks(
     found = None
     for worker in transport.local:
         modules = [
-            _filled(module, read_layer(run, manifest, number + 1))
+            _filled(module, read_layer(run, manifest, number + 1), f"module {number} of {run}")
             for number, module in zip(
                 owned[worker], build(network, owned[worker], options.seed).modules, strict=True
             )
@@ -485,8 +506,12 @@ def evaluate_subnetworks(
     return found
 
 
-def _filled(module: Any, arrays: dict[str, np.ndarray]) -> Any:
+def _filled(module: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
     """A module with parameters from a file."""
     params, static = eqx.partition(module, eqx.is_inexact_array)
+    expected = {name: array.shape for name, array in _arrays(module).items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != expected:
+        raise InputError(f"{what} has parameters {found}; the network's has {expected}")
     read = [jnp.asarray(arrays[name]) for name in _arrays(module)]
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(params), read), static)

@@ -1,0 +1,285 @@
+"""gsADMM and gsAM: updates against brute force, and what gradient the subnetwork below sees."""
+
+import itertools
+import re
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admm.solvers.tssm import TSSM, Coupling, Kept, batches, cross_entropy, squared_error
+from layers import Subnetwork, build, from_modules
+
+BATCH, INPUTS, WIDTH, CLASSES = 7, 5, 4, 3
+LABELS = jnp.arange(BATCH) % CLASSES
+
+
+def normal(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+def dense(n_in, n_out, activation=jnp.tanh):
+    """A smooth layer: differences are taken of it."""
+    return (
+        lambda key: jax.random.normal(key, (n_in, n_out)),
+        lambda W, x: activation(x @ W),
+    )
+
+
+def lower() -> Subnetwork:
+    network = from_modules([dense(INPUTS, 6), dense(6, WIDTH)], (INPUTS,), "float64")
+    return build(network, range(2), seed=0)
+
+
+def top() -> Subnetwork:
+    network = from_modules([dense(WIDTH, CLASSES, lambda x: x)], (WIDTH,), "float64")
+    return build(network, range(1), seed=1)
+
+
+def risk(logits):
+    """Σ of the cross-entropy, written out."""
+    right = logits[jnp.arange(BATCH), LABELS]
+    return jnp.sum(jnp.log(jnp.exp(logits).sum(axis=1)) - right)
+
+
+def step(solver, module, x, target=None):
+    """A step of a lower subnetwork, or of the top one: the module after it, gradient, value."""
+    _, static = eqx.partition(module, eqx.is_inexact_array)
+    trained = solver.init(module)
+    if target is None:
+        trained, gradient, value = solver.fit_top(static, trained, x, LABELS)
+    else:
+        trained, gradient, value = solver.fit(static, trained, x, target)
+    return eqx.combine(trained.params, static), gradient, value
+
+
+def inner_product(a, b):
+    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+
+
+# The variables of a cut.
+
+CASES = list(itertools.product([0, 1], [0.1, 3.0], [0.05, 2.0]))
+
+
+@pytest.mark.parametrize(("seed", "alpha", "rho"), CASES)
+def test_updates_of_gsadmm_against_their_definitions(seed, alpha, rho, x64):
+    """p and q minimise convex functions: where the gradient vanishes."""
+    p, q, u, f, g = (normal([seed, n], BATCH, WIDTH) for n in range(5))
+    solver = TSSM("gsadmm", alpha, rho, relaxation=1.0)
+    new = solver.couple(Coupling(p, q, u), f, g)
+
+    def of_p(x):  # the term above linearised, and the coupling
+        return jnp.sum(g * x + u * (x - q) + rho / 2 * (x - q) ** 2)
+
+    def of_q(x):
+        return jnp.sum(alpha / 2 * (x - f) ** 2 + u * (new.p - x) + rho / 2 * (new.p - x) ** 2)
+
+    np.testing.assert_allclose(jax.grad(of_p)(new.p), 0, atol=1e-12)
+    np.testing.assert_allclose(jax.grad(of_q)(new.q), 0, atol=1e-12)
+    np.testing.assert_allclose(new.u, u + rho * (new.p - new.q), rtol=1e-12)
+    np.testing.assert_allclose(new.u, alpha * (new.q - f), atol=1e-12)  # as q is a minimum
+    half = TSSM("gsadmm", alpha, rho, relaxation=0.5).couple(Coupling(p, q, u), f, g)
+    step = -(g + u + rho * (p - q)) / (2 * rho)
+    np.testing.assert_allclose(half.p - p, step, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("seed", "alpha", "relaxation"), list(itertools.product([0, 1], [0.1, 3.0], [0.5, 1.0]))
+)
+def test_update_of_gsam_is_a_gradient_step(seed, alpha, relaxation, x64):
+    p, f, g = (normal([seed, n], BATCH, WIDTH) for n in range(3))
+    solver = TSSM("gsam", alpha, relaxation=relaxation)
+    new = solver.couple(Coupling(p, None, None), f, g)
+
+    def objective(x):
+        return jnp.sum(g * x + alpha / 2 * (x - f) ** 2)
+
+    np.testing.assert_allclose(p - new.p, relaxation / alpha * jax.grad(objective)(p), rtol=1e-9)
+    if relaxation == 1:
+        np.testing.assert_allclose(jax.grad(objective)(new.p), 0, atol=1e-12)
+    assert new.q is None
+    assert new.u is None
+    assert solver.target(new) is new.p
+
+
+def test_residuals(x64):
+    p, q, u, f = (normal(n, BATCH, WIDTH) for n in range(4))
+    squares = TSSM("gsadmm").residuals(Coupling(p, q, u), f)
+    expected = [np.linalg.norm(x) ** 2 for x in (q - f, f, p - q, q)]
+    np.testing.assert_allclose(squares, expected, rtol=1e-12)
+    squares = TSSM("gsam").residuals(Coupling(p, None, None), f)
+    expected = [np.linalg.norm(x) ** 2 for x in (p - f, f, 0 * p, p)]
+    np.testing.assert_allclose(squares, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["gsadmm", "gsam"])
+@pytest.mark.parametrize("refresh", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_where_a_visit_starts(method, refresh, first):
+    """From f, unless the last visit is to be gone on with; u always goes on."""
+    solver = TSSM(method, refresh=refresh)
+    dual = method == "gsadmm"
+    kept = solver.init_kept(lambda: jnp.ones((BATCH, WIDTH)))
+    assert [rows is not None for rows in kept] == [not refresh, dual and not refresh, dual]
+    f = jnp.full((BATCH, WIDTH), 2.0)
+    state = solver.start(kept, f, first)
+    begin = 2 if first or refresh else 1
+    assert (state.p == begin).all()
+    if dual:
+        assert (state.q == begin).all()
+        assert (state.u == 1).all()
+    else:
+        assert (state.q, state.u) == (None, None)
+
+
+# Steps of the subnetworks.
+
+
+OBJECTIVES = {
+    "lower": (lower, INPUTS, lambda f: 0.15 * jnp.sum((normal(1, BATCH, WIDTH) - f) ** 2)),
+    "top": (top, WIDTH, risk),
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_a_step_follows_the_gradient_of_the_objective(kind, x64):
+    """Value, gradient at x and step of the parameters, against central differences."""
+    make, n_in, objective = OBJECTIVES[kind]
+    module, x, rate = make(), normal(0, BATCH, n_in), 0.2
+    solver = TSSM(alpha=0.3, optimizer=optax.sgd(rate))
+    target = normal(1, BATCH, WIDTH) if kind == "lower" else None
+    new, at_x, value = step(solver, module, x, target)
+    assert value == pytest.approx(float(objective(module(x))), rel=1e-12)
+    # Gradient descent on the mean: its step tells the gradient of the sum.
+    at_params = jax.tree.map(lambda old, new: (old - new) * BATCH / rate, module, new)
+    for seed in range(3):
+        way = jax.tree.map(lambda leaf, seed=seed: normal(seed, *leaf.shape), (module, x))
+
+        def moved(t, way=way):
+            at, x_at = jax.tree.map(lambda leaf, way: leaf + t * way, (module, x), way)
+            return objective(at(x_at))
+
+        slope = (moved(1e-6) - moved(-1e-6)) / 2e-6
+        assert inner_product((at_params, at_x), way) == pytest.approx(float(slope), rel=1e-6)
+
+
+def test_losses_of_samples(x64):
+    logits = normal(0, BATCH, CLASSES)
+    assert cross_entropy(logits, LABELS).shape == (BATCH,)
+    assert cross_entropy(logits, LABELS).sum() == pytest.approx(float(risk(logits)), rel=1e-12)
+    images, targets = normal(0, BATCH, 2, 3), normal(1, BATCH, 2, 3)
+    expected = [np.linalg.norm(each) ** 2 / 2 for each in images - targets]
+    np.testing.assert_allclose(squared_error(images, targets), expected, rtol=1e-12)
+
+
+def test_a_frozen_subnetwork_stays_and_passes_its_gradient_down():
+    module, x, target = lower(), normal(0, BATCH, INPUTS), normal(1, BATCH, WIDTH)
+    same, frozen, _ = step(TSSM(frozen_lower=True), module, x, target)
+    other, gradient, _ = step(TSSM(), module, x, target)
+    jax.tree.map(np.testing.assert_array_equal, module, same)
+    np.testing.assert_array_equal(frozen, gradient)
+    assert (module.modules[0].params != other.modules[0].params).all()
+    above = TSSM(frozen_lower=True)  # the last subnetwork learns all the same
+    learned = step(above, top(), normal(2, BATCH, WIDTH))[0]
+    assert (learned.modules[0].params != top().modules[0].params).all()
+
+
+# The gradient of the subnetwork below, against backpropagation through both.
+
+
+@pytest.mark.parametrize("method", ["gsadmm", "gsam"])
+def test_stationary_p_carries_the_gradient_of_the_risk(method, x64):
+    """For a fixed f: α(f − target) = ∇R(p), so that the subnetwork below sees Jᵀ∇R(p)."""
+    module, f = top(), normal(0, BATCH, WIDTH)
+    solver = TSSM(method, alpha=5.0, rho=5.0, relaxation=0.5)
+    zeros = jnp.zeros_like(f) if method == "gsadmm" else None
+    state = Coupling(f, None if zeros is None else f, zeros)
+    at_p = jax.jit(jax.grad(lambda p: risk(module(p))))
+    for _ in range(300):
+        state = solver.couple(state, f, at_p(state.p))
+    np.testing.assert_allclose(5 * (f - solver.target(state)), at_p(state.p), atol=1e-10)
+    assert solver.residuals(state, f).gap <= 1e-20
+    # and a step below has the gradient of backpropagation, evaluated at p
+    below, x = lower(), normal(1, BATCH, INPUTS)
+    move = solver.target(state) - f
+    seen = step(solver, below, x, below(x) + move)[1]
+    np.testing.assert_allclose(seen, jax.vjp(below, x)[1](at_p(state.p))[0], atol=1e-10)
+
+
+@pytest.mark.parametrize("alpha", [1, 1e-2, 1e-4])
+def test_what_a_visit_of_gsam_sends_down(alpha, x64):
+    """Jᵀ(θ∇R + α(f − f')): exactly for any α, and f' only matters where f has moved since."""
+    theta, below, x = 0.5, lower(), normal(0, BATCH, INPUTS)
+    solver = TSSM("gsam", alpha, relaxation=theta)
+    sent = below(x)
+    risk_at_f = step(solver, top(), sent)[1]
+    state = solver.start(Kept(None, None, None), sent, first=False)
+    target = solver.target(solver.couple(state, sent, risk_at_f))
+
+    seen = step(solver, below, x, target)[1]
+    backprop = jax.grad(lambda x: risk(top()(below(x))))(x)
+    np.testing.assert_allclose(seen, theta * backprop, rtol=1e-9, atol=1e-12)
+
+    moved = jax.tree.map(lambda leaf: leaf + 0.01 * normal(3, *leaf.shape), below)
+    now, pull = jax.vjp(moved, x)
+    seen = step(solver, moved, x, target)[1]
+    proximal = seen - theta * pull(risk_at_f)[0]
+    np.testing.assert_allclose(proximal, alpha * pull(now - sent)[0], rtol=1e-9, atol=1e-12)
+    assert 0 < jnp.linalg.norm(proximal) <= alpha * jnp.linalg.norm(seen / theta)
+
+
+@pytest.mark.parametrize(("alpha", "rho"), [(0.1, 0.1), (3.0, 0.2), (0.2, 3.0)])
+def test_what_visits_of_gsadmm_send_down(alpha, rho, x64):
+    """For a lasting gradient g: aθg at first, aθg/(1 − a(1 − θ)) at last, with a = α/(α + ρ)."""
+    f, g, theta = normal(0, BATCH, WIDTH), normal(1, BATCH, WIDTH), 0.5
+    solver, a = TSSM("gsadmm", alpha, rho, theta), alpha / (alpha + rho)
+    kept, sent = Kept(None, None, jnp.zeros_like(f)), []
+    for _ in range(200):
+        state = solver.couple(solver.start(kept, f, first=False), f, g)
+        kept = Kept(None, None, state.u)
+        sent.append(alpha * (f - solver.target(state)))
+    np.testing.assert_allclose(sent[0], a * theta * g, rtol=1e-9)
+    np.testing.assert_allclose(sent[-1], a * theta * g / (1 - a * (1 - theta)), rtol=1e-9)
+
+
+# Mini-batches and mistakes.
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.integers(1, 300), st.data())
+def test_batches_hold_every_sample_once(seed, epoch, samples, data):
+    size = data.draw(st.integers(1, samples))
+    parts = batches(seed, epoch, samples, size)
+    sizes = [len(part) for part in parts]
+    assert sorted(np.concatenate(parts)) == list(range(samples))
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+    assert len(parts) == -(-samples // size)
+    for part, again in zip(parts, batches(seed, epoch, samples, size), strict=True):
+        np.testing.assert_array_equal(part, again)
+
+
+def test_batches_of_epochs_and_seeds_differ():
+    orders = [np.concatenate(batches(s, e, 50, 10)).tolist() for s in (0, 1) for e in (1, 2)]
+    assert len({tuple(order) for order in orders}) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"alpha": 0.0}, "alpha must be positive, got 0.0"),
+        ({"rho": -1.0}, "rho must be positive, got -1.0"),
+        ({"alpha": float("nan")}, "alpha must be positive, got nan"),
+        ({"relaxation": 0.0}, "the relaxation must be in (0, 1], got 0.0"),
+        ({"relaxation": 1.1}, "the relaxation must be in (0, 1], got 1.1"),
+        ({"inner": 0}, "a visit has at least one inner iteration, got 0"),
+    ],
+)
+def test_parameters_out_of_range(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TSSM(**given)

@@ -1,0 +1,317 @@
+"""The loop of gsADMM and gsAM in one process: options, results, files, networks of all kinds."""
+
+import dataclasses
+import io
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from admm.errors import DivergedError, InputError
+from admm.parallel import LocalTransport
+from admm.training import SubnetworkOptions, train_subnetworks
+from admm.training.model import read_layer, read_manifest
+from admm.training.subnetwork_options import (
+    subnetwork_options_from_json,
+    subnetwork_options_json,
+)
+from admm.training.subnetworks import evaluate_subnetworks, image_inputs, make_network
+from layers import Subnetwork, build, from_modules
+
+SMALL = {"layers": 4, "hidden": 24, "epochs": 4, "batch": 200, "lr": 5e-3}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """gsADMM on two workers, traced."""
+    out = tmp_path_factory.mktemp("run")
+    progress = io.StringIO()
+    options = SubnetworkOptions(**SMALL, subnetworks=3, workers=2, out=out, trace=out / "t.json")
+    return train_subnetworks(options, progress=progress), out, progress.getvalue()
+
+
+def test_summary_is_what_the_contract_says(run):
+    result, out, _ = run
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary == json.loads(json.dumps(result.summary))
+    assert (summary["schema"], summary["status"]) == (1, "done")
+    assert summary["dataset"] == {
+        **{"name": "digits", "nodes": 1797, "edges": 0, "features": 64, "classes": 10},
+        **{"train": 1197, "val": 300, "test": 300},
+    }
+    assert [cut["module"] for cut in summary["cuts"]] == sorted(
+        {cut["module"] for cut in summary["cuts"]}
+    )
+    assert len(summary["cuts"]) == 2
+    for cut in summary["cuts"]:
+        assert set(cut) == {"module", "q_f", "p_q"}
+        assert 0 < cut["q_f"] < 1
+        assert 0 < cut["p_q"] < 1
+    assert len(summary["state_bytes"]) == 1  # one process
+    assert summary["state_bytes"][0] > 1197 * (64 + 2 * 24) * 4  # X, and u of two cuts
+    assert summary["workers"]["ranks"] == 2
+    assert [stage["epochs"] for stage in summary["stages"]] == [4]
+    assert set(summary["bytes"]["by_variable"]) == {"f", "q"}
+    assert summary["bytes"]["sent"] == summary["bytes"]["float32"] == 4 * 2 * 1197 * 24 * 4
+    assert summary["options"]["lr"] == 5e-3
+
+
+def test_history(run):
+    result, out, progress = run
+    lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert lines == [e._asdict() for e in result.history]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert [line["bytes_sent"] for line in lines] == [e * 2 * 1197 * 24 * 4 for e in (1, 2, 3, 4)]
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"]
+    assert all(line["primal_residual"] > 0 < line["dual_residual"] for line in lines)
+    values = [line["val_accuracy"] for line in lines]
+    assert result.summary["best"]["epoch"] == 1 + values.index(max(values))
+    assert result.summary["best"]["test_accuracy"] > 0.5
+    assert progress.startswith("digits: 1,197 training, 300 validation, 300 test images of 8×8×1")
+    assert "4 modules in 3 subnetworks" in progress
+
+
+def test_network_on_disk_is_the_best_one(run):
+    result, out, _ = run
+    manifest, options = read_manifest(out), SubnetworkOptions(**SMALL)
+    facts, rows = image_inputs(options)
+    assert sorted(result.network) == [1, 2, 3, 4]
+    network = Subnetwork(tuple(jax.device_put([result.network[n] for n in (1, 2, 3, 4)])))
+    for number, module in enumerate(network.modules, 1):
+        saved = read_layer(out, manifest, number)
+        np.testing.assert_array_equal(saved["W"], module.W)
+        np.testing.assert_array_equal(saved["b"], module.b)
+    best = {name: result.summary["best"][f"{name}_accuracy"] for name in ("train", "val", "test")}
+    for found in (
+        facts.accuracies(network(jnp.asarray(rows))),
+        evaluate_subnetworks(out, LocalTransport(1)),
+        evaluate_subnetworks(out, LocalTransport(3)),
+    ):
+        assert found == pytest.approx(best, abs=0.004)
+
+
+def test_trace(run):
+    _, out, _ = run
+    events = json.loads((out / "t.json").read_text())["traceEvents"]
+    names = {event["name"] for event in events}
+    for number in (1, 2):
+        assert {f"evaluate {number} of 3", f"visit {number} of 3"} <= names
+    assert {"visit 3 of 3", "encode f", "decode f", "encode q", "decode q"} <= names
+    visits = [event for event in events if event["name"] == "visit 1 of 3"]
+    assert len(visits) == 4 * 6
+
+
+def test_seeds_and_workers():
+    """The same numbers again with another number of workers; others with another seed."""
+    options = SubnetworkOptions(**{**SMALL, "epochs": 1, "solver": "gsam"})
+    first = train_subnetworks(options).history[0]
+    again = train_subnetworks(dataclasses.replace(options, workers=2)).history[0]
+    other = train_subnetworks(dataclasses.replace(options, seed=1)).history[0]
+    assert again.train_loss == pytest.approx(first.train_loss, rel=1e-5)
+    assert again.dual_residual == pytest.approx(first.dual_residual, rel=1e-5)
+    assert first.primal_residual == first.rho == 0  # gsAM has none
+    assert other.train_loss != pytest.approx(first.train_loss, rel=1e-3)
+
+
+def test_evaluation_does_not_change_training(run):
+    result, _, _ = run
+    options = SubnetworkOptions(**SMALL, subnetworks=3, workers=2, eval_every=3)
+    seldom = train_subnetworks(options).history
+    assert [e.epoch for e in seldom] == [3, 4]
+    assert seldom[-1].lagrangian == pytest.approx(result.history[-1].lagrangian, rel=1e-6)
+
+
+def test_accuracies_are_those_of_the_three_parts():
+    facts, rows = image_inputs(SubnetworkOptions())
+    assert rows.shape == (1797, *facts.shape) == (1797, 8, 8, 1)
+    right = jax.nn.one_hot(facts.labels, 10)
+    logits = right.at[:1197].multiply(-1).at[-30:].multiply(-1)
+    assert facts.accuracies(logits) == {"train": 0.0, "val": 1.0, "test": pytest.approx(0.9)}
+
+
+# Networks.
+
+
+def own_network():
+    keys = jax.random.split(jax.random.key(0), 2)
+    return [
+        jnp.ravel,
+        eqx.nn.Linear(64, 20, key=keys[0]),
+        jax.nn.relu,
+        (lambda key: jax.random.normal(key, (20, 10)) / 5, lambda W, x: x @ W),
+    ]
+
+
+def test_a_network_of_ones_own(tmp_path):
+    """Modules without parameters, one of them a whole subnetwork, equinox modules and pairs."""
+    modules = own_network()
+    network = from_modules(modules, (8, 8, 1))
+    options = SubnetworkOptions(
+        **SMALL, solver="gsam", subnetworks=3, cuts=(1, 3), workers=2, out=tmp_path
+    )
+    result = train_subnetworks(options, network=network)
+    assert [cut["module"] for cut in result.summary["cuts"]] == [1, 3]
+    assert result.history[-1].train_loss < result.history[0].train_loss
+    assert (result.network[2].weight != modules[1].weight).any()
+    best = result.summary["best"]
+    found = evaluate_subnetworks(tmp_path, LocalTransport(2), network=network)
+    assert found["test"] == pytest.approx(best["test_accuracy"], abs=0.004)
+    with pytest.raises(InputError, match="a network of one's own; pass it to evaluate"):
+        evaluate_subnetworks(tmp_path, LocalTransport(1))
+    smaller = from_modules([*modules[:3], lambda x: x[:10]], (8, 8, 1))
+    with pytest.raises(InputError, match="got a network of 3 modules; .* holds one of 4"):
+        evaluate_subnetworks(
+            tmp_path, LocalTransport(1), network=from_modules(modules[:3], (8, 8, 1))
+        )
+    with pytest.raises(
+        InputError, match=r"module 3 of .* has parameters .*\(20, 10\).*; the network's has {}"
+    ):
+        evaluate_subnetworks(tmp_path, LocalTransport(1), network=smaller)
+
+
+@pytest.mark.parametrize(
+    ("modules", "shape", "message"),
+    [
+        ([jnp.ravel, lambda x: x @ jnp.ones((3, 10))], (8, 8, 1), "does not take a sample of sh"),
+        ([jnp.ravel, lambda x: x[:9]], (8, 8, 1), "the last module returns (9,); expected (10,)"),
+        ([lambda x: x[:10], lambda x: x], (64,), "takes samples of shape (64,); digits has (8, 8,"),
+    ],
+    ids=["chain", "logits", "images"],
+)
+def test_networks_that_do_not_fit(modules, shape, message):
+    with pytest.raises(InputError) as error:
+        train_subnetworks(SubnetworkOptions(), network=from_modules(modules, shape))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("solver", "kind"),
+    [
+        ("gsadmm", {"network": "cnn", "filters": 3}),
+        ("gsam", {"network": "resnet", "filters": 3, "blocks": 2}),
+    ],
+    ids=["cnn", "resnet"],
+)
+def test_networks_of_images(solver, kind, tmp_path):
+    options = SubnetworkOptions(
+        **{**SMALL, "hidden": 12, "epochs": 3, "solver": solver, "out": tmp_path}, **kind
+    )
+    result = train_subnetworks(options)
+    losses = [evaluation.train_loss for evaluation in result.history]
+    assert losses[-1] < losses[0]
+    fresh = build(make_network(options, (8, 8, 1), 10), range(1), seed=0).modules[0]
+    first = result.network[1]
+    assert (first.convolution.W != fresh.convolution.W).any()  # the lower subnetwork learns
+    found = evaluate_subnetworks(tmp_path, LocalTransport(1))
+    assert found["val"] == pytest.approx(result.summary["best"]["val_accuracy"], abs=0.004)
+
+
+def test_image_networks_need_room(monkeypatch):
+    with pytest.raises(InputError, match="--network cnn on digits: got images of 3×3"):
+        make_network(SubnetworkOptions(network="cnn"), (3, 3, 1), 10)
+
+
+# Endings.
+
+
+def test_divergence_is_an_error_with_a_summary(tmp_path):
+    options = SubnetworkOptions(
+        **{**SMALL, "lr": 1e20}, optimizer="gd", out=tmp_path, solver="gsam"
+    )
+    with pytest.raises(
+        DivergedError, match="training diverged in epoch 1: .* a --lr below 1e\\+20"
+    ):
+        train_subnetworks(options)
+    summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert summary["status"] == "diverged"
+    assert summary["best"] is None
+    assert not (tmp_path / "model.json").exists()
+
+
+def test_float64_needs_the_mode():
+    with pytest.raises(InputError, match="set JAX_ENABLE_X64=1"):
+        train_subnetworks(SubnetworkOptions(dtype="float64"))
+
+
+def test_float64_is_kept(x64):
+    options = SubnetworkOptions(**{**SMALL, "epochs": 1, "dtype": "float64", "codec": "float64"})
+    result = train_subnetworks(dataclasses.replace(options, workers=2))
+    assert result.network[1].W.dtype == jnp.float64
+    assert result.summary["bytes"]["sent"] == 2 * result.summary["bytes"]["float32"]
+
+
+def test_a_trace_that_cannot_be_written(tmp_path):
+    with pytest.raises(InputError, match="cannot write a trace to"):
+        train_subnetworks(SubnetworkOptions(trace=tmp_path / "none" / "t.json"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch": 1198}, "--batch 1198 is larger than the data: 1197 training images"),
+        ({"workers": 3}, "got 3 workers for 2 subnetworks; every worker needs at least one"),
+        ({"subnetworks": 11}, "got 11 subnetworks for 10 modules"),
+        ({"cuts": (10,)}, "got cuts at modules 10; expected increasing numbers from 1 to 9"),
+        ({"subnetworks": 3, "cuts": (5, 5)}, "got cuts at modules 5, 5; expected increasing"),
+        ({"dataset": "cora"}, "unknown data set 'cora'"),
+    ],
+)
+def test_runs_that_cannot_begin(given, message):
+    with pytest.raises(InputError, match=message):
+        train_subnetworks(SubnetworkOptions(**given))
+
+
+# Options.
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layers": 0}, "--layers must be at least 1, got 0"),
+        ({"eval_every": -1}, "--eval-every must be at least 1, got -1"),
+        ({"inner": 0}, "--inner must be at least 1, got 0"),
+        ({"seed": -1}, "--seed must be in 0"),
+        ({"alpha": 0.0}, "--alpha must be positive and finite, got 0.0"),
+        ({"rho": float("inf")}, "--rho must be positive and finite, got inf"),
+        ({"lr": float("nan")}, "--lr must be positive and finite, got nan"),
+        ({"relaxation": 2.0}, r"--relaxation must be in \(0, 1\], got 2.0"),
+        ({"cuts": (3, 6)}, "--cuts needs 1 numbers for --subnetworks 2, got 2"),
+        ({"codec": "levels"}, "unknown codec 'levels'; expected one of float64, float32"),
+        ({"codec": "float64"}, "--codec float64 needs --dtype float64"),
+    ],
+)
+def test_bad_options(given, message):
+    with pytest.raises(InputError, match=message):
+        SubnetworkOptions(**given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SubnetworkOptions(lr=0.1, codec="float32"),
+        SubnetworkOptions(subnetworks=3, cuts=(2, 5), codec="delta4", refresh=False, lr=0.2),
+    ],
+    ids=["plain", "cut"],
+)
+def test_json_round_trip(options, tmp_path):
+    options = dataclasses.replace(options, out=tmp_path, trace=tmp_path / "t", data_dir=tmp_path)
+    values = json.loads(json.dumps(subnetwork_options_json(options)))
+    assert subnetwork_options_from_json(values) == options
+
+
+def test_json_says_what_the_defaults_mean():
+    values = subnetwork_options_json(SubnetworkOptions(optimizer="gd"))
+    assert (values["lr"], values["codec"], values["cuts"]) == (0.1, "float32", None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["gsadmm", "gsam"])
+def test_accuracy_of_mnist(solver, data_dir):
+    """Not the benchmark: few epochs, and well above what a frozen lower half reaches."""
+    options = SubnetworkOptions(
+        dataset="mnist14", data_dir=data_dir, solver=solver, layers=10, hidden=512, epochs=3
+    )
+    assert train_subnetworks(options).summary["best"]["test_accuracy"] >= 0.96
