@@ -23,7 +23,7 @@ def run_module(
         ranks: Number of MPI ranks.
         prefixes: Words in front of the command of every rank, such as `ip netns exec NAME env
             NAME=VALUE`.
-        cache: Folder of compiled code, shared with other runs.
+        cache: Folder of compiled code, shared with other runs, unless the environment names one.
         codes: Exit codes to accept; any other ends this process.
     """
     if ranks is None:
@@ -38,7 +38,7 @@ def run_module(
             command += [":"] if number else []
             command += ["-n", "1", *prefix, *python]
     env = dict(os.environ)
-    if cache is not None:
+    if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in env:
         env |= {
             "JAX_COMPILATION_CACHE_DIR": cache,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

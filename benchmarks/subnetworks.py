@@ -49,6 +49,8 @@ def prepare(case: NetworkCase, comm: Any) -> Part:
     """
     transport = MPITransport(comm)
     if case.method in get_args(Method):
+        if comm.size > case.subnetworks:
+            raise ValueError(f"got {comm.size} ranks for {case.subnetworks} subnetworks")
         return _subnetworks_over_ranks(case, transport)
     if case.method not in ("adam", "adam data-parallel"):
         raise ValueError(f"unknown method {case.method!r}")
