@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import accuracy, communication, kernels, network, scaling, speedup
+from benchmarks import accuracy, communication, kernels, network, scaling, speedup, tssm
 
 _BENCHMARKS = {
     "accuracy": accuracy.main,
@@ -11,6 +11,7 @@ _BENCHMARKS = {
     "network": network.main,
     "scaling": scaling.main,
     "speedup": speedup.main,
+    "tssm": tssm.main,
 }
 
 if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:

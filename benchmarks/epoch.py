@@ -6,7 +6,7 @@
 times one case with one core per rank and prints its row as JSON; the benchmarks call
 `time_epoch`. Epochs run in trains of some that follow each other at once, as they do between two
 evaluations; a train ends when all new arrays are there, and its time is shared out evenly. Between
-trains, the same rank times the bare matrix products of its share of the work.
+trains, the same rank times the bare matrix products of its share of the work, where they are known.
 """
 
 import json
@@ -23,7 +23,7 @@ from benchmarks.launch import run_module, take_cores
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed: a method on a network and data drawn from a fixed seed.
+    """What is timed: a method on a network and data drawn from a fixed seed, in full batches.
 
     Inputs are as wide as the hidden layers; there are ten classes.
 
@@ -50,8 +50,48 @@ class Case:
     warmup: int = 1
 
 
+@dataclass(frozen=True)
+class NetworkCase:
+    """What is timed: a method on a network of images, in mini-batches, drawn from a fixed seed.
+
+    Args:
+        method: One of `benchmarks.subnetworks`.
+        network: mlp, cnn or resnet.
+        subnetworks: Parts that it is cut into; backpropagation has 1.
+        codec: How f, p and q travel; backpropagation ignores it.
+        layers: Of an mlp.
+        hidden: Width of dense layers.
+        blocks: Residual blocks of a resnet.
+        filters: Channels of the convolutions of a cnn or a resnet.
+        batch: Images of a mini-batch.
+        batches: Mini-batches of an epoch.
+        train: Epochs of a train; the pipeline fills and drains in each.
+        trains: Timed trains, at least.
+        seconds: Further trains are timed until so much time has passed.
+        warmup: Trains before the timed ones, without the epoch that compiles.
+    """
+
+    method: str
+    network: str
+    subnetworks: int = 1
+    codec: str = "float32"
+    layers: int = 10
+    hidden: int = 512
+    blocks: int = 8
+    filters: int = 32
+    batch: int = 120
+    batches: int = 100
+    train: int = 1
+    trains: int = 5
+    seconds: float = 5.0
+    warmup: int = 1
+
+
 def time_epoch(
-    case: Case, ranks: int, cores_per_rank: int = 1, prefixes: Sequence[Sequence[str]] = ()
+    case: Case | NetworkCase,
+    ranks: int,
+    cores_per_rank: int = 1,
+    prefixes: Sequence[Sequence[str]] = (),
 ) -> dict[str, Any]:
     """Time a case in new processes.
 
@@ -63,40 +103,46 @@ def time_epoch(
 
     Returns:
         The case, `ranks`, `cores` of all ranks together, `timed` trains, `bytes` that all ranks
-        send in an epoch, and the slowest rank's `epoch_ms`, `wait_ms` and `products_ms` (medians
-        over trains), the shortest of each with `least_` in front, `compile_s` (set-up and first
-        epoch) and `threads`.
+        send in an epoch, and the slowest rank's `epoch_ms`, `wait_ms` and, of a `Case`,
+        `products_ms` (medians over trains), the shortest of each with `least_` in front,
+        `compile_s` (set-up and first epoch) and `threads`.
     """
     arguments = (json.dumps(asdict(case)), str(cores_per_rank))
     printed = run_module("benchmarks.epoch", *arguments, ranks=ranks, prefixes=prefixes)
     return json.loads(printed.splitlines()[-1])
 
 
-def measure(case: Case, cores_per_rank: int) -> None:
+def measure(case: Case | NetworkCase, cores_per_rank: int) -> None:
     """The part of one rank; the first one prints the row."""
     take_cores(cores_per_rank)  # first of all, since JAX sizes its thread pools by them
     from admm.parallel import mpi
-    from benchmarks.methods import prepare
+    from benchmarks import methods, subnetworks
 
     comm = mpi.world()
     start = time.perf_counter()
-    part = prepare(case, comm)
+    if isinstance(case, NetworkCase):
+        part = subnetworks.prepare(case, comm)
+    else:
+        part = methods.prepare(case, comm)
     part.epoch()
     part.finish()
     compiled = time.perf_counter() - start
-    part.products()
     transport = part.transport
-    times: dict[str, list[float]] = {"epoch": [], "wait": [], "products": []}
+    times: dict[str, list[float]] = {"epoch": [], "wait": []}
+    if part.products is not None:
+        times["products"] = []
+        part.products()
     more, began, sent = True, 0.0, 0
     while more:
         count = len(times["epoch"])
         if count == case.warmup:
             began, sent = time.perf_counter(), sum(transport.sent.values())
         comm.Barrier()
-        start = time.perf_counter()
-        part.products()  # no message is on its way: `finish` has seen to that
-        times["products"].append(time.perf_counter() - start)
-        comm.Barrier()
+        if part.products is not None:
+            start = time.perf_counter()
+            part.products()  # no message is on its way: `finish` has seen to that
+            times["products"].append(time.perf_counter() - start)
+            comm.Barrier()
         start, waited = time.perf_counter(), transport.waited
         for _ in range(case.train):
             part.epoch()
@@ -125,4 +171,6 @@ def measure(case: Case, cores_per_rank: int) -> None:
 
 
 if __name__ == "__main__":
-    measure(Case(**json.loads(sys.argv[1])), int(sys.argv[2]))
+    given = json.loads(sys.argv[1])
+    kind = NetworkCase if "network" in given else Case
+    measure(kind(**given), int(sys.argv[2]))

@@ -13,6 +13,7 @@ def run_module(
     ranks: int | None = None,
     prefixes: Sequence[Sequence[str]] = (),
     cache: str | None = None,
+    codes: Sequence[int] = (0,),
 ) -> str:
     """Standard output of `python -m MODULE ARGUMENTS`, under mpirun where `ranks` are given.
 
@@ -22,7 +23,8 @@ def run_module(
         ranks: Number of MPI ranks.
         prefixes: Words in front of the command of every rank, such as `ip netns exec NAME env
             NAME=VALUE`.
-        cache: Folder of compiled code, shared with other runs.
+        cache: Folder of compiled code, shared with other runs, unless the environment names one.
+        codes: Exit codes to accept; any other ends this process.
     """
     if ranks is None:
         command = [sys.executable, "-m", module, *arguments]
@@ -36,14 +38,14 @@ def run_module(
             command += [":"] if number else []
             command += ["-n", "1", *prefix, *python]
     env = dict(os.environ)
-    if cache is not None:
+    if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in env:
         env |= {
             "JAX_COMPILATION_CACHE_DIR": cache,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if done.returncode != 0:
+    if done.returncode not in codes:
         sys.exit(f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stderr}")
     return done.stdout
 

@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
     epoch: Callable[[], None]  # starts one epoch, after those before
     finish: Callable[[], None]  # waits until the last one is done
-    products: Callable[[], None]  # runs the bare products of an epoch
+    products: Callable[[], None] | None  # runs the bare products of an epoch
     transport: Transport
     reduced: float = 0.0  # bytes sent in an epoch that the transport does not count
 

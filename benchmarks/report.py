@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from admm.training.model import write_atomically
 from admm.training.versions import versions
 
 Row = dict[str, Any]
@@ -54,14 +55,20 @@ class Report:
             Rows may hold more than is shown, and None where a figure does not apply.
 
     Attributes:
-        rows: What was added.
+        columns: Of the table that rows are added to.
+        rows: What was added, to all tables.
         results: Figures over all rows, for the end of the table and the JSON.
     """
 
     def __init__(self, name: str, columns: Mapping[str, str]) -> None:
-        self.name, self.columns = name, columns
+        self.name = name
         self.rows: list[Row] = []
         self.results: dict[str, Any] = {}
+        self.begin(columns)
+
+    def begin(self, columns: Mapping[str, str]) -> None:
+        """Begin a table; a further one leaves the rows of those before where they are."""
+        self.columns = columns
         print("  ".join(f"{key:{_text(spec)}}" for key, spec in columns.items()), flush=True)
 
     def add(self, row: Row) -> None:
@@ -86,23 +93,28 @@ class Report:
         """
         for key, value in self.results.items():
             print(f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}")
-        if arguments.json is not None:
-            content = {
-                "benchmark": self.name,
-                "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
-                "machine": machine(),
-                "versions": versions(),
-                "rows": self.rows,
-                "results": self.results,
-            }
-            arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+        self.save(arguments)
         if arguments.plot is not None:
             from matplotlib.figure import Figure
 
             figure = Figure(figsize=(8, 5), layout="constrained")
             draw(figure, self.rows)
             figure.savefig(arguments.plot, dpi=120)
+
+    def save(self, arguments: argparse.Namespace) -> None:
+        """Write the JSON, if `arguments` ask for it: also of a report that is not finished."""
+        if arguments.json is None:
+            return
+        content = {
+            "benchmark": self.name,
+            "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(),
+            "versions": versions(),
+            "rows": self.rows,
+            "results": self.results,
+        }
+        write_atomically(arguments.json, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def machine() -> dict[str, Any]:

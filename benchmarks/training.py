@@ -11,21 +11,28 @@ from typing import Any
 
 import numpy as np
 
+from admm.errors import DivergedError
 from benchmarks.launch import run_module
 
 Summary = dict[str, Any]
 
 
-def train_all(runs: Sequence[Sequence[str]], ranks: int | None = None) -> Iterator[Summary]:
+def train_all(
+    runs: Sequence[Sequence[str]], ranks: int | None = None, diverging: bool = False
+) -> Iterator[Summary]:
     """`summary.json` of every run, in order, as soon as it and those before it are done.
 
-    Runs of one process take turns on the cores, one core each; runs of several ranks follow each
-    other. Accuracies do not depend on that. Compiled code is kept for the runs that follow.
+    Beside its contents there is `history`, the evaluations of `history.jsonl`. Runs of one process
+    take turns on the cores, one core each; runs of several ranks follow each other. Accuracies do
+    not depend on that. Compiled code is kept for the runs that follow.
 
     Args:
         runs: Options of `admm train`, but for `--out`.
         ranks: Under mpirun with so many ranks.
+        diverging: Whether a run may diverge, as its `status` then says; otherwise that ends this
+            process.
     """
+    codes = (0, DivergedError.exit_code) if diverging else (0,)
     cores: SimpleQueue[int] = SimpleQueue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
@@ -36,8 +43,11 @@ def train_all(runs: Sequence[Sequence[str]], ranks: int | None = None) -> Iterat
 
     def run(options: Sequence[str]) -> Summary:
         with tempfile.TemporaryDirectory() as out:
-            run_module("admm", "train", *options, "--out", out, ranks=ranks, cache=cache)
-            return json.loads(Path(out, "summary.json").read_text())
+            command = ("train", *options, "--out", out)
+            run_module("admm", *command, ranks=ranks, cache=cache, codes=codes)
+            lines = Path(out, "history.jsonl").read_text().splitlines()
+            summary = json.loads(Path(out, "summary.json").read_text())
+            return {**summary, "history": [json.loads(line) for line in lines]}
 
     count = cores.qsize() if ranks is None else 1
     with (

@@ -33,6 +33,21 @@ def test_table_json_and_plot(tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_two_tables_and_an_unfinished_report(tmp_path, capsys):
+    out = tmp_path / "rows.json"
+    arguments = make_parser("some", None).parse_args(["--json", str(out)])
+    report = Report("some", {"a": ">3"})
+    report.add({"a": 1})
+    report.save(arguments)
+    assert json.loads(out.read_text())["rows"] == [{"a": 1}]
+    report.begin({"b": ">4.1f"})
+    report.add({"b": 2.0})
+    report.save(arguments)
+    assert json.loads(out.read_text())["rows"] == [{"a": 1}, {"b": 2.0}]
+    assert capsys.readouterr().out == "  a\n  1\n   b\n 2.0\n"
+    assert list(tmp_path.iterdir()) == [out]
+
+
 def test_no_files_unless_asked_for(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Report("some", {"a": ">3"}).finish(make_parser("some", None).parse_args([]), draw)

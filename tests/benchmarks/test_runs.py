@@ -96,6 +96,54 @@ def test_accuracy(benchmark, tmp_path):
     assert 0 <= row["test_std"] < 0.1
 
 
+def test_tssm_accuracy(rows_of):
+    what = ("--methods", "adam", "frozen", "gsam", "--codecs", "delta4", "--subnetworks", 2)
+    size = ("--layers", 3, "--hidden", 16, "--epochs", 4)
+    rows, results = rows_of("tssm", "--quick", "--part", "accuracy", *what, *size, tiny=())
+    assert [(r["method"], r["subnetworks"], r["codec"], r["control"]) for r in rows] == [
+        ("adam", 1, "float32", False),
+        ("frozen", 2, "float32", True),
+        ("gsam", 2, "delta4", False),
+    ]
+    adam, frozen, gsam = rows
+    for row in rows:
+        assert (row["dataset"], row["network"], row["epochs"]) == ("digits", "mlp", 4)
+        assert (row["seeds"], row["diverged"], row["test_std"]) == (1, 0, 0)
+        assert 0.4 < row["test_accuracy"] < 1
+        assert row["worst_fall"] >= 0
+    assert adam["q_f"] is None
+    assert adam["bytes"] == 0
+    assert gsam["q_f"] > 0
+    assert 0 < gsam["bytes"] < frozen["bytes"] / 5
+    assert results["test accuracy − frozen: mlp, gsam, 2, delta4"] == pytest.approx(
+        gsam["test_accuracy"] - frozen["test_accuracy"]
+    )
+
+
+def test_tssm_time(rows_of):
+    what = ("--quick", "--part", "time", "--methods", "gsam", "adam", "--codecs", "delta4")
+    size = ("--layers", 3, "--hidden", 16, "--batch", 30, "--batches", 4, "--seconds", 1e-3)
+    rows, results = rows_of("tssm", *what, *size, tiny=())
+    assert [(r["method"], r["codec"], r["ranks"], r["cores"]) for r in rows] == [
+        ("gsam", None, 1, 1),
+        ("gsam", "delta4", 2, 2),
+        ("adam", None, 1, 1),
+        ("adam", None, 1, 2),
+        ("adam data-parallel", None, 2, 2),
+    ]
+    for row in rows:
+        assert (row["network"], row["batch"], row["batches"]) == ("mlp", 30, 4)
+        assert row["timed"] >= 5
+        assert min(row["epoch_ms"], row["compile_s"]) > 0
+    weights = 196 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10
+    assert [row["bytes"] for row in rows if row["codec"] is None] == [0, 0, 0, 2 * 4 * 4 * weights]
+    # Four batches up and down, in half a byte a number and a scale.
+    assert 4 * 2 * 30 * 16 / 2 < rows[1]["bytes"] < 4 * 2 * 30 * 16
+    assert results["efficiency: gsam, delta4: mlp"] == pytest.approx(
+        rows[0]["epoch_ms"] / rows[1]["epoch_ms"] / 2
+    )
+
+
 def test_a_report_needs_its_folder(benchmark, tmp_path):
     done = benchmark("kernels", "--json", tmp_path / "missing" / "rows.json")
     assert done.returncode == 2
@@ -187,5 +235,5 @@ def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, v
 def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
-    names = "accuracy,communication,kernels,network,scaling,speedup"
+    names = "accuracy,communication,kernels,network,scaling,speedup,tssm"
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
