@@ -109,8 +109,9 @@ def test_tssm_accuracy(rows_of):
     for row in rows:
         assert (row["dataset"], row["network"], row["epochs"]) == ("digits", "mlp", 4)
         assert (row["seeds"], row["diverged"], row["test_std"]) == (1, 0, 0)
-        assert 0.4 < row["test_accuracy"] < 1
+        assert 0 < row["test_accuracy"] < 1
         assert row["worst_fall"] >= 0
+    assert min(adam["test_accuracy"], gsam["test_accuracy"]) > 0.7
     assert adam["q_f"] is None
     assert adam["bytes"] == 0
     assert gsam["q_f"] > 0

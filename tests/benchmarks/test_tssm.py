@@ -10,27 +10,30 @@ from benchmarks.training import train_all
 
 PAIR = """
 import jax, numpy as np, sys
+from jax.flatten_util import ravel_pytree
 from admm.parallel import LocalTransport, mpi
 from admm.parallel.mpi_transport import MPITransport
 from benchmarks.epoch import NetworkCase
 from benchmarks.subnetworks import Adam
+
+def flat(trainer):
+    return np.array(ravel_pytree(trainer.params)[0])
 
 comm = mpi.world()
 network, batch = sys.argv[1], int(sys.argv[2])
 size = dict(layers=3, hidden=8, blocks=1, filters=4, batch=batch, batches=3)
 case = NetworkCase("adam", network, **size)
 whole, shared = Adam(case, LocalTransport()), Adam(case, MPITransport(comm))
-start = jax.tree.map(np.array, whole.params)
+start = flat(whole)
 for _ in range(2):
     for trainer in (whole, shared):
         trainer.epoch()
         trainer.finish()
-own, ours, began = map(jax.tree.leaves, (shared.params, whole.params, start))
-for a, b, c in zip(own, ours, began, strict=True):
-    # Adam divides by the size of a gradient: where that is 0 but for rounding, so is the step.
-    np.testing.assert_allclose(a, b, atol=2e-5)
-    assert abs(np.asarray(b) - c).max() > 1e-3
-print(shared.size)
+assert abs(flat(whole) - start).max() > 1e-3
+# Adam divides by the size of a gradient: where that is 0 but for rounding, the step is anything.
+apart = np.linalg.norm(flat(shared) - flat(whole)) / np.linalg.norm(flat(whole) - start)
+assert apart < 1e-3, apart
+assert comm.allreduce(1) == 2
 """
 
 
@@ -38,7 +41,6 @@ print(shared.size)
 def test_data_parallel_adam_takes_the_steps_of_one_process(mpi_python, network, batch):
     done = mpi_python(PAIR, network, batch, ranks=2)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) == 2
 
 
 def test_settings():
