@@ -177,7 +177,11 @@ def test_a_network_of_ones_own(tmp_path):
     [
         ([jnp.ravel, lambda x: x @ jnp.ones((3, 10))], (8, 8, 1), "does not take a sample of sh"),
         ([jnp.ravel, lambda x: x[:9]], (8, 8, 1), "the last module returns (9,); expected (10,)"),
-        ([lambda x: x[:10], lambda x: x], (64,), "takes samples of shape (64,); digits has (8, 8,"),
+        (
+            [lambda x: x[:10], lambda x: x],
+            (64,),
+            "takes samples of shape (64,) in float32; digits has (8, 8, 1)",
+        ),
     ],
     ids=["chain", "logits", "images"],
 )
@@ -209,7 +213,7 @@ def test_networks_of_images(solver, kind, tmp_path):
     assert found["val"] == pytest.approx(result.summary["best"]["val_accuracy"], abs=0.004)
 
 
-def test_image_networks_need_room(monkeypatch):
+def test_image_networks_need_room():
     with pytest.raises(InputError, match="--network cnn on digits: got images of 3×3"):
         make_network(SubnetworkOptions(network="cnn"), (3, 3, 1), 10)
 
