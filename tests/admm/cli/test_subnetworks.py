@@ -20,14 +20,14 @@ def check(code, errors, message, expected=2):
 
 CASES = [
     ("gsam --hops 3", "--hops is not for --solver gsam, which takes --alpha, --batch"),
-    ("gsadmm --levels -1:20", "--levels is not for --solver gsadmm, which takes"),
+    ("gsadmm --levels=-1:20", "--levels is not for --solver gsadmm, which takes"),
     ("pdadmm-g --batch 5", "--batch is not for --solver pdadmm-g, which takes --codec"),
     ("adam --no-refresh", "--no-refresh is not for --solver adam, which takes"),
     ("gsx", "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam"),
     ("gsam --network vgg", "--network must be one of mlp, cnn, resnet, got 'vgg'"),
     ("gsam --optimizer lion", "--optimizer must be one of gd, adadelta, adagrad, adam, got"),
     ("gsam --codec zip", "unknown codec 'zip'; expected one of float64, float32, bfloat16"),
-    ("gsam --dataset cora", "unknown data set 'cora'; expected one of digits, mnist"),
+    ("gsam --dataset cora", "unknown image data set 'cora'; expected one of digits, mnist"),
     ("gsam --alpha 0", "--alpha must be positive and finite, got 0.0"),
     ("gsadmm --relaxation 2", "--relaxation must be in (0, 1], got 2.0"),
     ("gsam --cuts 3,six", "--cuts takes numbers of modules such as 3,6; got '3,six'"),

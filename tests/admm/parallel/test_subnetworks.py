@@ -125,7 +125,7 @@ def test_least_squares_are_solved_to_the_optimum(method, x64):
         y,
         x,
     )
-    run(workers, epochs=1500, samples=20, size=20)
+    run(workers, epochs=2500, samples=20, size=20)
     lower, upper = arrays(modules_of(workers))
     best = np.linalg.lstsq(x, y)[0]
     np.testing.assert_allclose(lower @ upper, best, atol=1e-8)

@@ -79,7 +79,8 @@ def test_network_on_disk_is_the_best_one(run):
     manifest, options = read_manifest(out), SubnetworkOptions(**SMALL)
     facts, rows = image_inputs(options)
     assert sorted(result.network) == [1, 2, 3, 4]
-    network = Subnetwork(tuple(jax.device_put([result.network[n] for n in (1, 2, 3, 4)])))
+    network = Subnetwork(tuple(result.network[n] for n in (1, 2, 3, 4)))
+    network = jax.device_put(network, jax.devices()[0])
     for number, module in enumerate(network.modules, 1):
         saved = read_layer(out, manifest, number)
         np.testing.assert_array_equal(saved["W"], module.W)
@@ -260,7 +261,7 @@ def test_a_trace_that_cannot_be_written(tmp_path):
         ({"subnetworks": 11}, "got 11 subnetworks for 10 modules"),
         ({"cuts": (10,)}, "got cuts at modules 10; expected increasing numbers from 1 to 9"),
         ({"subnetworks": 3, "cuts": (5, 5)}, "got cuts at modules 5, 5; expected increasing"),
-        ({"dataset": "cora"}, "unknown data set 'cora'"),
+        ({"dataset": "cora"}, "unknown image data set 'cora'"),
     ],
 )
 def test_runs_that_cannot_begin(given, message):
