@@ -124,10 +124,8 @@ def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
     names = [field.name for field in fields(kind)]
     for name in given:
         if name not in names:
-            takes = ", ".join("--" + name.replace("_", "-") for name in sorted(names))
-            raise InputError(
-                f"--{name.replace('_', '-')} is not for --solver {solver}, which takes {takes}"
-            )
+            takes = ", ".join(sorted(map(_flag, names)))
+            raise InputError(f"{_flag(name)} is not for --solver {solver}, which takes {takes}")
     if "cuts" in given:
         given["cuts"] = _numbers(given["cuts"], "--cuts takes numbers of modules such as 3,6")
     if kind is SubnetworkOptions:
@@ -148,6 +146,11 @@ def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
             else _numbers(given["grow"], "--grow takes depths such as 2,5,10, or none")
         )
     return Options(**given)
+
+
+def _flag(name: str) -> str:
+    """What sets an option; `refresh` can only be switched off."""
+    return "--no-refresh" if name == "refresh" else "--" + name.replace("_", "-")
 
 
 def _numbers(text: str, expected: str) -> tuple[int, ...]:

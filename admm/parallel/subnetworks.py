@@ -31,7 +31,7 @@ from admm.solvers.tssm import TSSM, Coupling, Kept, Trained
 from layers import Subnetwork
 from quant import Codec, Delta
 
-Batch = Int32[np.ndarray, " batch"]
+Batch = Int32[np.ndarray, " _"]  # sizes of batches differ
 Zeros = Callable[[int], Array]  # rows of zeros
 
 # Messages that are announced ahead of the one that is waited for.

@@ -88,7 +88,8 @@ class TSSM:
     before are stale, and training on them is unstable. With `refresh` (the default) p and q start
     each visit from f, so that only u outlasts it. Then the subnetwork below sees the gradient
     θ·Jᵀ∇R + α Jᵀ(f − f'), f' being f when it was sent up: backpropagation's direction, and a
-    proximal term that vanishes with α.
+    proximal term that vanishes with α. With gsADMM and a = α/(α + ρ) it is aθ in place of θ at
+    first, and aθ/(1 − a(1 − θ)) in the long run, when ∇R lasts.
 
     Source: Wang et al., arXiv 2009.04053, algorithms 1 and 2. Deviations: everything is per sample
     where the paper has means beside sums, which leaves p where it is; p starts from f; W and p are

@@ -488,7 +488,8 @@ def evaluate_subnetworks(
                 owned[worker], build(network, owned[worker], options.seed).modules, strict=True
             )
         ]
-        part = jax.device_put(Subnetwork(tuple(modules)), transport.device(worker))
+        arrays, rest = eqx.partition(Subnetwork(tuple(modules)), eqx.is_array)
+        part = eqx.combine(jax.device_put(arrays, transport.device(worker)), rest)
         logits = pass_forward(
             eqx.filter_jit(part),
             jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),

@@ -178,7 +178,7 @@ def test_losses_of_samples(x64):
     np.testing.assert_allclose(squared_error(images, targets), expected, rtol=1e-12)
 
 
-def test_a_frozen_subnetwork_stays_and_passes_its_gradient_down():
+def test_a_frozen_subnetwork_stays_and_passes_its_gradient_down(x64):
     module, x, target = lower(), normal(0, BATCH, INPUTS), normal(1, BATCH, WIDTH)
     same, frozen, _ = step(TSSM(frozen_lower=True), module, x, target)
     other, gradient, _ = step(TSSM(), module, x, target)

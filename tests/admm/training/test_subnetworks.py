@@ -79,7 +79,8 @@ def test_network_on_disk_is_the_best_one(run):
     manifest, options = read_manifest(out), SubnetworkOptions(**SMALL)
     facts, rows = image_inputs(options)
     assert sorted(result.network) == [1, 2, 3, 4]
-    network = Subnetwork(tuple(jax.device_put([result.network[n] for n in (1, 2, 3, 4)])))
+    network = Subnetwork(tuple(result.network[n] for n in (1, 2, 3, 4)))
+    network = jax.device_put(network, jax.devices()[0])
     for number, module in enumerate(network.modules, 1):
         saved = read_layer(out, manifest, number)
         np.testing.assert_array_equal(saved["W"], module.W)
@@ -177,7 +178,11 @@ def test_a_network_of_ones_own(tmp_path):
     [
         ([jnp.ravel, lambda x: x @ jnp.ones((3, 10))], (8, 8, 1), "does not take a sample of sh"),
         ([jnp.ravel, lambda x: x[:9]], (8, 8, 1), "the last module returns (9,); expected (10,)"),
-        ([lambda x: x[:10], lambda x: x], (64,), "takes samples of shape (64,); digits has (8, 8,"),
+        (
+            [lambda x: x[:10], lambda x: x],
+            (64,),
+            "takes samples of shape (64,) in float32; digits has (8, 8, 1)",
+        ),
     ],
     ids=["chain", "logits", "images"],
 )
@@ -209,7 +214,7 @@ def test_networks_of_images(solver, kind, tmp_path):
     assert found["val"] == pytest.approx(result.summary["best"]["val_accuracy"], abs=0.004)
 
 
-def test_image_networks_need_room(monkeypatch):
+def test_image_networks_need_room():
     with pytest.raises(InputError, match="--network cnn on digits: got images of 3×3"):
         make_network(SubnetworkOptions(network="cnn"), (3, 3, 1), 10)
 
@@ -256,7 +261,7 @@ def test_a_trace_that_cannot_be_written(tmp_path):
         ({"subnetworks": 11}, "got 11 subnetworks for 10 modules"),
         ({"cuts": (10,)}, "got cuts at modules 10; expected increasing numbers from 1 to 9"),
         ({"subnetworks": 3, "cuts": (5, 5)}, "got cuts at modules 5, 5; expected increasing"),
-        ({"dataset": "cora"}, "unknown data set 'cora'"),
+        ({"dataset": "cora"}, "unknown image data set 'cora'"),
     ],
 )
 def test_runs_that_cannot_begin(given, message):
