@@ -2,7 +2,7 @@
 
 An epoch is a sequence of ticks. In tick t of n subnetworks, numbered from 0,
 
-- subnetwork l < n − 1 evaluates f on batch t − l, and its output goes up;
+- subnetwork l < n − 1 evaluates f on batch t − l, first of all, and its output goes up;
 - the last one visits batch t − (n − 1), and its q − f (p − f of gsAM) goes down;
 - subnetwork l < n − 1 visits batch t − (2(n − 1) − l), whose target the tick before has brought,
   and what it has to say of its own input goes down.
@@ -148,10 +148,10 @@ class SubnetworkWorker:
 
     def tick(self, tick: int) -> None:
         """What the own subnetworks do in a tick."""
-        for part in reversed(self._parts):
-            part.visit(tick)
         for part in self._parts:
             part.evaluate(tick)
+        for part in self._parts:
+            part.visit(tick)
 
     def finish(self) -> None:
         """Wait until the epoch is done."""
@@ -218,11 +218,14 @@ class _Data(NamedTuple):
 
 
 class _Flight(NamedTuple):
-    """A mini-batch between a subnetwork's evaluation of f and its visit."""
+    """A mini-batch between a subnetwork's evaluation of f and its visit.
+
+    The last subnetwork evaluates nothing and sends nothing before its visit.
+    """
 
     f_below: Array | None  # f of the subnetwork below, as it arrived
     state: Coupling | None  # of the cut below
-    f: Array | None  # as it was sent; the last subnetwork sends nothing
+    f: Array | None  # as it was sent
 
 
 class _Part:
@@ -243,11 +246,14 @@ class _Part:
         self.sums = sums
         self.forward = jax.jit(partial(solver.forward, static))
         self._place = place
+        self._refresh = solver.refresh
         self._below, self._above = cuts
         self._transport = transport
         self._flights: deque[_Flight] = deque()
         self._evaluate = jax.jit(partial(_evaluate, solver, static), static_argnames="first")
-        self._visit = jax.jit(partial(_visit, solver, static), donate_argnums=(0, 1, 2))
+        self._visit = jax.jit(
+            partial(_visit, solver, static), donate_argnums=(0, 1, 2), static_argnames="first"
+        )
 
     @property
     def ways(self) -> list[Array | None]:
@@ -257,7 +263,8 @@ class _Part:
 
     def begin(self, batches: Sequence[Batch], first: bool) -> int:
         """Begin an epoch; returns how many ticks it takes here."""
-        self._batches, self._first = batches, first
+        # Without anything kept of p and q, the first visit is like any other.
+        self._batches, self._first = batches, first and not self._refresh
         self.sums = jnp.zeros_like(self.sums)
         if self._below is not None:
             self._below.up.begin(batches)
@@ -268,23 +275,18 @@ class _Part:
     def evaluate(self, tick: int) -> None:
         """Send f of a batch up, unless this is the last subnetwork."""
         number = tick - self._place.number
-        if self._above is not None and number in range(len(self._batches)):
-            flight = self._take_off(number)
-            assert flight.f is not None  # it is evaluated wherever it is sent
-            self._flights.append(flight)
-            self._above.up.send(flight.f, self._batches[number])
-
-    def _take_off(self, number: int) -> _Flight:
-        batch = self._batches[number]
+        if self._above is None or number not in range(len(self._batches)):
+            return
+        batch, (trained, kept, inputs, _) = self._batches[number], self.data
         f_below = None if self._below is None else self._below.up.receive(batch)
-        trained, kept, inputs, _ = self.data
         state, f = self._run(
             "evaluate",
             self._evaluate,
-            *(None if self._place.is_top else trained.params, inputs, kept, batch, f_below),
+            *(trained.params, inputs, kept, batch, f_below),
             first=self._first,
         )
-        return _Flight(f_below, state, f)
+        self._flights.append(_Flight(f_below, state, f))
+        self._above.up.send(f, batch)
 
     def visit(self, tick: int) -> None:
         """Train on a batch, and tell the subnetwork below what to fit."""
@@ -293,12 +295,16 @@ class _Part:
             return
         batch = self._batches[number]
         if self._above is None:
-            flight, wanted = self._take_off(number), None
+            f_below = None if self._below is None else self._below.up.receive(batch)
+            flight, wanted = _Flight(f_below, None, None), None
         else:
             flight, wanted = self._flights.popleft(), self._above.down.receive(batch)
         trained, kept, inputs, targets = self.data
         trained, kept, self.sums, below = self._run(
-            "visit", self._visit, trained, kept, self.sums, flight, wanted, inputs, targets, batch
+            "visit",
+            self._visit,
+            *(trained, kept, self.sums, flight, wanted, inputs, targets, batch),
+            first=self._first,
         )
         self.data = _Data(trained, kept, inputs, targets)
         self._transport.computing = self.sums
@@ -310,22 +316,27 @@ class _Part:
         return traced(self._transport, "compute", name, partial(function, **static), *arguments)
 
 
+def _start(
+    solver: TSSM, kept: Kept | None, batch: Array, f_below: Array | None, first: bool
+) -> Coupling | None:
+    """The cut below at the beginning of a visit, if there is one."""
+    if kept is None or f_below is None:
+        return None
+    return solver.start(jax.tree.map(lambda rows: rows[batch], kept), f_below, first)
+
+
 def _evaluate(
     solver: TSSM,
     static: PyTree,
-    params: PyTree | None,
+    params: PyTree,
     inputs: Array | None,
     kept: Kept | None,
     batch: Array,
     f_below: Array | None,
     first: bool,
-) -> tuple[Coupling | None, Array | None]:
-    """The cut below at the beginning of a visit, and f unless there are no parameters."""
-    state = None
-    if kept is not None and f_below is not None:
-        state = solver.start(jax.tree.map(lambda rows: rows[batch], kept), f_below, first)
-    if params is None:
-        return state, None
+) -> tuple[Coupling | None, Array]:
+    """The cut below at the beginning of a visit, and f."""
+    state = _start(solver, kept, batch, f_below, first)
     return state, solver.forward(static, params, _input(inputs, batch, state))
 
 
@@ -340,10 +351,12 @@ def _visit(
     inputs: Array | None,
     targets: Array | None,
     batch: Array,
+    first: bool,
 ) -> tuple[Trained, Kept | None, Array, Array | None]:
     """All updates of a visit; last comes how far the target of the subnetwork below is from f."""
     f_below, state, f = flight
     if targets is not None:
+        state = _start(solver, kept, batch, f_below, first)
         fit = partial(solver.fit_top, targets=targets[batch])
     else:
         assert f is not None  # the last subnetwork alone sends nothing up,
