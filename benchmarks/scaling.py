@@ -91,14 +91,14 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--codecs", nargs="+", default=_CODECS)
     parser.add_argument("--link-mbit", type=float, help="extrapolate to a link of this rate")
-    parser.add_argument("--rounds", type=int, help="[1 or 4]")
+    parser.add_argument("--rounds", type=int, help="[1 or 3]")
     parser.add_argument("--seconds", type=float, help="timed, at least, of every run [2 or 4]")
     arguments = parser.parse_args(argv)
     if arguments.layers < 4:
         parser.error(f"--layers must be at least 4, since half are measured: {arguments.layers}")
     width = arguments.width or (256 if arguments.quick else 512)
     seconds = arguments.seconds or (2 if arguments.quick else 4)
-    rounds = arguments.rounds or (1 if arguments.quick else 4)
+    rounds = arguments.rounds or (1 if arguments.quick else 3)
     codecs = arguments.codecs
     case = Case(_OURS, arguments.nodes, width, arguments.layers, codecs[0], seconds=seconds)
     rival = replace(case, method=_RIVAL)
