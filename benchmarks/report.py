@@ -114,7 +114,11 @@ class Report:
             "rows": self.rows,
             "results": self.results,
         }
-        write_atomically(arguments.json, (json.dumps(content, indent=1) + "\n").encode())
+        text = json.dumps(content, indent=1) + "\n"
+        if arguments.json.exists() and not arguments.json.is_file():  # such as /dev/stdout
+            arguments.json.write_text(text)
+        else:
+            write_atomically(arguments.json, text.encode())
 
 
 def machine() -> dict[str, Any]:

@@ -22,7 +22,7 @@ from admm.parallel import SubnetworkWorker, Transport, chain, run_epoch
 from admm.parallel.mpi_transport import MPITransport
 from admm.solvers.backprop import LEARNING_RATES, make_optimizer
 from admm.solvers.tssm import TSSM, Method, cross_entropy
-from admm.training.subnetwork_options import SubnetworkOptions
+from admm.training.subnetwork_options import ONLY_FOR, SubnetworkOptions
 from admm.training.subnetworks import make_network
 from benchmarks.epoch import NetworkCase
 from benchmarks.methods import CLASSES, Part
@@ -159,13 +159,12 @@ def _share_of_loss(
 
 def draw_network(case: NetworkCase) -> Network:
     """The network, for images of its usual shape."""
-    options = SubnetworkOptions(
-        network=case.network,  # type: ignore[arg-type]
-        layers=case.layers,
-        hidden=case.hidden,
-        blocks=case.blocks,
-        filters=case.filters,
-    )
+    sizes = {
+        name: getattr(case, name)
+        for name in ("layers", "hidden", "blocks", "filters")
+        if case.network in ONLY_FOR.get(name, (case.network,))
+    }
+    options = SubnetworkOptions(network=case.network, **sizes)  # type: ignore[arg-type]
     return make_network(options, _SHAPES[case.network], CLASSES)
 
 

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from admm.training.subnetwork_options import ONLY_FOR
 from benchmarks.epoch import NetworkCase, time_epoch
 from benchmarks.report import Report, Row, make_parser
 from benchmarks.training import Summary, mean_and_std, train_all
@@ -41,6 +42,10 @@ _CONTROL = "frozen"
 _METHODS = (*_PLAIN, _CONTROL, *_OURS)
 _NETWORKS = ("mlp", "cnn", "resnet")
 _CODECS = tuple(name for name in CODEC_NAMES if name not in ("float64", "levels"))
+_SET = (
+    *("dataset", "network", "solver", "subnetworks", "codec", "epochs", "seed", "workers"),
+    *("eval-every", "optimizer", "lr", "cuts", "frozen-lower"),
+)
 _SIZES = ("layers", "hidden", "blocks", "filters", "batch")
 _ACCURACY_COLUMNS = {
     "dataset": "<15",
@@ -159,7 +164,7 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
             setattr(given, name, value)
     if min(given.seeds, *given.subnetworks) < 1:
         parser.error("--seeds and --subnetworks must be at least 1")
-    for name in ("dataset", "network", "solver", "subnetworks", "codec", "epochs", "seed", *_SIZES):
+    for name in (*_SET, *_SIZES):
         if any(option.partition("=")[0] == f"--{name}" for option in options):
             parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
     return given, list(options)
@@ -170,10 +175,9 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
 
 def _accuracy(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
     trials = list(_trials(given))
-    sizes = [word for name in _SIZES for word in (f"--{name}", str(getattr(given, name)))]
     data = ["--dataset", given.dataset, "--epochs", str(given.epochs), "--eval-every", "1"]
     runs = [
-        [*options, *data, *sizes, *_options(trial), "--seed", str(seed)]
+        [*options, *data, *_sizes(given, trial.network), *_options(trial), "--seed", str(seed)]
         for trial in trials
         for seed in range(given.seeds)
     ]
@@ -198,6 +202,12 @@ def _trials(given: argparse.Namespace) -> Iterator[Trial]:
                     # A single subnetwork sends nothing.
                     for codec in given.codecs if count > 1 else ["float32"]:
                         yield Trial(network, method, count, codec)
+
+
+def _sizes(given: argparse.Namespace, network: str) -> list[str]:
+    """The sizes that a network has."""
+    names = [name for name in _SIZES if network in ONLY_FOR.get(name, (network,))]
+    return [word for name in names for word in (f"--{name}", str(getattr(given, name)))]
 
 
 def _options(trial: Trial) -> list[str]:

@@ -92,7 +92,8 @@ def module_shapes(network: Network) -> list[tuple[int, ...]]:
     """Shapes of a sample before, between and after the modules; nothing is computed.
 
     Raises:
-        ValueError: If a module does not take what the one before it returns.
+        ValueError: If a module does not take what the one before it returns, or returns another
+            type.
     """
     shapes = [network.shape]
     for number in range(len(network.builders)):
@@ -109,6 +110,8 @@ def module_shapes(network: Network) -> list[tuple[int, ...]]:
                 f"{what} returns {type(y).__name__} for a sample of shape {x.shape}; "
                 "expected one array"
             )
+        if y.dtype != network.dtype:
+            raise ValueError(f"{what} returns {y.dtype} for a sample of {network.dtype}")
         shapes.append(y.shape)
     return shapes
 
@@ -127,8 +130,14 @@ def forward_costs(network: Network) -> list[float]:
         [80.0]
     """
     costs = []
-    # Not every backend counts; the CPU's does.
-    with jax.default_device(jax.devices("cpu")[0]):
+    try:  # not every backend counts; the CPU's does
+        cpu = jax.devices("cpu")[0]
+    except RuntimeError as error:
+        raise ValueError(
+            f"costs of modules are counted on the CPU, which JAX is told not to use ({error}); "
+            "add it: JAX_PLATFORMS=cuda,cpu"
+        ) from error
+    with jax.default_device(cpu):
         for number, shape in enumerate(module_shapes(network)[:-1]):
             arrays, rest = eqx.partition(
                 _abstract(network, number), lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)

@@ -72,8 +72,10 @@ def load(name: str, data_dir: str | Path | None = None, split_seed: int = 100) -
             raise InputError(f"no such file: {path}")
         return load_npz(path.stem, path, split_seed)
     if name not in DATASETS:
+        other = ", which is for --solver gsadmm and gsam" if name in IMAGES else ""
         raise InputError(
-            f"unknown data set {name!r}; expected one of {', '.join(DATASETS)}, or a .npz file"
+            f"unknown data set {name!r}{other}; expected one of {', '.join(DATASETS)}, "
+            "or a .npz file"
         )
     if name == "digits":
         return load_digits(split_seed)

@@ -1,6 +1,7 @@
 """Where the files of a data set come from, and where they lie here."""
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,13 @@ def find_files(
 
     Args:
         name: Of the data set, for messages.
-        source: The files to find. Of several with the same name the last in order counts.
+        source: The files to find, in one folder. Of several folders that have all of them the
+            last in order counts.
         folder: Where to search.
         belongs: Tells from a file's folders, `folder` itself first, if it is one of this data set.
 
     Raises:
-        InputError: If the folder does not exist or a file is missing.
+        InputError: If the folder does not exist, or none below it has all files.
     """
     if not folder.is_dir():
         raise InputError(
@@ -55,15 +57,21 @@ def find_files(
         spelling: file for file in source.files for spelling in (file, file.removesuffix(".gz"))
     }
     depths = {file.count("/") + 1 for file in source.files}
-    found = {}
+    found: defaultdict[Path, dict[str, Path]] = defaultdict(dict)
     for path in sorted(top.rglob("*")):
         for depth in depths:
             file = wanted.get("/".join(path.parts[-depth:]))
             if file and belongs(path.relative_to(top.parent).parts[:-1]) and path.is_file():
-                found[file] = path
-    missing = [file for file in source.files if file not in found]
+                found[path.parents[depth - 1]][file] = path
+    complete = [files for files in found.values() if len(files) == len(source.files)]
+    if complete:
+        return complete[-1]
+    missing = [file for file in source.files if not any(file in files for files in found.values())]
     if missing:
         raise InputError(
             f"{name}: {', '.join(missing)} not found below {folder}; get it from {source.page}"
         )
-    return found
+    raise InputError(
+        f"{name}: no folder below {folder} has all of {', '.join(source.files)}; they lie in "
+        f"{', '.join(map(str, found))}: put them together"
+    )

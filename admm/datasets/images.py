@@ -137,7 +137,10 @@ def load_images(name: str, data_dir: str | Path | None = None, split_seed: int =
         (1797, 8, 8, 1)
     """
     if name not in IMAGES:
-        raise InputError(f"unknown image data set {name!r}; expected one of {', '.join(IMAGES)}")
+        raise InputError(
+            f"unknown image data set {name!r}; expected one of {', '.join(IMAGES)} "
+            "(graphs are for --solver pdadmm-g and backpropagation)"
+        )
     if name == "digits":
         return _load_digits(split_seed)
     if name.startswith("cifar"):

@@ -52,8 +52,9 @@ class SubnetworkWorker:
     """Consecutive subnetworks on one device.
 
     Memory: parameters, the optimiser's state and gradients of the own subnetworks; for each cut
-    below one of them what `TSSM.init_kept` makes, (samples, *features) each; a mini-batch of f
-    for every tick until its visit. A delta codec adds (samples, *features) at both ends of a cut.
+    below one of them what `TSSM.init_kept` makes, (samples, *features) each; for every mini-batch
+    between its evaluation and its visit, f above and f, p and q below. A delta codec adds
+    (samples, *features) at both ends of a cut.
 
     Args:
         index: Number of the worker, from 0.
@@ -160,7 +161,7 @@ class SubnetworkWorker:
 
     @property
     def nbytes(self) -> int:
-        """Size of all arrays held between ticks: data, parameters, and what is kept of samples."""
+        """Size of all arrays held between epochs: data, parameters, and what is kept of samples."""
         arrays = [(part.data, part.ways) for part in self._parts]
         return sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
 

@@ -88,13 +88,18 @@ class TSSM:
     before are stale, and training on them is unstable. With `refresh` (the default) p and q start
     each visit from f, so that only u outlasts it. Then the subnetwork below sees the gradient
     θ·Jᵀ∇R + α Jᵀ(f − f'), f' being f when it was sent up: backpropagation's direction, and a
-    proximal term that vanishes with α. With gsADMM and a = α/(α + ρ) it is aθ in place of θ at
-    first, and aθ/(1 − a(1 − θ)) in the long run, when ∇R lasts.
+    proximal term that vanishes with α (`inner` = 1). With gsADMM and a = α/(α + ρ) it is aθ in
+    place of θ at first, and aθ/(1 − a(1 − θ)) in the long run, when ∇R lasts. Every further cut
+    below multiplies by that factor again: optimisers that scale gradients, like Adam, do not mind;
+    plain gradient descent needs a larger learning rate.
 
     Source: Wang et al., arXiv 2009.04053, algorithms 1 and 2. Deviations: everything is per sample
-    where the paper has means beside sums, which leaves p where it is; p starts from f; W and p are
-    updated with gradients of the same forward pass; the subnetworks below the top one evaluate f
-    once for the subnetwork above and once more, a few batches later, for their own step.
+    where the paper has means beside sums, which leaves p where it is; mini-batches in place of
+    sweeps; p starts from f; its step is tied to α or ρ, where the paper's is free; W and p are
+    updated with gradients of the same forward pass, and q with f of before that step; subnetworks
+    take their turns on a batch as in a pipeline, f_l being up to 2(n − l) batches older at its
+    visit than when it went up; the lower ones evaluate f once for the subnetwork above and once
+    more for their own step.
 
     Args:
         method: gsADMM or gsAM.

@@ -10,7 +10,7 @@ from admm.errors import InputError
 from admm.parallel import Transport, chain, pass_dense
 from admm.training.data import Facts, full_inputs
 from admm.training.model import read_layer, read_manifest
-from admm.training.options import options_from_json
+from admm.training.options import check_dtype, options_from_json
 from layers import RELU, Dense, layer_costs, split_layers, widths
 
 
@@ -29,7 +29,10 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
         InputError: If the network or the data cannot be read, or do not belong together.
     """
     manifest = transport.at_root(lambda: read_manifest(run))
+    if "grow" not in manifest["options"]:
+        raise InputError(f"{run} was trained by gsadmm or gsam; use evaluate_subnetworks")
     options = options_from_json(manifest["options"])
+    check_dtype(options.dtype)
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)
     if transport.size > manifest["depth"]:

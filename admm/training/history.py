@@ -23,6 +23,7 @@ class Evaluation(NamedTuple):
     train_accuracy: float
     val_accuracy: float
     test_accuracy: float
+    # The next three are of pdADMM-G; `train` and `train_subnetworks` say what others have there.
     lagrangian: float
     primal_residual: float  # (Σ ‖p_{l+1} − q_l‖²)^½
     dual_residual: float  # (Σ ‖ρ Δq_l‖²)^½

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import jax
+
 from admm.errors import InputError
 from admm.solvers.backprop import LEARNING_RATES, Optimizer
 from admm.solvers.growth import default_stages
@@ -168,6 +170,16 @@ class Options:
         if self.codec is None or (self.codec == "levels" and levels is None):
             return Float(self.dtype)
         return make_codec(self.codec, levels)
+
+
+def check_dtype(dtype: Dtype) -> None:
+    """Whether JAX is in the mode that a type needs.
+
+    Raises:
+        InputError: If not.
+    """
+    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
 
 
 def _flag(name: str) -> str:

@@ -28,7 +28,7 @@ from admm.training.data import Facts, Inputs, training_inputs
 from admm.training.history import Evaluation, History, Text
 from admm.training.method import make_method
 from admm.training.model import save_model
-from admm.training.options import Options, options_json
+from admm.training.options import Options, check_dtype, options_json
 from admm.training.summary import Result, scores, summarize
 from admm.training.trace_file import check_trace, save_trace
 from layers import Dense, layer_costs, split_layers, widths
@@ -72,8 +72,7 @@ class _Run:
     def __init__(
         self, options: Options, transport: Transport, clock: Clock, progress: Text | None
     ) -> None:
-        if options.dtype == "float64" and not jax.config.read("jax_enable_x64"):
-            raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
+        check_dtype(options.dtype)
         self.options, self.transport, self.clock = options, transport, clock
         self.facts, self.basis, self.rows = self._load(progress)
         one_hot = np.eye(self.facts.classes)[self.facts.labels]

@@ -14,6 +14,9 @@ from quant import CODEC_NAMES, Codec, Float, make_codec
 
 Architecture = Literal["mlp", "cnn", "resnet"]
 
+# Sizes that belong to some architectures only.
+ONLY_FOR = {"layers": ("mlp",), "blocks": ("resnet",), "filters": ("cnn", "resnet")}
+
 
 @dataclass(frozen=True)
 class SubnetworkOptions:
@@ -112,6 +115,13 @@ class SubnetworkOptions:
                 raise InputError(f"--{name} must be positive and finite, got {value}")
         if not 0 < self.relaxation <= 1:
             raise InputError(f"--relaxation must be in (0, 1], got {self.relaxation}")
+        unused = [name for name, networks in ONLY_FOR.items() if self.network not in networks]
+        unused += ["rho"] if self.solver == "gsam" else []
+        for name in unused:
+            if getattr(self, name) != getattr(type(self), name):
+                raise InputError(
+                    f"--{name} is not for --solver {self.solver} --network {self.network}"
+                )
         if self.cuts is not None and len(self.cuts) != self.subnetworks - 1:
             raise InputError(
                 f"--cuts needs {self.subnetworks - 1} numbers for --subnetworks "

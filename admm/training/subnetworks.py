@@ -29,6 +29,7 @@ from admm.solvers.tssm import TSSM, batches
 from admm.training.clock import Clock
 from admm.training.history import Evaluation, History, Text
 from admm.training.model import read_layer, read_manifest, save_model
+from admm.training.options import check_dtype
 from admm.training.subnetwork_options import (
     SubnetworkOptions,
     subnetwork_options_from_json,
@@ -127,10 +128,11 @@ def train_subnetworks(
 ) -> Result:
     """Train a network, cut into subnetworks, with gsADMM or gsAM.
 
-    In the history, `layers` counts modules, `lagrangian` is Σ R + α/2 Σ‖q − f‖² (+ ρ/2 Σ‖p − q‖²)
-    as the visits of the epoch saw it, the primal residual is (Σ‖p − q‖²)^½, the dual residual
-    (Σ‖q − f‖²)^½, and ν stands for α. `summary.json` has `cuts`: for each cut the modules below
-    it, and ‖q − f‖/‖f‖ and ‖p − q‖/‖q‖ of the last epoch.
+    In the history, `layers` counts modules, `lagrangian` is Σ R + α/2 Σ‖q − f‖² (+ ρ/2 Σ‖p − q‖²),
+    without the term of u, as the visits of the epoch saw it; the primal residual is (Σ‖p − q‖²)^½
+    (0 for gsAM, where they are one), the dual residual (Σ‖q − f‖²)^½, and ν stands for α.
+    `summary.json` has `cuts`: for each cut the number of modules below it, and ‖q − f‖/‖f‖ and
+    ‖p − q‖/‖q‖ of the last epoch; and `state_bytes`, see `SubnetworkWorker.nbytes`.
 
     Args:
         options: What to train, on what, and how.
@@ -169,8 +171,7 @@ class _Run:
         progress: Text | None,
         network: Network | None,
     ) -> None:
-        if options.dtype == "float64" and not jax.config.read("jax_enable_x64"):
-            raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
+        check_dtype(options.dtype)
         self.options, self.transport, self.clock = options, transport, clock
         rows = self._load(progress)
         samples = self.facts.sizes[0]
@@ -268,11 +269,12 @@ class _Run:
         data, options = self.facts.summary, self.options
         parts = ", ".join(f"{own.start + 1}–{own.stop}" for own in self.cuts)
         owners = ", ".join(f"{first}–{last}" for first, last in self.split)
+        what = "a network of one's own" if self.own_network else options.network
         return (
             f"{data['name']}: {data['train']:,} training, {data['val']:,} validation, "
             f"{data['test']:,} test images of {'×'.join(map(str, self.facts.shape))}, "
             f"{data['classes']} classes\n"
-            f"{options.network} of {len(self.shapes) - 1} modules in {len(self.cuts)} subnetworks "
+            f"{what} of {len(self.shapes) - 1} modules in {len(self.cuts)} subnetworks "
             f"(modules {parts}) on {self.transport.size} workers (modules {owners}); "
             f"{options.epochs} epochs in mini-batches of {options.batch}\n"
         )
@@ -349,11 +351,13 @@ class _Run:
             bytes_sent=int(sent[0]),
             seconds=self.clock.elapsed,
         )
+        # A copy, since the arrays in training are overwritten; made before the score is kept, so
+        # that an interrupt does not part them.
+        network = jax.tree.map(
+            lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, self._modules()
+        )
         if self.history.add(evaluation):
-            # A copy: the arrays in training are overwritten.
-            self.best_network = jax.tree.map(
-                lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, self._modules()
-            )
+            self.best_network = network
         if not evaluation.finite:
             self._save_best()
             self._summarize("diverged")
@@ -413,6 +417,7 @@ class _Run:
             dataset=self.facts.summary,
             split=self.split,
             stages=[stage],
+            own_network=self.own_network,
             cuts=cuts,
             state_bytes=self.transport.gather(sum(worker.nbytes for worker in self.workers)),
         )
@@ -445,11 +450,17 @@ def evaluate_subnetworks(
         transport: Its workers share the modules out.
         data_dir: Where the data set lies; by default where it lay in training.
         network: The network of one's own that was trained, if it was.
+
+    Raises:
+        InputError: If network or data cannot be read, or do not belong together.
     """
     manifest = transport.at_root(lambda: read_manifest(run))
+    if "subnetworks" not in manifest["options"]:
+        raise InputError(f"{run} was not trained by gsadmm or gsam; use admm.training.evaluate")
     options = subnetwork_options_from_json(manifest["options"])
-    if network is None and manifest["own_network"]:
+    if network is None and manifest.get("own_network"):
         raise InputError(f"{run} holds a network of one's own; pass it to evaluate_subnetworks")
+    check_dtype(options.dtype)
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)
     own: list[np.ndarray] = []
@@ -467,7 +478,10 @@ def evaluate_subnetworks(
     facts = transport.at_root(load)
     network = network or make_network(options, facts.shape, int(facts.summary["classes"]))
     _check_inputs(network, options, facts)
-    shapes = module_shapes(network)
+    try:
+        shapes, costs = module_shapes(network), forward_costs(network)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if len(shapes) - 1 != manifest["depth"]:
         raise InputError(
             f"got a network of {len(shapes) - 1} modules; {run} holds one of {manifest['depth']}"
@@ -476,10 +490,7 @@ def evaluate_subnetworks(
         raise InputError(
             f"got {transport.size} workers for {len(shapes) - 1} modules; start fewer ranks"
         )
-    owned = [
-        range(first - 1, last)
-        for first, last in split_layers(forward_costs(network), transport.size)
-    ]
+    owned = [range(first - 1, last) for first, last in split_layers(costs, transport.size)]
     found = None
     for worker in transport.local:
         modules = [

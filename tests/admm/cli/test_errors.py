@@ -205,9 +205,10 @@ def processes_with(marker):
     return sorted(found)
 
 
-def start_long_run(out, launcher=()):
+def start_long_run(out, launcher=(), solver="pdadmm-g"):
+    train = ("-m", "admm", "train", "--solver", solver, "--epochs", "100000", "--out", out)
     process = subprocess.Popen(
-        [*launcher, sys.executable, "-m", "admm", "train", "--epochs", "100000", "--out", out],
+        [*launcher, sys.executable, *train],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -241,8 +242,9 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path, whom):
             os.kill(pid, signal.SIGKILL)
 
 
-def test_an_interrupted_run_keeps_what_it_has(admm, tmp_path):
-    process = start_long_run(str(tmp_path))
+@pytest.mark.parametrize("solver", ["pdadmm-g", "gsam"])
+def test_an_interrupted_run_keeps_what_it_has(admm, tmp_path, solver):
+    process = start_long_run(str(tmp_path), solver=solver)
     try:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=LIMIT)

@@ -15,7 +15,7 @@ import pytest
 from admm.parallel import LocalTransport, SubnetworkWorker, chain, run_epoch
 from admm.solvers.tssm import TSSM, batches, cross_entropy, squared_error
 from layers import build, from_modules, mlp, module_shapes
-from quant import CODEC_NAMES, Delta, make_codec
+from quant import CODEC_NAMES, Delta, Float, make_codec
 
 SAMPLES, BATCH, CLASSES = 24, 8, 3
 INPUTS = np.random.default_rng(0).normal(size=(SAMPLES, 5))
@@ -33,6 +33,7 @@ def start(solver, split, modules=None, cuts=CUTS, targets=LABELS, inputs=INPUTS,
     modules = modules or network()
     shapes = module_shapes(modules)
     transport = LocalTransport(len(split))
+    codec = codec or Float(modules.dtype)
     workers = [SubnetworkWorker(index, solver, transport, codec) for index in transport.local]
     for worker, own, neighbors in zip(workers, split, chain(split), strict=True):
         worker.start(
