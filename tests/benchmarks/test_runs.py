@@ -96,6 +96,7 @@ def test_accuracy(benchmark, tmp_path):
     assert 0 <= row["test_std"] < 0.1
 
 
+@pytest.mark.slow
 def test_tssm_accuracy(rows_of):
     what = ("--methods", "adam", "frozen", "gsam", "--codecs", "delta4", "--subnetworks", 2)
     size = ("--layers", 3, "--hidden", 16, "--epochs", 4)

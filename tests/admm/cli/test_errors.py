@@ -212,8 +212,6 @@ def start_long_run(out, launcher=(), solver="pdadmm-g"):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        # A shell ignores interrupts for what it runs in the background, these tests included.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     for _ in range(4):  # what is trained, the head of the table, one row: training has begun

@@ -36,6 +36,9 @@ CASES = [
     ("gsam --subnetworks 11", "got 11 subnetworks for 10 modules"),
     ("gsam --batch 1198", "--batch 1198 is larger than the data: 1197 training images"),
     ("gsam --workers 3", "got 3 workers for 2 subnetworks"),
+    ("gsam --rho 0.2", "--rho is not for --solver gsam --network mlp"),
+    ("gsadmm --network cnn --layers 3", "--layers is not for --solver gsadmm --network cnn"),
+    ("pdadmm-g --dataset mnist", "'mnist', which is for --solver gsadmm and gsam; expected"),
     ("gsam --batch few", "argument --batch: invalid int value: 'few'"),
 ]
 

@@ -144,7 +144,13 @@ SOLVERS = {
 }
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("gsadmm", "gsam, stale") else pytest.mark.slow)
+        for name in SOLVERS
+    ],
+)
 def test_any_number_of_workers_gives_the_same_network(name):
     """Batches of 7 and 6, so that every compiled function has two sizes to serve."""
     results = {}
@@ -159,7 +165,7 @@ def test_any_number_of_workers_gives_the_same_network(name):
         np.testing.assert_allclose(results[count][0], sums, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gsadmm, stale", "gsam"])
+@pytest.mark.parametrize("name", [pytest.param("gsadmm, stale", marks=pytest.mark.slow), "gsam"])
 def test_any_number_of_workers_gives_the_same_network_in_float64(name, x64):
     networks = {}
     for count in (1, 3):
@@ -349,7 +355,7 @@ def saved(out):
     }
 
 
-@pytest.mark.parametrize("solver", ["gsadmm", "gsam"])
+@pytest.mark.parametrize("solver", ["gsadmm", pytest.param("gsam", marks=pytest.mark.slow)])
 def test_ranks_do_not_change_the_run(admm, tmp_path, solver):
     parts = 3 if solver == "gsam" else 2
     for ranks in range(1, parts + 1):

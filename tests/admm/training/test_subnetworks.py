@@ -202,7 +202,7 @@ def test_networks_that_do_not_fit(modules, shape, message):
 )
 def test_networks_of_images(solver, kind, tmp_path):
     options = SubnetworkOptions(
-        **{**SMALL, "hidden": 12, "epochs": 3, "solver": solver, "out": tmp_path}, **kind
+        solver=solver, hidden=12, epochs=3, batch=200, lr=5e-3, out=tmp_path, **kind
     )
     result = train_subnetworks(options)
     losses = [evaluation.train_loss for evaluation in result.history]
