@@ -122,6 +122,7 @@ def test_tssm_accuracy(rows_of):
     )
 
 
+@pytest.mark.slow
 def test_tssm_time(rows_of):
     what = ("--quick", "--part", "time", "--methods", "gsam", "adam", "--codecs", "delta4")
     size = ("--layers", 3, "--hidden", 16, "--batch", 30, "--batches", 4, "--seconds", 1e-3)

@@ -37,7 +37,9 @@ assert comm.allreduce(1) == 2
 """
 
 
-@pytest.mark.parametrize(("network", "batch"), [("mlp", 9), ("cnn", 10)])
+@pytest.mark.parametrize(
+    ("network", "batch"), [("mlp", 9), pytest.param("cnn", 10, marks=pytest.mark.slow)]
+)
 def test_data_parallel_adam_takes_the_steps_of_one_process(mpi_python, network, batch):
     done = mpi_python(PAIR, network, batch, ranks=2)
     assert done.returncode == 0, done.stderr

@@ -119,6 +119,7 @@ def test_variance_through_ten_dense_layers():
     assert 0.5 < float(jnp.mean(y**2)) < 2
 
 
+@pytest.mark.slow
 def test_variance_through_blocks():
     network = resnet((32, 32, 3), classes=10, blocks=24, filters=32)
     x = apply(build(network, range(1), seed=0), images(20, 32, 32, 3))
@@ -260,6 +261,7 @@ def test_networks_that_cannot_be(make, message):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.slow
 def test_float64():
     linear = eqx.nn.Linear(3, 2, dtype="float32", key=jax.random.key(0))
     for network in (

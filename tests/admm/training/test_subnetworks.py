@@ -105,6 +105,7 @@ def test_trace(run):
     assert len(visits) == 4 * 6
 
 
+@pytest.mark.slow
 def test_seeds_and_workers():
     """The same numbers again with another number of workers; others with another seed."""
     options = SubnetworkOptions(**{**SMALL, "epochs": 1, "solver": "gsam"})
