@@ -239,6 +239,8 @@ def test_modules_that_do_not_fit():
         from_modules([(1, 2)], (4,))
     with pytest.raises(ValueError, match="got no modules"):
         from_modules([], (4,))
+    with pytest.raises(ValueError, match="module 1 .* returns bfloat16 for a sample of float32"):
+        module_shapes(from_modules([jnp.sin, lambda x: x.astype("bfloat16")], (3,)))
 
 
 @pytest.mark.parametrize(

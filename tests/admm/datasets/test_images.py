@@ -221,6 +221,24 @@ def test_missing_files(tmp_path, name, message):
         load_images(name, tmp_path / "nowhere")
 
 
+def test_files_of_one_folder_belong_together(tmp_path):
+    """A half copy, first or last in order, is never mixed with a whole one."""
+    _, labels = write_mnist(tmp_path / "b")
+    for other in ("a", "c"):
+        write_mnist(tmp_path / other, seed=1)
+        (tmp_path / other / "t10k-labels-idx1-ubyte.gz").unlink()
+    np.testing.assert_array_equal(load_images("mnist", tmp_path).labels, labels)
+
+
+def test_scattered_files(tmp_path):
+    write_mnist(tmp_path / "a")
+    write_mnist(tmp_path / "b")
+    (tmp_path / "a" / "t10k-labels-idx1-ubyte.gz").unlink()
+    (tmp_path / "b" / "t10k-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(InputError, match="no folder below .* has all of .*put them together"):
+        load_images("mnist", tmp_path)
+
+
 def test_one_missing_file_is_named_alone(tmp_path):
     write_mnist(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
