@@ -87,6 +87,18 @@ def mpi_python():
     return run
 
 
+@pytest.fixture(scope="session")
+def interruptible() -> tuple[str, ...]:
+    """Words in front of a command that is going to be interrupted.
+
+    A shell makes what runs in its background ignore interrupts, these tests and all that they
+    start included.
+    """
+    reset = "signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    code = f"import os, signal, sys; {reset}; os.execv(sys.argv[1], sys.argv[1:])"
+    return (sys.executable, "-c", code)
+
+
 def _mpirun() -> str:
     path = Path(sys.executable).with_name("mpirun")
     if not path.exists():

@@ -64,6 +64,7 @@ def test_kernels(rows_of):
     assert row["gflops"] == pytest.approx(8e-6 * 40 * 8**2 / row["products_ms"])
 
 
+@pytest.mark.slow
 def test_communication(rows_of):
     options = ("--workers", 3, "--seeds", 0, 1, "--codecs", "float32", "delta2", "levels")
     training = ("--", "--layers", 3, "--hidden", 16, "--epochs", 40, "--eval-every", 40)
@@ -204,8 +205,8 @@ def test_namespaces_go_after_a_failure(hosts):
 
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
-def test_namespaces_go_after_an_interrupt(hosts, way):
-    command = [sys.executable, "-m", "benchmarks", "network", "--quick"]
+def test_namespaces_go_after_an_interrupt(hosts, interruptible, way):
+    command = [*interruptible, sys.executable, "-m", "benchmarks", "network", "--quick"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     end = time.monotonic() + 60
     while f"admm{process.pid}b" not in namespaces():

@@ -205,7 +205,7 @@ def processes_with(marker):
     return sorted(found)
 
 
-def start_long_run(out, launcher=(), solver="pdadmm-g"):
+def start_long_run(out, launcher, solver="pdadmm-g"):
     train = ("-m", "admm", "train", "--solver", solver, "--epochs", "100000", "--out", out)
     process = subprocess.Popen(
         [*launcher, sys.executable, *train],
@@ -221,11 +221,11 @@ def start_long_run(out, launcher=(), solver="pdadmm-g"):
 
 
 @pytest.mark.parametrize("whom", ["all", "one rank"])
-def test_an_interrupt_leaves_no_process_behind(tmp_path, whom):
+def test_an_interrupt_leaves_no_process_behind(interruptible, tmp_path, whom):
     """Control-C in a terminal, or a signal to one rank alone: mpirun and both ranks end."""
     out = str(tmp_path / "out")
     mpirun = Path(sys.executable).with_name("mpirun")
-    process = start_long_run(out, (str(mpirun), "-n", "2"))
+    process = start_long_run(out, (*interruptible, str(mpirun), "-n", "2"))
     try:
         if whom == "all":
             os.killpg(process.pid, signal.SIGINT)
@@ -241,8 +241,8 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path, whom):
 
 
 @pytest.mark.parametrize("solver", ["pdadmm-g", "gsam"])
-def test_an_interrupted_run_keeps_what_it_has(admm, tmp_path, solver):
-    process = start_long_run(str(tmp_path), solver=solver)
+def test_an_interrupted_run_keeps_what_it_has(admm, interruptible, tmp_path, solver):
+    process = start_long_run(str(tmp_path), interruptible, solver)
     try:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=LIMIT)

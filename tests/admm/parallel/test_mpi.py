@@ -212,6 +212,7 @@ def test_ranks_do_not_change_the_run(admm, tmp_path, dtype):
     assert summary["bytes"]["sent"] == sum(summary["bytes"]["by_variable"].values()) > 0
 
 
+@pytest.mark.slow
 def test_growing_over_ranks_that_start_without_layers(admm, tmp_path):
     options = ("--layers", 5, "--hidden", 16, "--epochs", 6, "--codec", "delta4")
     done = admm("train", *options, "--out", tmp_path, ranks=4)
@@ -241,6 +242,7 @@ def test_bytes_of_a_run(admm, tmp_path, codec, bound):
     assert set(sent["by_variable"]) == {"p", "q"}
 
 
+@pytest.mark.slow
 def test_bytes_of_ten_layers_on_five_ranks(admm, tmp_path):
     options = ("--epochs", 60, "--eval-every", 60, "--codec", "delta2")
     done = admm("train", *options, "--out", tmp_path, ranks=5)

@@ -134,6 +134,7 @@ def test_projected_p_is_in_the_set_and_no_worse(layer, rule, levels):
         assert after.sum() < before.sum()
 
 
+@pytest.mark.slow
 def test_fine_levels_in_float32_stay_members_for_many_steps():
     """Rounding must neither move p off Δ nor keep the line search running for ever."""
     levels = Levels(0, 2, 0.1)

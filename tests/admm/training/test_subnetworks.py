@@ -196,7 +196,7 @@ def test_networks_that_do_not_fit(modules, shape, message):
 @pytest.mark.parametrize(
     ("solver", "kind"),
     [
-        ("gsadmm", {"network": "cnn", "filters": 3}),
+        pytest.param("gsadmm", {"network": "cnn", "filters": 3}, marks=pytest.mark.slow),
         ("gsam", {"network": "resnet", "filters": 3, "blocks": 2}),
     ],
     ids=["cnn", "resnet"],
@@ -242,6 +242,7 @@ def test_float64_needs_the_mode():
         train_subnetworks(SubnetworkOptions(dtype="float64"))
 
 
+@pytest.mark.slow
 def test_float64_is_kept(x64):
     options = SubnetworkOptions(**{**SMALL, "epochs": 1, "dtype": "float64", "codec": "float64"})
     result = train_subnetworks(dataclasses.replace(options, workers=2))
