@@ -42,6 +42,7 @@ def hosts():
         pytest.skip(str(why))
 
 
+@pytest.mark.slow
 def test_speedup(rows_of):
     rows, results = rows_of("speedup", "--layers", 3, "--widths", 8, "--optimizers", "gd")
     ours = [("pdadmm-g", 1, 1), ("pdadmm-g", 2, 2)]

@@ -197,7 +197,9 @@ def test_networks_that_do_not_fit(modules, shape, message):
     ("solver", "kind"),
     [
         pytest.param("gsadmm", {"network": "cnn", "filters": 3}, marks=pytest.mark.slow),
-        ("gsam", {"network": "resnet", "filters": 3, "blocks": 2}),
+        pytest.param(
+            "gsam", {"network": "resnet", "filters": 3, "blocks": 2}, marks=pytest.mark.slow
+        ),
     ],
     ids=["cnn", "resnet"],
 )
