@@ -135,7 +135,7 @@ def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
             if name in given:
                 given[name] = Levels.parse(given[name])
     except ValueError as error:
-        raise InputError(f"--{name.replace('_', '-')}: {error}") from error
+        raise InputError(f"{_flag(name)}: {error}") from error
     if str(given.get("dataset")).endswith(".npz"):
         given["dataset"] = str(Path(given["dataset"]).resolve())
     if "grow" in given:

@@ -1,42 +1,81 @@
-"""From a graph to network inputs, on the process that reads data; the rest learn only the facts."""
+"""From data to network inputs, on the process that reads them; the rest learn only the facts."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from admm import datasets
 from admm.errors import InputError
+from admm.parallel import Transport
+from admm.training.history import History, Text
 from admm.training.options import Options
+from admm.training.subnetwork_options import SubnetworkOptions
+from admm.training.trace_file import check_trace
 from layers import hop_inputs, row_basis
+
+F = TypeVar("F", bound="Labelled")
+X = TypeVar("X")
+
+_PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What every process knows of the data.
+class Labelled:
+    """What every process knows of labelled rows.
 
     Attributes:
         summary: Name and counts, as in `summary.json`.
         labels: Class of every row: training rows, then validation, then test.
         sizes: Rows of each of the three.
-        features: Columns of the network input as the user sees it, K·d.
-        columns: Columns of the input of the network in training: K·d, or fewer, see `row_basis`.
     """
 
     summary: dict[str, str | int]
     labels: np.ndarray
     sizes: tuple[int, int, int]
-    features: int
-    columns: int
 
     @property
     def nodes(self) -> int:
-        """V, the number of training nodes."""
+        """V, the number of training rows."""
         return self.sizes[0]
 
     @property
     def classes(self) -> int:
         return int(self.summary["classes"])
+
+    def accuracies(self, logits: Array) -> dict[str, float]:
+        """Fraction of right answers in `train`, `val` and `test`, from the logits of all rows."""
+        right = np.asarray(logits.argmax(axis=1)) == self.labels
+        parts = np.split(right, np.cumsum(self.sizes)[:-1])
+        return {name: float(part.mean()) for name, part in zip(_PARTS, parts, strict=True)}
+
+
+@dataclass(frozen=True)
+class Facts(Labelled):
+    """What every process knows of a graph.
+
+    Attributes:
+        features: Columns of the network input as the user sees it, K·d.
+        columns: Columns of the input of the network in training: K·d, or fewer, see `row_basis`.
+    """
+
+    features: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class ImageFacts(Labelled):
+    """What every process knows of images.
+
+    Attributes:
+        shape: Of one image.
+    """
+
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +120,7 @@ def full_inputs(options: Options) -> tuple[Facts, Inputs]:
         "edges": graph.edges,
         "features": graph.features.shape[1],
         "classes": graph.classes,
-        **dict(zip(("train", "val", "test"), sizes, strict=True)),
+        **dict(zip(_PARTS, sizes, strict=True)),
     }
     facts = Facts(
         summary,
@@ -106,3 +145,88 @@ def training_inputs(options: Options) -> tuple[Facts, Inputs]:
         return facts, inputs
     rows = np.asarray(jnp.asarray(inputs.rows) @ basis)
     return replace(facts, columns=basis.shape[1]), Inputs(rows, basis)
+
+
+def image_inputs(options: SubnetworkOptions) -> tuple[ImageFacts, np.ndarray]:
+    """Load an image data set: the facts, and inputs of all images in the order of the labels.
+
+    Raises:
+        InputError: If the data cannot be loaded.
+    """
+    images = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
+    parts = (images.split.train, images.split.val, images.split.test)
+    order = np.concatenate(parts)
+    rows = images.inputs(options.dtype)[order]
+    sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
+    summary: dict[str, str | int] = {
+        "name": images.name,
+        "nodes": len(order),
+        "edges": 0,
+        "features": prod(rows.shape[1:]),
+        "classes": images.classes,
+        **dict(zip(_PARTS, sizes, strict=True)),
+    }
+    labels = images.labels[order].astype(np.int32)
+    return ImageFacts(summary, labels, sizes, rows.shape[1:]), rows
+
+
+def begin_run(
+    load: Callable[[], tuple[F, X]],
+    options: Options | SubnetworkOptions,
+    transport: Transport,
+    progress: Text | None,
+) -> tuple[F, X | None, History]:
+    """Open the history and load data, files being for the root only.
+
+    Args:
+        load: Loads facts and inputs.
+        options: Of the run.
+        transport: Tells the other processes the facts.
+        progress: Where the root prints its table; None prints nothing.
+
+    Returns:
+        Facts, inputs in the root's process, and the history.
+
+    Raises:
+        InputError: In every process, if results cannot be written or data cannot be used.
+    """
+    own: list[tuple[X, History]] = []
+
+    def prepare() -> F:
+        history = History(options.out, progress, options.epochs)
+        try:
+            check_trace(options.trace)
+            facts, inputs = load()
+        except BaseException:
+            history.close()
+            raise
+        own.append((inputs, history))
+        return facts
+
+    facts = transport.at_root(prepare)
+    inputs, history = own[0] if own else (None, History(None, None, options.epochs))
+    return facts, inputs, history
+
+
+def load_again(
+    load: Callable[[], tuple[F, X]], manifest: Mapping[str, Any], transport: Transport
+) -> tuple[F, X | None]:
+    """Facts, and inputs in the root's process, of the data that a saved network was trained on.
+
+    Raises:
+        InputError: In every process, if they cannot be loaded or are others now.
+    """
+    own: list[X] = []
+
+    def check() -> F:
+        facts, inputs = load()
+        if facts.summary != manifest["dataset"]:
+            raise InputError(
+                f"the network was trained on {manifest['dataset']}, but the data set is now "
+                f"{facts.summary}"
+            )
+        own.append(inputs)
+        return facts
+
+    facts = transport.at_root(check)
+    return facts, own[0] if own else None

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from admm.errors import InputError
 from admm.parallel import Transport, chain, pass_dense
-from admm.training.data import Facts, full_inputs
+from admm.training.checks import check_dtype
+from admm.training.data import full_inputs, load_again
 from admm.training.model import read_layer, read_manifest
-from admm.training.options import check_dtype, options_from_json
+from admm.training.options import options_from_json
 from layers import RELU, Dense, layer_costs, split_layers, widths
 
 
@@ -39,23 +39,12 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
         raise InputError(
             f"got {transport.size} workers for {manifest['depth']} layers; start fewer ranks"
         )
-    rows: list[np.ndarray] = []
-
-    def load() -> Facts:
-        facts, inputs = full_inputs(options)
-        if facts.summary != manifest["dataset"]:
-            raise InputError(
-                f"the network was trained on {manifest['dataset']}, but the data set is now "
-                f"{facts.summary}"
-            )
-        rows.append(inputs.rows)
-        return facts
-
-    facts = transport.at_root(load)
+    facts, inputs = load_again(lambda: full_inputs(options), manifest, transport)
+    rows = None if inputs is None else jax.device_put(inputs.rows, transport.device(0))
     shape = widths(facts.columns, options.hidden, facts.classes, manifest["depth"])
     split = split_layers(layer_costs(shape), transport.size)
     owned = [range(first, last + 1) for first, last in split]
-    right = None
+    found = None
     for worker in transport.local:
         network = jax.device_put(
             [Dense(**read_layer(run, manifest, number)) for number in owned[worker]],
@@ -65,16 +54,13 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
             network,
             RELU,
             len(facts.labels),
-            jax.device_put(rows[0], transport.device(0)) if worker == 0 else None,
+            rows if worker == 0 else None,
             worker,
             chain(owned)[worker],
             transport,
         )
         if logits is not None:
-            right = np.asarray(logits.argmax(axis=1)) == facts.labels
-    right = transport.share(right, transport.size - 1)
+            found = facts.accuracies(logits)
+    found = transport.share(found, transport.size - 1)
     transport.flush()
-    parts = np.split(right, np.cumsum(facts.sizes)[:-1])
-    return {
-        name: float(part.mean()) for name, part in zip(("train", "val", "test"), parts, strict=True)
-    }
+    return found

@@ -87,10 +87,15 @@ class History:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`, atomically, and close the history."""
-        if self._out is not None and self._file is not None:
-            self._file.close()
+        self.close()
+        if self._out is not None:
             content = _to_json(summary, indent=1).encode()
             write_atomically(self._out / "summary.json", content)
+
+    def close(self) -> None:
+        """Let go of `history.jsonl`."""
+        if self._file is not None:
+            self._file.close()
 
     def _is_shown(self, evaluation: Evaluation) -> bool:
         return evaluation.epoch in (1, self._epochs) or evaluation.epoch % self._every == 0

@@ -4,18 +4,24 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-import jax
+from typing import Any, Literal
 
 from admm.errors import InputError
 from admm.solvers.backprop import LEARNING_RATES, Optimizer
 from admm.solvers.growth import default_stages
 from admm.solvers.updates import StepRule
+from admm.training.checks import (
+    Dtype,
+    check_choice,
+    check_codec,
+    check_counts,
+    check_positive,
+    flag,
+    paths_json,
+)
 from layers.hops import Normalization
 from quant import CODEC_NAMES, Codec, Float, Levels, make_codec
 
-Dtype = Literal["float32", "float64"]
 Solver = Literal["pdadmm-g", Optimizer]
 
 # What a solver can be given, and what it takes otherwise; None where there is nothing to take.
@@ -102,29 +108,22 @@ class Options:
     trace: Path | None = None
 
     def __post_init__(self) -> None:
-        for name in ("layers", "hidden", "hops", "epochs", "workers", "eval_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{_flag(name)} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "split_seed"):
-            if not 0 <= getattr(self, name) < 2**32:
-                raise InputError(f"--{_flag(name)} must be in 0…2³²−1, got {getattr(self, name)}")
-        choices = (("solver", Solver), ("normalize", Normalization), ("dtype", Dtype))
-        for name, allowed in (*choices, ("step", StepRule)):
-            value = getattr(self, name)
-            if value not in get_args(allowed) and (name, value) != ("step", None):
-                raise InputError(
-                    f"--{name} must be one of {', '.join(get_args(allowed))}, got {value!r}"
-                )
+        check_counts(self, ("layers", "hidden", "hops", "epochs", "workers", "eval_every"))
+        check_choice("solver", self.solver, Solver)
+        check_choice("normalize", self.normalize, Normalization)
+        check_choice("dtype", self.dtype, Dtype)
+        if self.step is not None:
+            check_choice("step", self.step, StepRule)
         settings = self.settings
         for name in _SETTING_NAMES:
             if getattr(self, name) is not None and name not in settings:
                 raise InputError(
-                    f"--{_flag(name)} is not for --solver {self.solver}, which takes "
-                    f"{', '.join('--' + _flag(fitting) for fitting in settings)}"
+                    f"--{flag(name)} is not for --solver {self.solver}, which takes "
+                    f"{', '.join('--' + flag(fitting) for fitting in settings)}"
                 )
         for name in ("rho", "nu", "lr"):
-            if name in settings and not 0 < settings[name] < math.inf:
-                raise InputError(f"--{name} must be positive and finite, got {settings[name]}")
+            if name in settings:
+                check_positive(name, settings[name])
         if not 0 <= settings["weight_decay"] < math.inf:
             raise InputError(
                 f"--weight-decay must be finite and ≥ 0, got {settings['weight_decay']}"
@@ -140,12 +139,7 @@ class Options:
             raise InputError(
                 f"--grow starts with a hidden and an output layer, 2, or more; got {self.stages[0]}"
             )
-        if self.codec is not None and self.codec not in CODEC_NAMES:
-            raise InputError(
-                f"unknown codec {self.codec!r}; expected one of {', '.join(CODEC_NAMES)}"
-            )
-        if self.codec == "float64" and self.dtype == "float32":
-            raise InputError("--codec float64 needs --dtype float64")
+        check_codec(self.codec, self.dtype, CODEC_NAMES)
         if self.codec == "levels" and self.levels is None and self.levels_q is None:
             raise InputError("--codec levels needs --levels (for p) or --levels-q (for q)")
 
@@ -172,31 +166,15 @@ class Options:
         return make_codec(self.codec, levels)
 
 
-def check_dtype(dtype: Dtype) -> None:
-    """Whether JAX is in the mode that a type needs.
-
-    Raises:
-        InputError: If not.
-    """
-    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
-        raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def options_json(options: Options) -> dict[str, Any]:
     """All options, resolved, as JSON values; null for those that are not for the solver."""
-    values = asdict(options) | options.settings
+    values = asdict(options) | options.settings | paths_json(options)
     values["grow"] = list(options.stages)
     if options.solver == "pdadmm-g":
         values["codec"] = options.codec or options.dtype
     for name in ("levels", "levels_q"):
         levels = getattr(options, name)
         values[name] = None if levels is None else str(levels)
-    for name in ("data_dir", "out", "trace"):
-        values[name] = None if values[name] is None else str(values[name])
     return values
 
 

@@ -23,14 +23,15 @@ from admm.solvers import (
     stage_layers,
     stage_network,
 )
+from admm.training.checks import check_dtype
 from admm.training.clock import Clock
-from admm.training.data import Facts, Inputs, training_inputs
-from admm.training.history import Evaluation, History, Text
+from admm.training.data import begin_run, training_inputs
+from admm.training.history import Evaluation, Text
 from admm.training.method import make_method
 from admm.training.model import save_model
-from admm.training.options import Options, check_dtype, options_json
+from admm.training.options import Options, options_json
 from admm.training.summary import Result, scores, summarize
-from admm.training.trace_file import check_trace, save_trace
+from admm.training.trace_file import save_trace
 from layers import Dense, layer_costs, split_layers, widths
 
 
@@ -74,7 +75,11 @@ class _Run:
     ) -> None:
         check_dtype(options.dtype)
         self.options, self.transport, self.clock = options, transport, clock
-        self.facts, self.basis, self.rows = self._load(progress)
+        self.facts, inputs, self.history = begin_run(
+            lambda: training_inputs(options), options, transport, progress
+        )
+        self.basis = None if inputs is None else inputs.basis
+        self.rows = None if inputs is None else jax.device_put(inputs.rows, transport.device(0))
         one_hot = np.eye(self.facts.classes)[self.facts.labels]
         self.targets = jnp.asarray(one_hot[: self.facts.nodes], options.dtype)
         self.widths = partial(widths, self.facts.columns, options.hidden, self.facts.classes)
@@ -90,23 +95,6 @@ class _Run:
             progress.flush()
         self.schedule = PenaltySchedule()
         self.best_network: dict[int, Dense] = {}
-
-    def _load(self, progress: Text | None) -> tuple[Facts, np.ndarray | None, Array | None]:
-        """Facts for everybody; files, rows and the basis of their columns for the root only."""
-        own: list[Inputs] = []
-        self.history = History(None, None, self.options.epochs)
-
-        def load() -> Facts:
-            self.history = History(self.options.out, progress, self.options.epochs)
-            check_trace(self.options.trace)
-            facts, inputs = training_inputs(self.options)
-            own.append(inputs)
-            return facts
-
-        facts = self.transport.at_root(load)
-        if not own:
-            return facts, None, None
-        return facts, own[0].basis, jax.device_put(own[0].rows, self.transport.device(0))
 
     def _introduction(self) -> str:
         """What is trained on what, and by whom."""
@@ -260,13 +248,12 @@ class _Run:
 
     def _score(self, logits: Array) -> dict[str, float]:
         """Loss and accuracies, as fields of `Evaluation`."""
-        train, val, _ = self.facts.sizes
-        right = np.asarray(logits.argmax(axis=1)) == self.facts.labels
-        parts = np.split(right, [train, train + val])
+        train = self.facts.nodes
         loss = self.solver.risk(logits[:train], self.targets) / train
-        names = ("train_accuracy", "val_accuracy", "test_accuracy")
-        accuracies = {name: float(part.mean()) for name, part in zip(names, parts, strict=True)}
-        return {"train_loss": float(loss), **accuracies}
+        accuracies = self.facts.accuracies(logits)
+        return {"train_loss": float(loss)} | {
+            f"{part}_accuracy": a for part, a in accuracies.items()
+        }
 
     def _best_layers(self) -> dict[int, Dense]:
         """The best network's layers of this process, on one device; W₁ takes full inputs."""

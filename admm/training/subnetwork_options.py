@@ -1,15 +1,21 @@
 """Options of a run of gsADMM or gsAM."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from admm.errors import InputError
 from admm.solvers.backprop import LEARNING_RATES, Optimizer
 from admm.solvers.tssm import Method
-from admm.training.options import Dtype
+from admm.training.checks import (
+    Dtype,
+    check_choice,
+    check_codec,
+    check_counts,
+    check_positive,
+    paths_json,
+)
 from quant import CODEC_NAMES, Codec, Float, make_codec
 
 Architecture = Literal["mlp", "cnn", "resnet"]
@@ -93,26 +99,13 @@ class SubnetworkOptions:
 
     def __post_init__(self) -> None:
         positive = ("layers", "hidden", "blocks", "filters", "subnetworks", "batch", "epochs")
-        for name in (*positive, "inner", "workers", "eval_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{_flag(name)} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "split_seed"):
-            if not 0 <= getattr(self, name) < 2**32:
-                raise InputError(f"--{_flag(name)} must be in 0…2³²−1, got {getattr(self, name)}")
-        for name, kind in (
-            ("solver", Method),
-            ("network", Architecture),
-            ("optimizer", Optimizer),
-            ("dtype", Dtype),
-        ):
-            if getattr(self, name) not in get_args(kind):
-                raise InputError(
-                    f"--{name} must be one of {', '.join(get_args(kind))}, "
-                    f"got {getattr(self, name)!r}"
-                )
+        check_counts(self, (*positive, "inner", "workers", "eval_every"))
+        check_choice("solver", self.solver, Method)
+        check_choice("network", self.network, Architecture)
+        check_choice("optimizer", self.optimizer, Optimizer)
+        check_choice("dtype", self.dtype, Dtype)
         for name, value in (("alpha", self.alpha), ("rho", self.rho), ("lr", self.learning_rate)):
-            if not 0 < value < math.inf:
-                raise InputError(f"--{name} must be positive and finite, got {value}")
+            check_positive(name, value)
         if not 0 < self.relaxation <= 1:
             raise InputError(f"--relaxation must be in (0, 1], got {self.relaxation}")
         unused = [name for name, networks in ONLY_FOR.items() if self.network not in networks]
@@ -128,10 +121,7 @@ class SubnetworkOptions:
                 f"{self.subnetworks}, got {len(self.cuts)}"
             )
         fitting = [name for name in CODEC_NAMES if name != "levels"]
-        if self.codec is not None and self.codec not in fitting:
-            raise InputError(f"unknown codec {self.codec!r}; expected one of {', '.join(fitting)}")
-        if self.codec == "float64" and self.dtype == "float32":
-            raise InputError("--codec float64 needs --dtype float64")
+        check_codec(self.codec, self.dtype, fitting)
 
     @property
     def learning_rate(self) -> float:
@@ -146,12 +136,10 @@ class SubnetworkOptions:
 
 def subnetwork_options_json(options: SubnetworkOptions) -> dict[str, Any]:
     """All options, resolved, as JSON values."""
-    values = asdict(options)
+    values = asdict(options) | paths_json(options)
     values["lr"] = options.learning_rate
     values["codec"] = options.codec or options.dtype
     values["cuts"] = None if options.cuts is None else list(options.cuts)
-    for name in ("data_dir", "out", "trace"):
-        values[name] = None if values[name] is None else str(values[name])
     return values
 
 
@@ -161,7 +149,3 @@ def subnetwork_options_from_json(values: Mapping[str, Any]) -> SubnetworkOptions
     for name, parse in (("cuts", tuple), ("data_dir", Path), ("out", Path), ("trace", Path)):
         values[name] = None if values[name] is None else parse(values[name])
     return SubnetworkOptions(**values)
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")

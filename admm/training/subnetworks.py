@@ -1,8 +1,6 @@
 """The loop around gsADMM and gsAM: epochs, evaluation, results."""
 
-from dataclasses import dataclass, replace
-from itertools import accumulate
-from math import prod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from admm import datasets
 from admm.errors import DivergedError, InputError
 from admm.parallel import (
     LocalTransport,
@@ -26,17 +23,18 @@ from admm.parallel import (
 from admm.parallel.subnetworks import Sums
 from admm.solvers.backprop import make_optimizer
 from admm.solvers.tssm import TSSM, batches
+from admm.training.checks import check_dtype
 from admm.training.clock import Clock
-from admm.training.history import Evaluation, History, Text
+from admm.training.data import ImageFacts, begin_run, image_inputs, load_again
+from admm.training.history import Evaluation, Text
 from admm.training.model import read_layer, read_manifest, save_model
-from admm.training.options import check_dtype
 from admm.training.subnetwork_options import (
     SubnetworkOptions,
     subnetwork_options_from_json,
     subnetwork_options_json,
 )
 from admm.training.summary import Result, scores, summarize
-from admm.training.trace_file import check_trace, save_trace
+from admm.training.trace_file import save_trace
 from layers import (
     Network,
     Subnetwork,
@@ -52,55 +50,6 @@ from layers import (
 
 # Images that an evaluation passes on at a time.
 _CHUNK = 1000
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What every process knows of the data.
-
-    Attributes:
-        summary: Name and counts, as in `summary.json`.
-        labels: Class of every image: training images, then validation, then test.
-        sizes: Images of each of the three.
-        shape: Of one image.
-    """
-
-    summary: dict[str, str | int]
-    labels: np.ndarray
-    sizes: tuple[int, int, int]
-    shape: tuple[int, ...]
-
-    def accuracies(self, logits: Array) -> dict[str, float]:
-        """Fraction of right answers in `train`, `val` and `test`, from the logits of all images."""
-        right = np.asarray(logits.argmax(axis=1)) == self.labels
-        parts = np.split(right, list(accumulate(self.sizes))[:-1])
-        return {
-            name: float(part.mean())
-            for name, part in zip(("train", "val", "test"), parts, strict=True)
-        }
-
-
-def image_inputs(options: SubnetworkOptions) -> tuple[ImageFacts, np.ndarray]:
-    """Load an image data set: the facts, and inputs of all images in the order of the labels.
-
-    Raises:
-        InputError: If the data cannot be loaded.
-    """
-    images = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
-    parts = (images.split.train, images.split.val, images.split.test)
-    order = np.concatenate(parts)
-    rows = images.inputs(options.dtype)[order]
-    sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
-    summary: dict[str, str | int] = {
-        "name": images.name,
-        "nodes": len(order),
-        "edges": 0,
-        "features": prod(rows.shape[1:]),
-        "classes": images.classes,
-        **dict(zip(("train", "val", "test"), sizes, strict=True)),
-    }
-    labels = images.labels[order].astype(np.int32)
-    return ImageFacts(summary, labels, sizes, rows.shape[1:]), rows
 
 
 def make_network(options: SubnetworkOptions, shape: tuple[int, ...], classes: int) -> Network:
@@ -173,13 +122,15 @@ class _Run:
     ) -> None:
         check_dtype(options.dtype)
         self.options, self.transport, self.clock = options, transport, clock
-        rows = self._load(progress)
-        samples = self.facts.sizes[0]
+        self.facts, rows, self.history = begin_run(
+            lambda: image_inputs(options), options, transport, progress
+        )
+        samples = self.facts.nodes
         if options.batch > samples:
             raise InputError(
                 f"--batch {options.batch} is larger than the data: {samples} training images"
             )
-        classes = int(self.facts.summary["classes"])
+        classes = self.facts.classes
         self.own_network = network is not None
         network = network or make_network(options, self.facts.shape, classes)
         self._cut(network, classes)
@@ -199,21 +150,6 @@ class _Run:
         if transport.is_root and progress is not None:
             progress.write(self._introduction())
             progress.flush()
-
-    def _load(self, progress: Text | None) -> np.ndarray | None:
-        """Facts for everybody; files and rows for the root only."""
-        own: list[np.ndarray] = []
-        self.history = History(None, None, self.options.epochs)
-
-        def load() -> ImageFacts:
-            self.history = History(self.options.out, progress, self.options.epochs)
-            check_trace(self.options.trace)
-            facts, rows = image_inputs(self.options)
-            own.append(rows)
-            return facts
-
-        self.facts = self.transport.at_root(load)
-        return own[0] if own else None
 
     def _cut(self, network: Network, classes: int) -> None:
         """Cut the network into subnetworks, and deal them out."""
@@ -239,7 +175,7 @@ class _Run:
         self.split = [(self.cuts[own[0]].start + 1, self.cuts[own[-1]].stop) for own in self.owned]
 
     def _start(self, network: Network, rows: np.ndarray | None) -> None:
-        options, transport, samples = self.options, self.transport, self.facts.sizes[0]
+        options, transport, samples = self.options, self.transport, self.facts.nodes
         self.neighbors = chain(self.owned)
         if options.trace is not None:
             first, last = transport.local[0], transport.local[-1]
@@ -294,7 +230,7 @@ class _Run:
         return Result(summary, self.history.evaluations, self.best_network)
 
     def _train(self) -> None:
-        options, samples = self.options, self.facts.sizes[0]
+        options, samples = self.options, self.facts.nodes
         for epoch in range(1, options.epochs + 1):
             with self.clock.section("iterate"):
                 order = batches(options.seed, epoch, samples, options.batch)
@@ -323,7 +259,7 @@ class _Run:
                 chunk=_CHUNK,
             )
             if logits is not None:
-                train = self.facts.sizes[0]
+                train = self.facts.nodes
                 loss = self.solver.loss(logits[:train], jnp.asarray(self.facts.labels[:train]))
                 found = {"train_loss": float(loss.mean())} | {
                     f"{name}_accuracy": value
@@ -463,20 +399,8 @@ def evaluate_subnetworks(
     check_dtype(options.dtype)
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)
-    own: list[np.ndarray] = []
-
-    def load() -> ImageFacts:
-        facts, rows = image_inputs(options)
-        if facts.summary != manifest["dataset"]:
-            raise InputError(
-                f"the network was trained on {manifest['dataset']}, but the data set is now "
-                f"{facts.summary}"
-            )
-        own.append(rows)
-        return facts
-
-    facts = transport.at_root(load)
-    network = network or make_network(options, facts.shape, int(facts.summary["classes"]))
+    facts, rows = load_again(lambda: image_inputs(options), manifest, transport)
+    network = network or make_network(options, facts.shape, facts.classes)
     _check_inputs(network, options, facts)
     try:
         shapes, costs = module_shapes(network), forward_costs(network)
@@ -505,7 +429,7 @@ def evaluate_subnetworks(
             eqx.filter_jit(part),
             jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
             len(facts.labels),
-            jax.device_put(own[0], transport.device(0)) if worker == 0 else None,
+            jax.device_put(rows, transport.device(0)) if worker == 0 else None,
             worker,
             chain(owned)[worker],
             transport,
