@@ -26,7 +26,7 @@ from admm.training.subnetwork_options import ONLY_FOR, SubnetworkOptions
 from admm.training.subnetworks import make_network
 from benchmarks.epoch import NetworkCase
 from benchmarks.methods import CLASSES, Part
-from layers import Network, build, forward_costs, module_shapes, split_network
+from layers import Network, build, deal_out, forward_costs, module_shapes, split_network
 from quant import make_codec
 
 # Of an image: those of mnist14, mnist and cifar10.
@@ -63,26 +63,26 @@ def prepare(case: NetworkCase, comm: Any) -> Part:
 
 def _subnetworks_over_ranks(case: NetworkCase, transport: MPITransport) -> Part:
     network, data = draw_network(case), draw_data(case)
-    cuts = split_network(forward_costs(network), case.subnetworks)
-    owned = [part.tolist() for part in np.array_split(np.arange(len(cuts)), transport.size)]
-    shapes = module_shapes(network)
+    costs = forward_costs(network)
+    cuts = split_network(costs, case.subnetworks)
+    owned = deal_out(costs, cuts, transport.size)
     (rank,) = transport.local
     own = owned[rank]
     solver = TSSM(case.method)  # type: ignore[arg-type]
     worker = SubnetworkWorker(rank, solver, transport, make_codec(case.codec))
     worker.start(
         [build(network, cuts[number], seed=0) for number in own],
-        own[0],
-        len(cuts),
-        [shapes[cuts[number].start] for number in own] + [shapes[cuts[own[-1]].stop]],
+        own,
+        cuts,
+        module_shapes(network),
         chain(owned)[rank],
         len(data.labels),
-        data.images if own[0] == 0 else None,
-        data.labels if own[-1] == len(cuts) - 1 else None,
+        data.images,
+        data.labels,
     )
 
     def epoch() -> None:
-        # Nothing is kept of p and q: a first epoch is like any other, and compiled only once.
+        # Nothing is kept of p and q: a first epoch is like any other.
         run_epoch([worker], data.batches, first=False)
 
     return Part(epoch, worker.finish, None, transport)

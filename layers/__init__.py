@@ -18,7 +18,7 @@ from layers.networks import (
     module_shapes,
 )
 from layers.risks import SoftmaxCrossEntropy, SquaredError
-from layers.split import layer_costs, split_layers, split_network
+from layers.split import deal_out, layer_costs, split_layers, split_network
 
 __all__ = [
     "IDENTITY",
@@ -35,6 +35,7 @@ __all__ = [
     "apply_dense",
     "build",
     "cnn",
+    "deal_out",
     "forward",
     "forward_costs",
     "from_modules",

@@ -74,8 +74,8 @@ class SubnetworkWorker:
     def start(
         self,
         subnetworks: Sequence[Subnetwork],
-        first: int,
-        count: int,
+        own: range,
+        cuts: Sequence[range],
         shapes: Sequence[tuple[int, ...]],
         neighbors: Neighbors,
         samples: int,
@@ -87,39 +87,37 @@ class SubnetworkWorker:
 
         Args:
             subnetworks: The own ones, each a function of a mini-batch.
-            first: Number of the first of them, from 0.
-            count: n, of the whole network.
-            shapes: Of one sample below each own subnetwork, and above the last one.
+            own: Their numbers, from 0.
+            cuts: Modules of every subnetwork of the network.
+            shapes: Of one sample before, between and after the modules of the network.
             neighbors: Workers below and above.
             samples: M.
-            inputs: X of all samples, for the worker of the first subnetwork.
-            targets: What the loss compares the outputs with, for the worker of the last one.
+            inputs: X of all samples; only the worker of the first subnetwork needs it.
+            targets: What the loss compares the outputs with; only that of the last one needs it.
             dtype: Type of inputs and parameters, which a subnetwork need not have.
         """
-        inputs, targets = jax.device_put((inputs, targets), self.device)
-        halves = [eqx.partition(module, eqx.is_inexact_array) for module in subnetworks]
-        zeros = [self._zeros(shape, dtype) for shape in shapes]
-        cuts = [
+        edges = [*[cuts[number].start for number in own], cuts[own[-1]].stop]
+        zeros = [self._zeros(shapes[edge], dtype) for edge in edges]
+        ends = [
             self._cut(neighbors.below, self.index, zeros[0], samples),
             *[_Cut(_Queue(), _Queue()) for _ in subnetworks[1:]],
             self._cut(self.index, neighbors.above, zeros[-1], samples),
         ]
         self._parts = []
-        for own, (params, static) in enumerate(halves):
-            place = _Place(first + own, count)
-            kept = None
-            if place.number > 0:
-                kept = self._solver.init_kept(partial(zeros[own], samples))
+        for index, (number, subnetwork) in enumerate(zip(own, subnetworks, strict=True)):
+            params, static = eqx.partition(subnetwork, eqx.is_inexact_array)
+            place = _Place(number, len(cuts))
             data = _Data(
                 self._solver.init(jax.device_put(params, self.device)),
-                kept,
-                inputs if place.number == 0 else None,
-                targets if place.is_top else None,
+                self._solver.init_kept(partial(zeros[index], samples)) if number > 0 else None,
+                jax.device_put(inputs, self.device) if number == 0 else None,
+                jax.device_put(targets, self.device) if place.is_top else None,
             )
-            ways = (cuts[own], cuts[own + 1])
+            ways = (ends[index], ends[index + 1])
             sums = self._zeros((), dtype)(len(Sums._fields))
-            part = _Part(self._solver, static, data, sums, place, ways, self._transport)
-            self._parts.append(part)
+            self._parts.append(
+                _Part(self._solver, static, data, sums, place, ways, self._transport)
+            )
 
     def _zeros(self, shape: tuple[int, ...], dtype: str) -> Zeros:
         return lambda rows: jnp.zeros((rows, *shape), dtype, device=self.device)

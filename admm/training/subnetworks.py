@@ -40,6 +40,7 @@ from layers import (
     Subnetwork,
     build,
     cnn,
+    deal_out,
     forward_costs,
     mlp,
     module_shapes,
@@ -165,13 +166,7 @@ class _Run:
             self.cuts = split_network(costs, options.subnetworks, options.cuts)
         except ValueError as error:
             raise InputError(str(error)) from error
-        work = [
-            sum(costs[own.start : own.stop]) * (3 if own is self.cuts[-1] else 4)
-            for own in self.cuts
-        ]
-        self.owned = [
-            range(first - 1, last) for first, last in split_layers(work, self.transport.size)
-        ]
+        self.owned = deal_out(costs, self.cuts, self.transport.size)
         self.split = [(self.cuts[own[0]].start + 1, self.cuts[own[-1]].stop) for own in self.owned]
 
     def _start(self, network: Network, rows: np.ndarray | None) -> None:
@@ -188,14 +183,13 @@ class _Run:
             worker = SubnetworkWorker(index, self.solver, transport, options.message_codec)
             worker.start(
                 [build(network, self.cuts[number], options.seed) for number in own],
-                own[0],
-                options.subnetworks,
-                [self.shapes[self.cuts[n].start] for n in own]
-                + [self.shapes[self.cuts[own[-1]].stop]],
+                own,
+                self.cuts,
+                self.shapes,
                 self.neighbors[index],
                 samples,
-                self.rows if own[0] == 0 else None,
-                jnp.asarray(self.facts.labels) if own[-1] == options.subnetworks - 1 else None,
+                self.rows,
+                jnp.asarray(self.facts.labels),
                 options.dtype,
             )
             self.workers.append(worker)

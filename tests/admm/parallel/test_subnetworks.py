@@ -38,13 +38,13 @@ def start(solver, split, modules=None, cuts=CUTS, targets=LABELS, inputs=INPUTS,
     for worker, own, neighbors in zip(workers, split, chain(split), strict=True):
         worker.start(
             [build(modules, cuts[number], seed=0) for number in own],
-            own[0],
-            len(cuts),
-            [shapes[cuts[number].start] for number in own] + [shapes[cuts[own[-1]].stop]],
+            own,
+            cuts,
+            shapes,
             neighbors,
             len(inputs),
-            jnp.asarray(inputs, modules.dtype) if own[0] == 0 else None,
-            jnp.asarray(targets) if own[-1] == len(cuts) - 1 else None,
+            jnp.asarray(inputs, modules.dtype),
+            jnp.asarray(targets),
             modules.dtype,
         )
     return workers, transport
