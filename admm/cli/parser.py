@@ -97,7 +97,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(
         solver,
         "--rho",
-        "penalty of the coupling p = q [0.003; gsadmm: 0.1]",
+        "penalty of the coupling p = q [0.003; gsadmm: --alpha]",
         metavar="X",
         type=float,
     )
@@ -128,16 +128,15 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(parts, "--subnetworks", "parts to cut the network into [2]", metavar="N", type=int)
     add(parts, "--cuts", "modules below each cut [balanced by cost]", metavar="3,6")
     add(parts, "--batch", "images of a mini-batch, at most [120]", metavar="N", type=int)
-    add(parts, "--alpha", "penalty of q = f(p) [0.1]", metavar="X", type=float)
-    add(
-        parts, "--relaxation", "step of p, a fraction of the longest [0.5]", metavar="X", type=float
-    )
+    add(parts, "--alpha", "penalty of q = f(p) [follows from --reach]", metavar="X", type=float)
+    add(parts, "--reach", "distance from f to q, in lengths of f [0.5]", metavar="X", type=float)
+    add(parts, "--relaxation", "step of p, a fraction of the longest [1]", metavar="X", type=float)
     add(parts, "--optimizer", "gd, adadelta, adagrad, adam [adam]", metavar="NAME")
     add(parts, "--inner", "repetitions of all updates in a visit [1]", metavar="N", type=int)
     add(
         parts,
         "--no-refresh",
-        "start p and q of an image where they were an epoch before, not from f",
+        "start p, q and u of an image where they were an epoch before",
         action="store_false",
         dest="refresh",
     )

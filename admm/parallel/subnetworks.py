@@ -3,14 +3,14 @@
 An epoch is a sequence of ticks. In tick t of n subnetworks, numbered from 0,
 
 - subnetwork l < n − 1 evaluates f on batch t − l, first of all, and its output goes up;
-- the last one visits batch t − (n − 1), and its q − f (p − f of gsAM) goes down;
+- the last one visits batch t − (n − 1), and its α(q − f) (α(p − f) of gsAM) goes down;
 - subnetwork l < n − 1 visits batch t − (2(n − 1) − l), whose target the tick before has brought,
   and what it has to say of its own input goes down.
 
 All subnetworks work in every tick, nothing that is sent is needed in the same tick, and the ticks
 are the same however the subnetworks are dealt out: so are the iterates. What goes down is the
-difference from f as it arrived, and the receiver adds it to f as it was sent: a code that makes f
-coarse for the subnetwork above pulls the one below nowhere.
+difference from f as it arrived, for the receiver to start from f as it was sent: a code that makes
+f coarse for the subnetwork above pulls the one below nowhere.
 """
 
 from collections import deque
@@ -46,6 +46,8 @@ class Sums(NamedTuple):
     output: Any  # Σ‖f‖²
     gap: Any  # Σ‖p − q‖²
     target: Any  # Σ‖q‖²
+    coupling: Any  # Σ ρ/2‖p − q‖²
+    alpha: Any  # Σ α
 
 
 class SubnetworkWorker:
@@ -352,7 +354,7 @@ def _visit(
     batch: Array,
     first: bool,
 ) -> tuple[Trained, Kept | None, Array, Array | None]:
-    """All updates of a visit; last comes how far the target of the subnetwork below is from f."""
+    """All updates of a visit; last comes `wanted` of the subnetwork below."""
     f_below, state, f = flight
     if targets is not None:
         state = _start(solver, kept, batch, f_below, first)
@@ -360,23 +362,23 @@ def _visit(
     else:
         assert f is not None  # the last subnetwork alone sends nothing up,
         assert wanted is not None  # and hears nothing from above
-        fit = partial(solver.fit, target=f + wanted)
+        fit = partial(solver.fit, sent=f, wanted=wanted)
     for inner in range(solver.inner):
         trained, gradient, value = fit(static, trained, _input(inputs, batch, state))
         if inner == 0:
             sums = sums.at[0].add(value)
         if state is not None and f_below is not None:
-            state = solver.couple(state, f_below, gradient)
+            state, alpha = solver.couple(state, f_below, gradient)
     if state is None or kept is None or f_below is None:
         return trained, None, sums, None
-    sums = sums.at[1:].add(jnp.stack(solver.residuals(state, f_below)))
+    sums = sums.at[1:].add(jnp.stack(solver.residuals(state, f_below, alpha)))
     kept = Kept(
         *[
             None if rows is None else rows.at[batch].set(new)
             for rows, new in zip(kept, state, strict=True)
         ]
     )
-    return trained, kept, sums, solver.target(state) - f_below
+    return trained, kept, sums, solver.wanted(state, f_below, alpha)
 
 
 def _input(inputs: Array | None, batch: Array, state: Coupling | None) -> Array:

@@ -49,12 +49,14 @@ class Kept(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """Sums of squares over samples, of one cut."""
+    """Sums over samples, of one cut."""
 
     misfit: Scalar  # Σ‖q − f‖²
     output: Scalar  # Σ‖f‖²
     gap: Scalar  # Σ‖p − q‖²
     target: Scalar  # Σ‖q‖²
+    coupling: Scalar  # Σ ρ/2‖p − q‖²
+    alpha: Scalar  # Σ α
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
@@ -84,31 +86,41 @@ class TSSM:
     The step θ/ρ (θ/α) with θ = 1 minimises over p the terms with g fixed. gsAM has no q and no u: p
     takes the place of q.
 
-    A sample is visited once in an epoch, and f moves with every batch in between: p, q of the visit
-    before are stale, and training on them is unstable. With `refresh` (the default) p and q start
-    each visit from f, so that only u outlasts it. Then the subnetwork below sees the gradient
-    θ·Jᵀ∇R + α Jᵀ(f − f'), f' being f when it was sent up: backpropagation's direction, and a
-    proximal term that vanishes with α (`inner` = 1). With gsADMM and a = α/(α + ρ) it is aθ in
-    place of θ at first, and aθ/(1 − a(1 − θ)) in the long run, when ∇R lasts. Every further cut
-    below multiplies by that factor again: optimisers that scale gradients, like Adam, do not mind;
-    plain gradient descent needs a larger learning rate.
+    A sample is visited once in an epoch, and f moves with every batch in between: p, q and u of the
+    visit before are stale, and training on them is unstable. With `refresh` (the default) p and q
+    start each visit from f, and u from 0. Then (`inner` = 1) the gradient that the subnetwork below
+    sees is
+
+        Jᵀ(θ g + α(f − f')) for gsAM,   Jᵀ(θα/(α + ρ) g + α(f − f')) for gsADMM,
+
+    f' being f when it was sent up: backpropagation's, and a proximal term that keeps f near the
+    place that g is of, since subnetworks in a pipeline hear of g some batches late. Its weight α
+    has to go with g: as training succeeds g vanishes, and under a constant α the optimiser would
+    come to follow the proximal term alone. So α and ρ = α follow from g, unless they are given:
+    such that the target of the subnetwork below is at κ‖f‖ from f,
+
+        α = θ‖g‖/(κ‖f‖) for gsAM,   half of it for gsADMM,   norms of the whole mini-batch.
+
+    This does not depend on the scales of the loss, of f, or of the number of features.
 
     Source: Wang et al., arXiv 2009.04053, algorithms 1 and 2. Deviations: everything is per sample
     where the paper has means beside sums, which leaves p where it is; mini-batches in place of
-    sweeps; p starts from f; its step is tied to α or ρ, where the paper's is free; W and p are
-    updated with gradients of the same forward pass, and q with f of before that step; subnetworks
-    take their turns on a batch as in a pipeline, f_l being up to 2(n − l) batches older at its
-    visit than when it went up; the lower ones evaluate f once for the subnetwork above and once
-    more for their own step.
+    sweeps; what is kept of a sample starts anew; α and ρ follow from g; the step of p is tied to
+    them, where the paper's is free; W and p are updated with gradients of the same forward pass,
+    and q with f of before that step; subnetworks take their turns on a batch as in a pipeline, f_l
+    being up to 2(n − l) batches older at its visit than when it went up; the lower ones evaluate f
+    once for the subnetwork above and once more for their own step.
 
     Args:
         method: gsADMM or gsAM.
-        alpha: α.
-        rho: ρ of gsADMM.
+        alpha: α; by default it follows from g.
+        rho: ρ of gsADMM; by default α.
+        reach: κ.
         relaxation: θ.
         optimizer: Any optimiser of optax; every subnetwork has one of its own.
         inner: Repetitions of all updates in a visit.
-        refresh: Whether p and q start from f; the paper's start where they were an epoch before.
+        refresh: Whether p, q and u start from f, f and 0; the paper's start where they were an
+            epoch before.
         frozen_lower: Train the last subnetwork only: the control that shows what the others add.
         loss: R of each sample, from outputs and targets.
 
@@ -117,9 +129,10 @@ class TSSM:
     """
 
     method: Method = "gsadmm"
-    alpha: float = 0.1
-    rho: float = 0.1
-    relaxation: float = 0.5
+    alpha: float | None = None
+    rho: float | None = None
+    reach: float = 0.5
+    relaxation: float = 1.0
     optimizer: optax.GradientTransformation = optax.adam(1e-3)  # noqa: RUF009
     inner: int = 1
     refresh: bool = True
@@ -129,9 +142,12 @@ class TSSM:
     def __post_init__(self) -> None:
         if self.method not in ("gsadmm", "gsam"):
             raise ValueError(f"the method is gsadmm or gsam, got {self.method!r}")
-        for name in ("alpha", "rho"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("alpha", "rho", "reach"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if self.rho is not None and self.alpha is None:
+            raise ValueError("rho needs alpha; without, both follow from the gradient")
         if not 0 < self.relaxation <= 1:
             raise ValueError(f"the relaxation must be in (0, 1], got {self.relaxation}")
         if self.inner < 1:
@@ -143,9 +159,10 @@ class TSSM:
         Args:
             zeros: Makes zeros of the shape (samples, *features).
         """
+        if self.refresh:
+            return Kept(None, None, None)
         dual = self.method == "gsadmm"
-        kept = (not self.refresh, dual and not self.refresh, dual)
-        return Kept(*[zeros() if each else None for each in kept])
+        return Kept(zeros(), zeros() if dual else None, zeros() if dual else None)
 
     def init(self, subnetwork: eqx.Module) -> Trained:
         """A subnetwork about to be trained."""
@@ -159,16 +176,25 @@ class TSSM:
         return eqx.combine(params, static)(x)
 
     def fit(
-        self, static: Any, trained: Trained, x: Rows, target: Outputs
+        self, static: Any, trained: Trained, x: Rows, sent: Outputs, wanted: Outputs
     ) -> tuple[Trained, Rows, Scalar]:
-        """A step of a lower subnetwork towards its target q.
+        """A step of a lower subnetwork towards its target q = f' + `wanted`/α.
+
+        Args:
+            static: What of the subnetwork does not change.
+            trained: What does.
+            x: Its input.
+            sent: f', its output as it was sent up.
+            wanted: α(q − f'), see `wanted`.
 
         Returns:
             The subnetwork; α Jᵀ(f − q), the gradient at each sample's x; the batch's Σ α/2‖q − f‖².
         """
+        alpha = self._reaching(wanted, sent) if self.alpha is None else self.alpha
+        target = sent + wanted / alpha
 
         def penalty(f: Outputs) -> Scalar:
-            return 0.5 * self.alpha * jnp.sum((target - f) ** 2)
+            return 0.5 * alpha * jnp.sum((target - f) ** 2)
 
         return self._descend(static, trained, x, penalty, frozen=self.frozen_lower)
 
@@ -207,30 +233,56 @@ class TSSM:
             f: The output of the subnetwork below, as it arrived.
             first: Whether there was no visit before.
         """
-        p = f if first or kept.p is None else kept.p
-        if self.method == "gsam":
-            return Coupling(p, None, None)
-        return Coupling(p, f if first or kept.q is None else kept.q, kept.u)
+        p, q, u = kept
+        if first or p is None:
+            p = q = f
+            u = jnp.zeros_like(f)
+        return Coupling(p, q, u) if self.method == "gsadmm" else Coupling(p, None, None)
 
-    def couple(self, state: Coupling, f: Rows, gradient: Rows) -> Coupling:
-        """p, q and u after one step, from the gradient at p."""
+    def couple(self, state: Coupling, f: Rows, gradient: Rows) -> tuple[Coupling, Scalar]:
+        """p, q and u after one step, from the gradient at p; and α."""
         p, q, u = state
+        theta = self.relaxation
         if q is None or u is None:
-            step = gradient + self.alpha * (p - f)
-            return Coupling(p - self.relaxation / self.alpha * step, None, None)
-        p = p - self.relaxation / self.rho * (gradient + u + self.rho * (p - q))
-        q = (self.alpha * f + self.rho * p + u) / (self.alpha + self.rho)
-        return Coupling(p, q, u + self.rho * (p - q))
+            alpha = self._alpha(theta * gradient, f)
+            step = gradient + alpha * (p - f)
+            return Coupling(p - theta / alpha * step, None, None), alpha
+        alpha = self._alpha(theta / 2 * gradient, f)
+        rho = self._rho(alpha)
+        p = p - theta / rho * (gradient + u + rho * (p - q))
+        q = (alpha * f + rho * p + u) / (alpha + rho)
+        return Coupling(p, q, u + rho * (p - q)), alpha
+
+    def _alpha(self, wanted: Rows, f: Rows) -> Scalar:
+        return self._reaching(wanted, f) if self.alpha is None else jnp.asarray(self.alpha, f.dtype)
+
+    def _reaching(self, wanted: Rows, f: Rows) -> Scalar:
+        """The α with which α(q − f) = `wanted` means ‖q − f‖ = κ‖f‖."""
+        return _norm(wanted) / (self.reach * _norm(f))
+
+    def _rho(self, alpha: Scalar) -> Scalar:
+        return alpha if self.rho is None else jnp.asarray(self.rho, alpha.dtype)
 
     def target(self, state: Coupling) -> Rows:
         """What the subnetwork below is to fit: q, or p in its place."""
         return state.p if state.q is None else state.q
 
-    def residuals(self, state: Coupling, f: Rows) -> Residuals:
+    def wanted(self, state: Coupling, f: Rows, alpha: Scalar) -> Rows:
+        """α(q − f), less the gradient at f of the penalty of the subnetwork below."""
+        return alpha * (self.target(state) - f)
+
+    def residuals(self, state: Coupling, f: Rows, alpha: Scalar) -> Residuals:
         """How far apart the variables of a mini-batch are."""
         target = self.target(state)
-        squares = [jnp.sum(x**2) for x in (target - f, f, state.p - target, target)]
-        return Residuals(*squares)
+        misfit, output, gap, norm = (
+            jnp.sum(x**2) for x in (target - f, f, state.p - target, target)
+        )
+        return Residuals(misfit, output, gap, norm, self._rho(alpha) / 2 * gap, len(f) * alpha)
+
+
+def _norm(x: Array) -> Scalar:
+    """‖x‖, and not quite 0 for x = 0: it is divided by."""
+    return jnp.sqrt(jnp.sum(x**2) + 1e-30)
 
 
 def batches(seed: int, epoch: int, samples: int, size: int) -> list[np.ndarray]:

@@ -43,13 +43,15 @@ class SubnetworkOptions:
         cuts: Number of modules below each cut; by default balanced by cost.
         batch: Samples of a mini-batch, at most.
         epochs: Passes over the training samples.
-        alpha: α of q = f(p), per sample.
-        rho: ρ of p = q, per sample; gsADMM only.
+        alpha: α of q = f(p), per sample; by default it follows from the gradient, see `TSSM`.
+        rho: ρ of p = q, per sample; gsADMM with an alpha only, and by default that.
+        reach: κ, the distance from f of the target of a lower subnetwork, in lengths of f, from
+            which α follows where it is not given.
         relaxation: θ of the step of p.
         optimizer: Of every subnetwork: gd, adadelta, adagrad or adam.
         lr: Its learning rate; by default `LEARNING_RATES`.
         inner: Repetitions of all updates in a visit of a mini-batch.
-        refresh: Whether p and q of a sample start each visit from f.
+        refresh: Whether p, q and u of a sample start each visit anew.
         frozen_lower: Train the last subnetwork only, as a control.
         codec: How f, p and q travel; by default as they are.
         workers: Workers in this process, each on its own JAX device; 1 under MPI.
@@ -80,9 +82,10 @@ class SubnetworkOptions:
     cuts: tuple[int, ...] | None = None
     batch: int = 120
     epochs: int = 10
-    alpha: float = 0.1
-    rho: float = 0.1
-    relaxation: float = 0.5
+    alpha: float | None = None
+    rho: float | None = None
+    reach: float = 0.5
+    relaxation: float = 1.0
     optimizer: Optimizer = "adam"
     lr: float | None = None
     inner: int = 1
@@ -104,8 +107,9 @@ class SubnetworkOptions:
         check_choice("network", self.network, Architecture)
         check_choice("optimizer", self.optimizer, Optimizer)
         check_choice("dtype", self.dtype, Dtype)
-        for name, value in (("alpha", self.alpha), ("rho", self.rho), ("lr", self.learning_rate)):
-            check_positive(name, value)
+        for name in ("alpha", "rho", "reach", "lr"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
         if not 0 < self.relaxation <= 1:
             raise InputError(f"--relaxation must be in (0, 1], got {self.relaxation}")
         unused = [name for name, networks in ONLY_FOR.items() if self.network not in networks]
@@ -115,6 +119,10 @@ class SubnetworkOptions:
                 raise InputError(
                     f"--{name} is not for --solver {self.solver} --network {self.network}"
                 )
+        if self.rho is not None and self.alpha is None:
+            raise InputError("--rho needs --alpha; without, both follow from the gradient")
+        if self.alpha is not None and self.reach != type(self).reach:
+            raise InputError("--reach is not for a given --alpha, which it would set")
         if self.cuts is not None and len(self.cuts) != self.subnetworks - 1:
             raise InputError(
                 f"--cuts needs {self.subnetworks - 1} numbers for --subnetworks "

@@ -78,11 +78,13 @@ def train_subnetworks(
 ) -> Result:
     """Train a network, cut into subnetworks, with gsADMM or gsAM.
 
-    In the history, `layers` counts modules, `lagrangian` is Σ R + α/2 Σ‖q − f‖² (+ ρ/2 Σ‖p − q‖²),
+    In the history, `layers` counts modules, `lagrangian` is Σ R + Σ α/2‖q − f‖² (+ Σ ρ/2‖p − q‖²),
     without the term of u, as the visits of the epoch saw it; the primal residual is (Σ‖p − q‖²)^½
-    (0 for gsAM, where they are one), the dual residual (Σ‖q − f‖²)^½, and ν stands for α.
-    `summary.json` has `cuts`: for each cut the number of modules below it, and ‖q − f‖/‖f‖ and
-    ‖p − q‖/‖q‖ of the last epoch; and `state_bytes`, see `SubnetworkWorker.nbytes`.
+    (0 for gsAM, where they are one), the dual residual (Σ‖q − f‖²)^½, and ν stands for the mean of
+    α over samples and cuts.
+    `summary.json` has `cuts`: for each cut the number of modules below it, and ‖q − f‖/‖f‖,
+    ‖p − q‖/‖q‖ and the mean α of the last epoch (without `--alpha` the first is what `--reach`
+    makes it); and `state_bytes`, see `SubnetworkWorker.nbytes`.
 
     Args:
         options: What to train, on what, and how.
@@ -137,13 +139,14 @@ class _Run:
         self._cut(network, classes)
         self.solver = TSSM(
             options.solver,
-            options.alpha,
-            options.rho,
-            options.relaxation,
-            make_optimizer(options.optimizer, options.learning_rate),
-            options.inner,
-            options.refresh,
-            options.frozen_lower,
+            alpha=options.alpha,
+            rho=options.rho,
+            reach=options.reach,
+            relaxation=options.relaxation,
+            optimizer=make_optimizer(options.optimizer, options.learning_rate),
+            inner=options.inner,
+            refresh=options.refresh,
+            frozen_lower=options.frozen_lower,
         )
         self.variables = ("f", "q" if options.solver == "gsadmm" else "p")
         self._start(network, rows)
@@ -267,17 +270,19 @@ class _Run:
             np.array([float(sum(self.transport.sent[name] for name in self.variables))])
         )
         gap = sum(sums.gap for sums in self.sums)
-        rho = self.options.rho if self.options.solver == "gsadmm" else 0.0
+        visits = max(len(self.cuts) - 1, 1) * self.facts.nodes
+        alpha = sum(sums.alpha for sums in self.sums) / visits
+        rho = alpha if self.options.rho is None else self.options.rho
         evaluation = Evaluation(
             stage=0,
             layers=len(self.shapes) - 1,
             epoch=epoch,
             **found,
-            lagrangian=sum(sums.objective for sums in self.sums) + rho / 2 * gap,
+            lagrangian=sum(sums.objective + sums.coupling for sums in self.sums),
             primal_residual=gap**0.5,
             dual_residual=sum(sums.misfit for sums in self.sums) ** 0.5,
-            rho=rho,
-            nu=self.options.alpha,
+            rho=rho if self.options.solver == "gsadmm" else 0.0,
+            nu=alpha,
             bytes_sent=int(sent[0]),
             seconds=self.clock.elapsed,
         )
@@ -334,6 +339,7 @@ class _Run:
                 "module": own.stop,
                 "q_f": (above.misfit / above.output) ** 0.5 if above.output else 0.0,
                 "p_q": (above.gap / above.target) ** 0.5 if above.target else 0.0,
+                "alpha": above.alpha / self.facts.nodes,
             }
             for own, above in zip(self.cuts[:-1], self.sums[1:], strict=True)
         ]

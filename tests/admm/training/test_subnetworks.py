@@ -48,11 +48,12 @@ def test_summary_is_what_the_contract_says(run):
     )
     assert len(summary["cuts"]) == 2
     for cut in summary["cuts"]:
-        assert set(cut) == {"module", "q_f", "p_q"}
-        assert 0 < cut["q_f"] < 1
+        assert set(cut) == {"module", "q_f", "p_q", "alpha"}
+        assert cut["q_f"] == pytest.approx(SubnetworkOptions.reach, rel=0.1)
         assert 0 < cut["p_q"] < 1
+        assert cut["alpha"] > 0
     assert len(summary["state_bytes"]) == 1  # one process
-    assert summary["state_bytes"][0] > 1197 * (64 + 2 * 24) * 4  # X, and u of two cuts
+    assert summary["state_bytes"][0] > 1197 * 64 * 4  # X
     assert summary["workers"]["ranks"] == 2
     assert [stage["epochs"] for stage in summary["stages"]] == [4]
     assert set(summary["bytes"]["by_variable"]) == {"f", "q"}
@@ -285,6 +286,9 @@ def test_runs_that_cannot_begin(given, message):
         ({"inner": 0}, "--inner must be at least 1, got 0"),
         ({"seed": -1}, "--seed must be in 0"),
         ({"alpha": 0.0}, "--alpha must be positive and finite, got 0.0"),
+        ({"reach": -0.1}, "--reach must be positive and finite, got -0.1"),
+        ({"rho": 0.1}, "--rho needs --alpha; without, both follow from the gradient"),
+        ({"alpha": 0.1, "reach": 0.2}, "--reach is not for a given --alpha, which it would set"),
         ({"rho": float("inf")}, "--rho must be positive and finite, got inf"),
         ({"lr": float("nan")}, "--lr must be positive and finite, got nan"),
         ({"relaxation": 2.0}, r"--relaxation must be in \(0, 1\], got 2.0"),
