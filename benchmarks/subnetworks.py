@@ -22,8 +22,8 @@ from admm.parallel import SubnetworkWorker, Transport, chain, run_epoch
 from admm.parallel.mpi_transport import MPITransport
 from admm.solvers.backprop import LEARNING_RATES, make_optimizer
 from admm.solvers.tssm import TSSM, Method, cross_entropy
+from admm.training.network import make_network
 from admm.training.subnetwork_options import ONLY_FOR, SubnetworkOptions
-from admm.training.subnetworks import make_network
 from benchmarks.epoch import NetworkCase
 from benchmarks.methods import CLASSES, Part
 from layers import Network, build, deal_out, forward_costs, module_shapes, split_network

@@ -90,8 +90,7 @@ def _evaluate(arguments: argparse.Namespace, comm) -> None:
 
     manifest = read_manifest(arguments.run)
     transport = _transport(1, manifest["options"]["dtype"], comm)
-    from admm.training.evaluate import evaluate
-    from admm.training.subnetworks import evaluate_subnetworks
+    from admm.training.evaluate import evaluate, evaluate_subnetworks
 
     of_images = "subnetworks" in manifest["options"]
     score = evaluate_subnetworks if of_images else evaluate

@@ -14,28 +14,22 @@ f coarse for the subnetwork above pulls the one below nowhere.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Int32, PyTree
+from jaxtyping import Array, PyTree
 
+from admm.parallel.batch_channel import Batch, BatchChannel, Cut, Queue, Zeros
 from admm.parallel.chain import Neighbors
-from admm.parallel.trace import Category, traced
-from admm.parallel.transport import Message, Transport
+from admm.parallel.trace import traced
+from admm.parallel.transport import Transport
 from admm.solvers.tssm import TSSM, Coupling, Kept, Trained
 from layers import Subnetwork
 from quant import Codec, Delta
-
-Batch = Int32[np.ndarray, " _"]  # sizes of batches differ
-Zeros = Callable[[int], Array]  # rows of zeros
-
-# Messages that are announced ahead of the one that is waited for.
-_AHEAD = 2
 
 
 class Sums(NamedTuple):
@@ -102,7 +96,7 @@ class SubnetworkWorker:
         zeros = [self._zeros(shapes[edge], dtype) for edge in edges]
         ends = [
             self._cut(neighbors.below, self.index, zeros[0], samples),
-            *[_Cut(_Queue(), _Queue()) for _ in subnetworks[1:]],
+            *[Cut(Queue(), Queue()) for _ in subnetworks[1:]],
             self._cut(self.index, neighbors.above, zeros[-1], samples),
         ]
         self._parts = []
@@ -124,16 +118,14 @@ class SubnetworkWorker:
     def _zeros(self, shape: tuple[int, ...], dtype: str) -> Zeros:
         return lambda rows: jnp.zeros((rows, *shape), dtype, device=self.device)
 
-    def _cut(
-        self, lower: int | None, upper: int | None, zeros: Zeros, samples: int
-    ) -> "_Cut | None":
+    def _cut(self, lower: int | None, upper: int | None, zeros: Zeros, samples: int) -> Cut | None:
         if lower is None or upper is None:
             return None
         memory = zeros(samples) if isinstance(self._codec, Delta) else None
         down = "q" if self._solver.method == "gsadmm" else "p"
-        return _Cut(
-            _Way(self._transport, self._codec, ("f", lower, upper), zeros, memory),
-            _Way(self._transport, self._codec, (down, upper, lower), zeros, None),
+        return Cut(
+            BatchChannel(self._transport, self._codec, ("f", lower, upper), zeros, memory),
+            BatchChannel(self._transport, self._codec, (down, upper, lower), zeros, None),
         )
 
     # An epoch.
@@ -239,7 +231,7 @@ class _Part:
         data: _Data,
         sums: Array,
         place: _Place,
-        cuts: "tuple[_Cut | None, _Cut | None]",
+        cuts: tuple[Cut | None, Cut | None],
         transport: Transport,
     ) -> None:
         self.static = static
@@ -387,120 +379,3 @@ def _input(inputs: Array | None, batch: Array, state: Coupling | None) -> Array:
         return inputs[batch]
     assert state is not None  # only the first subnetwork has no cut below
     return state.p
-
-
-# Cuts.
-
-
-class _Queue:
-    """One variable's way across a cut within a worker."""
-
-    memory: Array | None = None
-
-    def __init__(self) -> None:
-        self._arrived: deque[Array] = deque()
-
-    def begin(self, batches: Sequence[Batch]) -> None:
-        """Begin an epoch in which rows of these batches will arrive."""
-
-    def send(self, rows: Array, batch: Batch) -> None:
-        """Pass the rows of a batch on."""
-        self._arrived.append(rows)
-
-    def receive(self, batch: Batch) -> Array:
-        """The rows of the next batch, which this is."""
-        return self._arrived.popleft()
-
-
-class _Way(_Queue):
-    """One end of a variable's way to another worker.
-
-    Args:
-        transport: Carries the messages.
-        codec: Codes them.
-        way: Variable, for the tags and the byte counts; worker that sends; worker that receives.
-        zeros: Makes rows.
-        memory: The rows decoded last of every sample, if a delta codec is to code the change
-            since then. Without, what it codes is the change from 0.
-    """
-
-    def __init__(
-        self,
-        transport: Transport,
-        codec: Codec,
-        way: tuple[str, int, int],
-        zeros: Zeros,
-        memory: Array | None,
-    ) -> None:
-        super().__init__()
-        self._transport = transport
-        self._codec = codec
-        self._variable, self._source, self._target = way
-        self._zeros: dict[int, Array] = {}
-        self._make_zeros = zeros
-        self.memory = memory
-        self._announced: deque[Callable[[], Message]] = deque()
-        self._sizes: Iterator[int] = iter(())
-
-    def begin(self, batches: Sequence[Batch]) -> None:
-        self._sizes = map(len, batches)
-        for _ in range(_AHEAD):
-            self._announce()
-
-    def _announce(self) -> None:
-        size = next(self._sizes, None)
-        if size is not None:
-            nbytes = self._codec.nbytes(self._blank(size).shape)
-            self._announced.append(
-                self._transport.expect(nbytes, self._source, self._target, self._variable)
-            )
-
-    def send(self, rows: Array, batch: Batch) -> None:
-        previous = self._previous(batch)
-        message = self._traced("encode", self._codec.encode, rows, previous)
-        self._transport.send(
-            message, self._source, self._target, self._variable, elements=rows.size
-        )
-        if self.memory is not None:
-            self._remember(batch, self._traced("decode", self._codec.decode, message, previous))
-
-    def receive(self, batch: Batch) -> Array:
-        message = self._traced("wait", self._announced.popleft())
-        self._announce()
-        rows = self._traced("decode", self._codec.decode, message, self._previous(batch))
-        self._remember(batch, rows)
-        return rows
-
-    def _previous(self, batch: Batch) -> Array:
-        return self._blank(len(batch)) if self.memory is None else _take(self.memory, batch)
-
-    def _remember(self, batch: Batch, rows: Array) -> None:
-        if self.memory is not None:
-            self.memory = _put(self.memory, batch, rows)
-
-    def _blank(self, size: int) -> Array:
-        if size not in self._zeros:
-            self._zeros[size] = self._make_zeros(size)
-        return self._zeros[size]
-
-    def _traced(self, category: Category, function: Callable[..., Any], *arguments: Any) -> Any:
-        return traced(
-            self._transport, category, f"{category} {self._variable}", function, *arguments
-        )
-
-
-class _Cut(NamedTuple):
-    """The ways across one cut."""
-
-    up: _Queue
-    down: _Queue
-
-
-@jax.jit
-def _take(memory: Array, batch: Array) -> Array:
-    return memory[batch]
-
-
-@partial(jax.jit, donate_argnames="memory")
-def _put(memory: Array, batch: Array, rows: Array) -> Array:
-    return memory.at[batch].set(rows)

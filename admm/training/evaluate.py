@@ -1,17 +1,32 @@
-"""Accuracy of a saved network, each worker holding only its own layers."""
+"""Accuracy of a saved network, each worker holding only its own layers or modules."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from admm.errors import InputError
-from admm.parallel import Transport, chain, pass_dense
+from admm.parallel import Transport, chain, pass_dense, pass_forward
 from admm.training.checks import check_dtype
-from admm.training.data import full_inputs, load_again
+from admm.training.data import full_inputs, image_inputs, load_again
 from admm.training.model import read_layer, read_manifest
+from admm.training.network import CHUNK, check_inputs, fill, make_network
 from admm.training.options import options_from_json
-from layers import RELU, Dense, layer_costs, split_layers, widths
+from admm.training.subnetwork_options import subnetwork_options_from_json
+from layers import (
+    RELU,
+    Dense,
+    Network,
+    Subnetwork,
+    build,
+    forward_costs,
+    layer_costs,
+    module_shapes,
+    split_layers,
+    widths,
+)
 
 
 def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> dict[str, float]:
@@ -58,6 +73,75 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
             worker,
             chain(owned)[worker],
             transport,
+        )
+        if logits is not None:
+            found = facts.accuracies(logits)
+    found = transport.share(found, transport.size - 1)
+    transport.flush()
+    return found
+
+
+def evaluate_subnetworks(
+    run: Path,
+    transport: Transport,
+    data_dir: Path | None = None,
+    network: Network | None = None,
+) -> dict[str, float]:
+    """Accuracy of the best network of a run of gsADMM or gsAM; see `evaluate`.
+
+    Args:
+        run: The `--out` folder of the run.
+        transport: Its workers share the modules out.
+        data_dir: Where the data set lies; by default where it lay in training.
+        network: The network of one's own that was trained, if it was.
+
+    Raises:
+        InputError: If network or data cannot be read, or do not belong together.
+    """
+    manifest = transport.at_root(lambda: read_manifest(run))
+    if "subnetworks" not in manifest["options"]:
+        raise InputError(f"{run} was not trained by gsadmm or gsam; use admm.training.evaluate")
+    options = subnetwork_options_from_json(manifest["options"])
+    if network is None and manifest.get("own_network"):
+        raise InputError(f"{run} holds a network of one's own; pass it to evaluate_subnetworks")
+    check_dtype(options.dtype)
+    if data_dir is not None:
+        options = replace(options, data_dir=data_dir)
+    facts, rows = load_again(lambda: image_inputs(options), manifest, transport)
+    network = network or make_network(options, facts.shape, facts.classes)
+    check_inputs(network, options, facts)
+    try:
+        shapes, costs = module_shapes(network), forward_costs(network)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if len(shapes) - 1 != manifest["depth"]:
+        raise InputError(
+            f"got a network of {len(shapes) - 1} modules; {run} holds one of {manifest['depth']}"
+        )
+    if transport.size >= len(shapes):
+        raise InputError(
+            f"got {transport.size} workers for {len(shapes) - 1} modules; start fewer ranks"
+        )
+    owned = [range(first - 1, last) for first, last in split_layers(costs, transport.size)]
+    found = None
+    for worker in transport.local:
+        modules = [
+            fill(module, read_layer(run, manifest, number + 1), f"module {number} of {run}")
+            for number, module in zip(
+                owned[worker], build(network, owned[worker], options.seed).modules, strict=True
+            )
+        ]
+        arrays, rest = eqx.partition(Subnetwork(tuple(modules)), eqx.is_array)
+        part = eqx.combine(jax.device_put(arrays, transport.device(worker)), rest)
+        logits = pass_forward(
+            eqx.filter_jit(part),
+            jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
+            len(facts.labels),
+            jax.device_put(rows, transport.device(0)) if worker == 0 else None,
+            worker,
+            chain(owned)[worker],
+            transport,
+            chunk=CHUNK,
         )
         if logits is not None:
             found = facts.accuracies(logits)

@@ -1,14 +1,11 @@
 """The loop around gsADMM and gsAM: epochs, evaluation, results."""
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from admm.errors import DivergedError, InputError
 from admm.parallel import (
@@ -25,49 +22,24 @@ from admm.solvers.backprop import make_optimizer
 from admm.solvers.tssm import TSSM, batches
 from admm.training.checks import check_dtype
 from admm.training.clock import Clock
-from admm.training.data import ImageFacts, begin_run, image_inputs, load_again
+from admm.training.data import begin_run, image_inputs
 from admm.training.history import Evaluation, Text
-from admm.training.model import read_layer, read_manifest, save_model
+from admm.training.model import save_model
+from admm.training.network import CHUNK, check_inputs, make_network, named_arrays
 from admm.training.subnetwork_options import (
     SubnetworkOptions,
-    subnetwork_options_from_json,
     subnetwork_options_json,
 )
 from admm.training.summary import Result, scores, summarize
 from admm.training.trace_file import save_trace
 from layers import (
     Network,
-    Subnetwork,
     build,
-    cnn,
     deal_out,
     forward_costs,
-    mlp,
     module_shapes,
-    resnet,
-    split_layers,
     split_network,
 )
-
-# Images that an evaluation passes on at a time.
-_CHUNK = 1000
-
-
-def make_network(options: SubnetworkOptions, shape: tuple[int, ...], classes: int) -> Network:
-    """The network that the options ask for.
-
-    Raises:
-        InputError: If samples of this shape do not fit it.
-    """
-    hidden, dtype = options.hidden, options.dtype
-    try:
-        if options.network == "mlp":
-            return mlp(shape, hidden, classes, options.layers, dtype)
-        if options.network == "cnn":
-            return cnn(shape, classes, options.filters, hidden, dtype)
-        return resnet(shape, classes, options.blocks, options.filters, hidden, dtype)
-    except ValueError as error:
-        raise InputError(f"--network {options.network} on {options.dataset}: {error}") from error
 
 
 def train_subnetworks(
@@ -158,7 +130,7 @@ class _Run:
     def _cut(self, network: Network, classes: int) -> None:
         """Cut the network into subnetworks, and deal them out."""
         options = self.options
-        _check_inputs(network, options, self.facts)
+        check_inputs(network, options, self.facts)
         try:
             self.shapes = module_shapes(network)
             if self.shapes[-1] != (classes,):
@@ -253,7 +225,7 @@ class _Run:
                 worker.index,
                 self.neighbors[worker.index],
                 self.transport,
-                chunk=_CHUNK,
+                chunk=CHUNK,
             )
             if logits is not None:
                 train = self.facts.nodes
@@ -322,7 +294,7 @@ class _Run:
             "dataset": self.facts.summary,
             "own_network": self.own_network,
         }
-        layers = {number: _arrays(module) for number, module in self.best_network.items()}
+        layers = {number: named_arrays(module) for number, module in self.best_network.items()}
         save_model(self.options.out, layers, about, self.transport)
 
     def _summarize(self, status: str) -> dict[str, Any]:
@@ -357,97 +329,3 @@ class _Run:
             cuts=cuts,
             state_bytes=self.transport.gather(sum(worker.nbytes for worker in self.workers)),
         )
-
-
-def _arrays(module: Any) -> dict[str, Array]:
-    """The parameters of a module, by name."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(module, eqx.is_inexact_array))
-    return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
-
-
-def _check_inputs(network: Network, options: SubnetworkOptions, facts: ImageFacts) -> None:
-    if (network.shape, network.dtype) != (facts.shape, options.dtype):
-        raise InputError(
-            f"the network takes samples of shape {network.shape} in {network.dtype}; "
-            f"{options.dataset} has {facts.shape}, and --dtype is {options.dtype}"
-        )
-
-
-def evaluate_subnetworks(
-    run: Path,
-    transport: Transport,
-    data_dir: Path | None = None,
-    network: Network | None = None,
-) -> dict[str, float]:
-    """Accuracy of the best network of a run of gsADMM or gsAM; see `evaluate`.
-
-    Args:
-        run: The `--out` folder of the run.
-        transport: Its workers share the modules out.
-        data_dir: Where the data set lies; by default where it lay in training.
-        network: The network of one's own that was trained, if it was.
-
-    Raises:
-        InputError: If network or data cannot be read, or do not belong together.
-    """
-    manifest = transport.at_root(lambda: read_manifest(run))
-    if "subnetworks" not in manifest["options"]:
-        raise InputError(f"{run} was not trained by gsadmm or gsam; use admm.training.evaluate")
-    options = subnetwork_options_from_json(manifest["options"])
-    if network is None and manifest.get("own_network"):
-        raise InputError(f"{run} holds a network of one's own; pass it to evaluate_subnetworks")
-    check_dtype(options.dtype)
-    if data_dir is not None:
-        options = replace(options, data_dir=data_dir)
-    facts, rows = load_again(lambda: image_inputs(options), manifest, transport)
-    network = network or make_network(options, facts.shape, facts.classes)
-    _check_inputs(network, options, facts)
-    try:
-        shapes, costs = module_shapes(network), forward_costs(network)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if len(shapes) - 1 != manifest["depth"]:
-        raise InputError(
-            f"got a network of {len(shapes) - 1} modules; {run} holds one of {manifest['depth']}"
-        )
-    if transport.size >= len(shapes):
-        raise InputError(
-            f"got {transport.size} workers for {len(shapes) - 1} modules; start fewer ranks"
-        )
-    owned = [range(first - 1, last) for first, last in split_layers(costs, transport.size)]
-    found = None
-    for worker in transport.local:
-        modules = [
-            _filled(module, read_layer(run, manifest, number + 1), f"module {number} of {run}")
-            for number, module in zip(
-                owned[worker], build(network, owned[worker], options.seed).modules, strict=True
-            )
-        ]
-        arrays, rest = eqx.partition(Subnetwork(tuple(modules)), eqx.is_array)
-        part = eqx.combine(jax.device_put(arrays, transport.device(worker)), rest)
-        logits = pass_forward(
-            eqx.filter_jit(part),
-            jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
-            len(facts.labels),
-            jax.device_put(rows, transport.device(0)) if worker == 0 else None,
-            worker,
-            chain(owned)[worker],
-            transport,
-            chunk=_CHUNK,
-        )
-        if logits is not None:
-            found = facts.accuracies(logits)
-    found = transport.share(found, transport.size - 1)
-    transport.flush()
-    return found
-
-
-def _filled(module: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
-    """A module with parameters from a file."""
-    params, static = eqx.partition(module, eqx.is_inexact_array)
-    expected = {name: array.shape for name, array in _arrays(module).items()}
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != expected:
-        raise InputError(f"{what} has parameters {found}; the network's has {expected}")
-    read = [jnp.asarray(arrays[name]) for name in _arrays(module)]
-    return eqx.combine(jax.tree.unflatten(jax.tree.structure(params), read), static)

@@ -14,12 +14,13 @@ from admm.errors import DivergedError, InputError
 from admm.parallel import LocalTransport
 from admm.training import SubnetworkOptions, train_subnetworks
 from admm.training.data import image_inputs
+from admm.training.evaluate import evaluate_subnetworks
 from admm.training.model import read_layer, read_manifest
+from admm.training.network import make_network
 from admm.training.subnetwork_options import (
     subnetwork_options_from_json,
     subnetwork_options_json,
 )
-from admm.training.subnetworks import evaluate_subnetworks, make_network
 from layers import Subnetwork, build, from_modules
 
 SMALL = {"layers": 4, "hidden": 24, "epochs": 4, "batch": 200, "lr": 5e-3}
