@@ -17,18 +17,15 @@ from benchmarks.launch import run_module
 Summary = dict[str, Any]
 
 
-def train_all(
-    runs: Sequence[Sequence[str]], ranks: int | None = None, diverging: bool = False
-) -> Iterator[Summary]:
+def train_all(runs: Sequence[Sequence[str]], diverging: bool = False) -> Iterator[Summary]:
     """`summary.json` of every run, in order, as soon as it and those before it are done.
 
-    Beside its contents there is `history`, the evaluations of `history.jsonl`. Runs of one process
-    take turns on the cores, one core each; runs of several ranks follow each other. Accuracies do
-    not depend on that. Compiled code is kept for the runs that follow.
+    Beside its contents there is `history`, the evaluations of `history.jsonl`. Runs take turns on
+    the cores, one core each; accuracies do not depend on that. Compiled code is kept for the runs
+    that follow.
 
     Args:
         runs: Options of `admm train`, but for `--out`.
-        ranks: Under mpirun with so many ranks.
         diverging: Whether a run may diverge, as its `status` then says; otherwise that ends this
             process.
     """
@@ -38,21 +35,19 @@ def train_all(
         cores.put(core)
 
     def take_core() -> None:
-        if ranks is None:
-            os.sched_setaffinity(0, {cores.get()})  # of this thread and of what it starts
+        os.sched_setaffinity(0, {cores.get()})  # of this thread and of what it starts
 
     def run(options: Sequence[str]) -> Summary:
         with tempfile.TemporaryDirectory() as out:
             command = ("train", *options, "--out", out)
-            run_module("admm", *command, ranks=ranks, cache=cache, codes=codes)
+            run_module("admm", *command, cache=cache, codes=codes)
             lines = Path(out, "history.jsonl").read_text().splitlines()
             summary = json.loads(Path(out, "summary.json").read_text())
             return {**summary, "history": [json.loads(line) for line in lines]}
 
-    count = cores.qsize() if ranks is None else 1
     with (
         tempfile.TemporaryDirectory() as cache,
-        ThreadPoolExecutor(count, initializer=take_core) as pool,
+        ThreadPoolExecutor(cores.qsize(), initializer=take_core) as pool,
     ):
         yield from pool.map(run, runs)
 

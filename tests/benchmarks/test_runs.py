@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import network
 from benchmarks.hosts import UnavailableError, two_hosts
+from benchmarks.shallow import GRID
 
 TINY = ("--nodes", 40, "--seconds", 1e-3)
 
@@ -88,14 +89,24 @@ def test_one_worker_communicates_nothing(benchmark):
 
 
 def test_accuracy(benchmark, tmp_path):
-    out = tmp_path / "rows.json"
-    training = ("--", "--layers", 2, "--hidden", 16, "--epochs", 40, "--eval-every", 20)
-    done = benchmark("accuracy", "--seeds", 0, 1, "--json", out, *training)
+    """A method of each kind; rows that are there already are not run again."""
+    out, picture = tmp_path / "rows.json", tmp_path / "plot.png"
+    command = ("accuracy", "--quick", "--json", out, "--plot", picture, "--methods")
+    done = benchmark(*command, "pdadmm-g-q", "shallow", timeout=200)
     assert done.returncode == 0, done.stderr
-    (row,) = json.loads(out.read_text())
-    assert (row["dataset"], row["seeds"], row["bytes_fraction"]) == ("digits", 2, 0)
-    assert row["test_mean"] > 0.8
-    assert 0 <= row["test_std"] < 0.1
+    assert "| inputs hops, 16 neurons | digits |" in done.stdout
+    first = json.loads(out.read_text())["rows"]
+    assert [row["method"] for row in first] == ["pdadmm-g-q", "shallow"]
+    assert [(row["layers"], row["epochs"], row["seeds"]) for row in first] == [
+        (4, 10, 2),
+        (2, 20, 2),
+    ]
+    assert [row["tried"] for row in first] == [1, len(GRID)]
+    assert first[1]["mean_test"] > 0.8
+    done = benchmark(*command, "shallow")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text())["rows"] == first  # seconds and all
+    assert picture.stat().st_size > 0
 
 
 @pytest.mark.slow
