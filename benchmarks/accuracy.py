@@ -14,8 +14,8 @@ highest mean validation accuracy is run with all of them. `inputs` is `--normali
 - shallow: two layers, Adam, dropout and weight decay (`benchmarks.shallow`).
 
 It takes long. With `--json` every row is kept as soon as it is there; rows that the file holds
-already are not run again, and others that it holds stay. `seconds` is the mean time of a run beside the others: runs share the
-cores, one each. Options behind `--` go to `admm train`.
+already are not run again, and others that it holds stay. `seconds` is the mean time of a run
+beside the others: runs share the cores, one each. Options behind `--` go to `admm train`.
 """
 
 import argparse
