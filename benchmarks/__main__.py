@@ -2,7 +2,16 @@
 
 import sys
 
-from benchmarks import accuracy, communication, kernels, network, scaling, speedup, tssm
+from benchmarks import (
+    accuracy,
+    communication,
+    kernels,
+    network,
+    scaling,
+    speedup,
+    time_to_accuracy,
+    tssm,
+)
 
 _BENCHMARKS = {
     "accuracy": accuracy.main,
@@ -11,6 +20,7 @@ _BENCHMARKS = {
     "network": network.main,
     "scaling": scaling.main,
     "speedup": speedup.main,
+    "time-to-accuracy": time_to_accuracy.main,
     "tssm": tssm.main,
 }
 

@@ -45,7 +45,7 @@ _OURS = {
     "pdadmm-g-q-pq": (f"--levels={_LEVELS}", f"--levels-q={_LEVELS}"),
 }
 # Around those of the paper.
-_RATES = {
+RATES = {
     "gd": (1.0, 0.1, 0.01),
     "adadelta": (1.0, 0.1, 0.01, 0.001),
     "adagrad": (0.1, 0.01, 0.001),
@@ -186,7 +186,7 @@ def _settings(case: Case) -> list[tuple[Any, ...]]:
         if case.inputs == "hops":
             return [()]
         return [("--rho", penalty, "--nu", penalty) for penalty in _PENALTIES]
-    return [("--lr", rate) for rate in _RATES[case.method.removesuffix("-grown")]]
+    return [("--lr", rate) for rate in RATES[case.method.removesuffix("-grown")]]
 
 
 def _run(

@@ -19,6 +19,7 @@ class Clock:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._sections: defaultdict[str, float] = defaultdict(float)
+        self._waited: defaultdict[str, float] = defaultdict(float)
         self._compile = 0.0
         self._start = time.perf_counter()
 
@@ -35,14 +36,19 @@ class Clock:
         start, compiled, waited = time.perf_counter(), self._compile, self._transport.waited
         yield
         elapsed = time.perf_counter() - start
-        self._sections[name] += (
-            elapsed - (self._compile - compiled) - (self._transport.waited - waited)
-        )
+        waited = self._transport.waited - waited
+        self._sections[name] += elapsed - (self._compile - compiled) - waited
+        self._waited[name] += waited
 
     @property
     def elapsed(self) -> float:
         """Seconds since the clock was made."""
         return time.perf_counter() - self._start
+
+    @property
+    def iterating(self) -> float:
+        """Seconds of iterations: waiting included, without compilation."""
+        return self._sections["iterate"] + self._waited["iterate"]
 
     def seconds(self) -> dict[str, float]:
         """Totals, under the names of `summary.json`."""

@@ -31,6 +31,7 @@ class Evaluation(NamedTuple):
     nu: float
     bytes_sent: int  # in iterations, all workers, since the start
     seconds: float  # since the start
+    iterate_seconds: float  # of iterations, waiting included, without compilation
 
     @property
     def finite(self) -> bool:

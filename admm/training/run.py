@@ -234,6 +234,7 @@ class _Run:
             nu=self.penalties.nu,
             bytes_sent=int(sent),
             seconds=self.clock.elapsed,
+            iterate_seconds=self.clock.iterating,
         )
         network = self._network()
         if self.history.add(evaluation):

@@ -257,6 +257,7 @@ class _Run:
             nu=alpha,
             bytes_sent=int(sent[0]),
             seconds=self.clock.elapsed,
+            iterate_seconds=self.clock.iterating,
         )
         # A copy, since the arrays in training are overwritten; made before the score is kept, so
         # that an interrupt does not part them.

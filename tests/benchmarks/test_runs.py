@@ -109,6 +109,15 @@ def test_accuracy(benchmark, tmp_path):
     assert picture.stat().st_size > 0
 
 
+def test_time_to_accuracy(rows_of):
+    what = ("--quick", "--methods", "pdadmm-g", "gd", "--target", 0.2)
+    rows, results = rows_of("time-to-accuracy", *what, tiny=())
+    assert [(row["method"], row["reached"]) for row in rows] == [("pdadmm-g", 1), ("gd", 1)]
+    assert all(row["iterations"] >= 1 for row in rows)
+    ratio = rows[1]["seconds"] / rows[0]["seconds"]
+    assert results == {"speedup: digits, 2 layers": pytest.approx(ratio)}
+
+
 @pytest.mark.slow
 def test_tssm_accuracy(rows_of):
     what = ("--methods", "adam", "frozen", "gsam", "--codecs", "delta4", "--subnetworks", 2)
@@ -251,5 +260,5 @@ def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, v
 def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
-    names = "accuracy,communication,kernels,network,scaling,speedup,tssm"
+    names = "accuracy,communication,kernels,network,scaling,speedup,time-to-accuracy,tssm"
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
