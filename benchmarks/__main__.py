@@ -5,6 +5,7 @@ import sys
 from benchmarks import (
     accuracy,
     communication,
+    convergence,
     kernels,
     network,
     scaling,
@@ -16,6 +17,7 @@ from benchmarks import (
 _BENCHMARKS = {
     "accuracy": accuracy.main,
     "communication": communication.main,
+    "convergence": convergence.main,
     "kernels": kernels.main,
     "network": network.main,
     "scaling": scaling.main,

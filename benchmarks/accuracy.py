@@ -229,7 +229,8 @@ def _options(case: Case, setting: Sequence[Any], seed: int, options: Sequence[st
 def _run_shallow(
     case: Case, what: Sequence[tuple[tuple[Any, ...], int]], options: Sequence[str]
 ) -> list[Run]:
-    facts, inputs = full_inputs(_graph_options(case, options))
+    about = graph_options(options)
+    facts, inputs = full_inputs(replace(about, dataset=case.dataset, normalize=case.inputs))  # type: ignore[arg-type]
     rows = jnp.asarray(inputs.rows)
     runs: dict[tuple[Any, int], Run] = {}
     for setting in dict.fromkeys(setting for setting, _ in what):
@@ -246,14 +247,14 @@ def _run_shallow(
     return [runs[each] for each in what]
 
 
-def _graph_options(case: Case, options: Sequence[str]) -> Options:
-    """What of the options behind `--` is about data."""
+def graph_options(options: Sequence[str]) -> Options:
+    """What of the options behind `--` is about data; the rest is left out."""
     parser = argparse.ArgumentParser(allow_abbrev=False, argument_default=argparse.SUPPRESS)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--split-seed", type=int)
     parser.add_argument("--hops", type=int)
     known, _ = parser.parse_known_args(list(options))
-    return replace(Options(case.dataset, normalize=case.inputs), **vars(known))  # type: ignore[arg-type]
+    return Options(**vars(known))
 
 
 # What comes out.

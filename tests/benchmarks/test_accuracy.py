@@ -60,8 +60,8 @@ def test_a_setting_is_chosen_on_validation(monkeypatch):
 
 def test_data_options_reach_the_shallow_rival(tmp_path):
     options = ["--data-dir", str(tmp_path), "--eval-every", "5", "--split-seed=3", "--hops", "2"]
-    expected = Options("digits", data_dir=tmp_path, normalize="none", split_seed=3, hops=2)
-    assert accuracy._graph_options(CASE._replace(inputs="none"), options) == expected
+    expected = Options(data_dir=tmp_path, split_seed=3, hops=2)
+    assert accuracy.graph_options(options) == expected
 
 
 def test_table():

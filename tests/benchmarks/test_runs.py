@@ -109,6 +109,20 @@ def test_accuracy(benchmark, tmp_path):
     assert picture.stat().st_size > 0
 
 
+def test_convergence(rows_of):
+    what = ("--quick", "--ratios", 1, 5, "--codecs", "float32", "delta4")
+    rows, _ = rows_of("convergence", *what, tiny=())
+    assert [(row["ratio"], row["codec"]) for row in rows] == [
+        *[(1, "float32"), (5, "float32"), (5, "delta4")]
+    ]
+    assert [row["bound"] for row in rows] == ["outside", "inside", "inside"]
+    for row in rows:
+        lagrangian = row["curves"]["lagrangian"]
+        assert row["curves"]["iteration"][:: len(lagrangian) - 1] == [1, 20]
+        assert lagrangian[0] > lagrangian[-1] == pytest.approx(row["lagrangian"], rel=1e-4)
+        assert row["curves"]["change"] == sorted(row["curves"]["change"], reverse=True)
+
+
 def test_time_to_accuracy(rows_of):
     what = ("--quick", "--methods", "pdadmm-g", "gd", "--target", 0.2)
     rows, results = rows_of("time-to-accuracy", *what, tiny=())
@@ -260,5 +274,7 @@ def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, v
 def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
-    names = "accuracy,communication,kernels,network,scaling,speedup,time-to-accuracy,tssm"
+    names = (
+        "accuracy,communication,convergence,kernels,network,scaling,speedup,time-to-accuracy,tssm"
+    )
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")

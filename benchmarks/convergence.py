@@ -1,0 +1,227 @@
+"""How pdADMM-G converges: Figure 2 of Wang et al., arXiv 2105.09837, and its theorems.
+
+    python -m benchmarks convergence --datasets cora --ratios 1 3 5 20 --plot convergence.png
+
+All layers are trained at once, from random weights, on 2 workers of this process that exchange
+coded messages, with constant penalties ν and ρ = ratio·ν. Theorem 1 says: for ρ > 4ν (ReLU) the
+augmented Lagrangian never rises; theorem 4: c_k = min over i ≤ k of the squared change of all
+variables in iteration i is o(1/k). A row has
+
+- `lagrangian`, `objective` (the Lagrangian without u and ρ), `primal` (Σ ‖p_{l+1} − q_l‖²)^½ and
+  `dual` (Σ ‖ρ Δq_l‖²)^½, at the end;
+- `rises`: iterations in which the Lagrangian rose by more than rounding, 1e-5 of its value;
+- `rate`: the slope of log c_k over log k in the last half of the iterations, below −1 for o(1/k);
+
+and its curves in the JSON, at some 60 iterations and to 5 digits. With `levels`, p is confined to −1…20. Options behind `--` go to
+`admm train`, for data and network.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from admm.parallel import LocalTransport, chain
+from admm.solvers import class_codes, stage_layers, stage_network
+from admm.solvers.pdadmm_g import Block
+from admm.training.checks import check_dtype
+from admm.training.data import training_inputs
+from admm.training.method import make_method
+from admm.training.options import Options
+from benchmarks.accuracy import graph_options
+from benchmarks.report import Report, Row, make_parser
+from layers import layer_costs, split_layers, widths
+from quant import CODEC_NAMES, Levels
+
+# ρ/ν above which theorem 1 holds, for S = 1.
+BOUND = 4.0
+_CODECS = tuple(name for name in CODEC_NAMES if name != "float64")
+_CURVES = ("lagrangian", "objective", "primal", "dual", "change")
+_TOLERANCE = 1e-5
+_WORKERS = 2
+_COLUMNS = {
+    "dataset": "<13",
+    "layers": ">6",
+    "hidden": ">6",
+    "nu": ">7.0e",
+    "ratio": ">5.1f",
+    "bound": "<7",
+    "codec": "<9",
+    "iterations": ">10",
+    "lagrangian": ">10.3e",
+    "objective": ">9.3e",
+    "primal": ">8.1e",
+    "dual": ">8.1e",
+    "rises": ">5",
+    "rate": ">6.2f",
+}
+
+
+def main(argv: Sequence[str]) -> None:
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    given, options = _parse(argv[:cut]), graph_options(argv[cut + 1 :])
+    jax.config.update("jax_num_cpu_devices", _WORKERS)
+    report = Report("convergence", _COLUMNS)
+    for dataset, nu, (ratio, codec) in product(given.datasets, given.nu, _cases(given)):
+        case = replace(
+            options,
+            dataset=dataset,
+            layers=given.layers,
+            hidden=given.hidden,
+            grow=(given.layers,),
+            nu=nu,
+            rho=ratio * nu,
+            codec=codec,
+            levels=Levels(-1, 20) if codec == "levels" else None,
+            epochs=given.iterations,
+            workers=_WORKERS,
+        )
+        curves = follow(case)
+        head = {"dataset": dataset, "layers": given.layers, "hidden": given.hidden, "nu": nu}
+        head |= {"ratio": ratio, "bound": "inside" if ratio > BOUND else "outside"}
+        head |= {"codec": codec, "iterations": given.iterations}
+        report.add(head | summarize(curves) | {"curves": thin(curves)})
+        report.save(given)
+    report.finish(given, draw)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = make_parser("convergence", __doc__)
+    parser.add_argument("--datasets", nargs="+", default=["digits"])
+    parser.add_argument("--nu", nargs="+", type=float, default=[1e-2], help="[0.01]")
+    parser.add_argument(
+        "--ratios", nargs="+", type=float, default=[1, 3, 5, 20], help="ρ/ν, in float32 [1 3 5 20]"
+    )
+    parser.add_argument("--codecs", nargs="+", choices=_CODECS, default=_CODECS)
+    parser.add_argument("--coded-ratio", type=float, default=5.0, help="ρ/ν of the codecs [5]")
+    parser.add_argument("--layers", type=int, help="[10; quick: 3]")
+    parser.add_argument("--hidden", type=int, help="[100; quick: 16]")
+    parser.add_argument("--iterations", type=int, help="[500; quick: 20]")
+    given = parser.parse_args(argv)
+    small = {"layers": 3, "hidden": 16, "iterations": 20}
+    full = {"layers": 10, "hidden": 100, "iterations": 500}
+    for name, value in (small if given.quick else full).items():
+        if getattr(given, name) is None:
+            setattr(given, name, value)
+    if given.layers < _WORKERS or given.iterations < 4:
+        parser.error("--layers must be at least 2, one a worker, and --iterations at least 4")
+    return given
+
+
+def _cases(given: argparse.Namespace) -> list[tuple[float, str]]:
+    """Ratios in float32, then the other codecs at one ratio."""
+    coded = [(given.coded_ratio, codec) for codec in given.codecs if codec != "float32"]
+    return [*[(ratio, "float32") for ratio in given.ratios], *coded]
+
+
+# A run.
+
+
+def follow(options: Options) -> dict[str, list[float]]:
+    """The curves of a run, one value an iteration."""
+    check_dtype(options.dtype)
+    transport = LocalTransport(_WORKERS)
+    facts, inputs = training_inputs(options)
+    shape = widths(facts.columns, options.hidden, facts.classes, options.layers)
+    owned = stage_layers(split_layers(layer_costs(shape), _WORKERS), options.layers)
+    method = make_method(options, transport)
+    labels = facts.labels[: facts.nodes]
+    one_hot = jnp.asarray(np.eye(facts.classes)[labels], options.dtype)
+    for worker, own, neighbors in zip(method.workers, owned, chain(owned), strict=True):
+        codes: Sequence[Array] = ()
+        if options.levels is not None:
+            step = options.levels.step
+            codes = class_codes(options.seed, own, shape, labels, step, options.dtype)
+        worker.start(
+            stage_network(options.seed, own, shape, None, facts.features, options.dtype),
+            neighbors,
+            inputs=jnp.asarray(inputs.rows[: facts.nodes]),
+            nodes=facts.nodes,
+            targets=one_hot if options.layers in own else None,
+            codes=codes,
+        )
+    curves: dict[str, list[float]] = {name: [] for name in _CURVES}
+    for _ in range(options.epochs):
+        before = [_variables(worker.block) for worker in method.workers]
+        method.iterate(method.workers, True)
+        infos = [worker.info() for worker in method.workers]
+        blocks = [worker.block for worker in method.workers]
+        lagrangian, primal, dual = np.sum(jax.device_get(infos), axis=0, dtype=float)
+        change = sum(float(_change(a, b)) for a, b in zip(before, blocks, strict=True))
+        coupling = sum(float(_coupling(block)) for block in blocks)
+        values = (lagrangian, lagrangian - coupling, primal**0.5, dual**0.5, change)
+        for name, value in zip(_CURVES, values, strict=True):
+            curves[name].append(float(value))
+    for worker in method.workers:
+        worker.finish()
+    return curves
+
+
+@jax.jit
+def _variables(block: Block) -> list[tuple[Array | None, ...]]:
+    """Copies, since an iteration overwrites them."""
+    return jax.tree.map(jnp.copy, [(x.p, x.W, x.b, x.z, x.q) for x in block.layers])
+
+
+@jax.jit
+def _change(before: list[tuple[Array | None, ...]], block: Block) -> Array:
+    """Σ ‖Δ‖² of all variables but u."""
+    differences = jax.tree.map(jnp.subtract, before, _variables(block))
+    return jnp.asarray(sum(jnp.sum(x**2) for x in jax.tree.leaves(differences)))
+
+
+@jax.jit
+def _coupling(block: Block) -> Array:
+    """Σ ⟨u, p − q⟩ + ρ/2 ‖p − q‖² of the block's cuts, the one below it included."""
+    total = jnp.zeros_like(block.rho)
+    q, u = block.q_below, block.u_below
+    for layer in block.layers:
+        if q is not None and u is not None:
+            gap = layer.p - q
+            total += jnp.sum(u * gap) + block.rho / 2 * jnp.sum(gap**2)
+        q, u = layer.q, layer.u
+    return total
+
+
+def summarize(curves: dict[str, list[float]]) -> Row:
+    """The figures of a row."""
+    lagrangian = np.array(curves["lagrangian"])
+    slack = _TOLERANCE * np.abs(lagrangian[:-1])
+    smallest = np.minimum.accumulate(curves["change"])
+    k = np.arange(1, len(smallest) + 1)
+    half = len(k) // 2
+    return {
+        **{name: curves[name][-1] for name in _CURVES if name != "change"},
+        "rises": int(np.sum(np.diff(lagrangian) > slack)),
+        "rate": float(np.polyfit(np.log(k[half:]), np.log(smallest[half:]), 1)[0]),
+    }
+
+
+def thin(curves: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The curves at some iterations, told first; c_k in place of the changes."""
+    total = len(curves["change"])
+    shown = np.unique(np.geomspace(1, total, min(total, 60)).astype(int))
+    smallest = np.minimum.accumulate(curves["change"])
+    every = {name: np.array(values)[shown - 1] for name, values in curves.items()}
+    every["change"] = smallest[shown - 1]
+    rounded = {name: [float(f"{x:.5g}") for x in values] for name, values in every.items()}
+    return {"iteration": shown.tolist(), **rounded}
+
+
+def draw(figure: Any, rows: Sequence[Row]) -> None:
+    """Lagrangian, residuals and c_k over iterations, of all rows."""
+    panels = figure.subplots(2, 2, sharex=True).flat
+    for axes, name in zip(panels, ("lagrangian", "primal", "dual", "change"), strict=True):
+        for row in rows:
+            label = f"{row['dataset']}, ρ/ν {row['ratio']:g}, {row['codec']}"
+            axes.plot(row["curves"]["iteration"], row["curves"][name], label=label)
+        axes.set(title="c_k" if name == "change" else name, xscale="log", yscale="log")
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside right center", fontsize="xx-small"
+    )
