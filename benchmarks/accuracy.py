@@ -1,30 +1,34 @@
 """Accuracy of every method on every data set: Tables III and IV of Wang et al., arXiv 2105.09837.
 
-    python -m benchmarks accuracy --datasets cora citeseer --json rows.json -- --data-dir DIR
+    python -m benchmarks accuracy --datasets cora citeseer --data-dir DIR --json rows.json
 
-Networks of `--layers` layers, over seeds; accuracies are those of the earliest evaluation of
-highest validation accuracy of a run. A method may have several settings to choose from (the rivals'
-learning rates, and λ, μ or dropout): each is tried with the first two seeds, and the one of the
-highest mean validation accuracy is run with all of them. `inputs` is `--normalize`.
+Networks of up to `--layers` layers, over seeds; accuracies are those of the earliest evaluation of
+highest validation accuracy of a run. A method that grows its network chooses its depth with it;
+`deep_test` is of the last stage alone. A method may have several settings to choose from: each is
+tried with the first two seeds, and the one of the highest mean validation accuracy is run with all
+of them. `inputs` is `--normalize`.
 
-- pdadmm-g, pdadmm-g-q (p in −1…20) and pdadmm-g-q-pq (p and q): defaults, unless the inputs are
-  the paper's (`none`), for which ρ = ν is chosen like a rival's learning rate; grown in stages;
+- pdadmm-g, pdadmm-g-q (p in −1…20) and pdadmm-g-q-pq (p and q): grown in stages of `--epochs`, with
+  the defaults, which were once chosen on the validation nodes of the data sets in the README; where
+  the inputs are the paper's (`none`), ρ = ν is chosen;
 - gd, adadelta, adagrad, adam: all layers at once, for as many epochs as all stages have together;
+  learning rate and weight decay are chosen;
 - adam-grown and so on: the same with the stages of pdADMM-G;
-- shallow: two layers, Adam, dropout and weight decay (`benchmarks.shallow`).
+- shallow: two layers, Adam; learning rate, dropout and weight decay are chosen
+  (`benchmarks.shallow`).
 
 It takes long. With `--json` every row is kept as soon as it is there; rows that the file holds
-already are not run again, and others that it holds stay. `seconds` is the mean time of a run
-beside the others: runs share the cores, one each. Options behind `--` go to `admm train`.
+already, with the same settings to choose from, are not run again, and others that it holds stay.
+Date, versions and command at the head of the file are of its last run. `seconds` is the mean time
+of a run beside others, one core each; shallow has none, since all its seeds are one computation.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -36,7 +40,7 @@ from admm.training.data import full_inputs
 from admm.training.options import Options
 from benchmarks.report import Report, Row, make_parser
 from benchmarks.shallow import GRID, Setting, train_shallow
-from benchmarks.training import train_all
+from benchmarks.training import Summary, train_all
 
 _LEVELS = "-1:20"
 _OURS = {
@@ -52,6 +56,7 @@ RATES = {
     "adam": (0.01, 0.001, 0.0001),
 }
 _PENALTIES = (1e-2, 1e-3, 1e-4)
+_DECAYS = (0.0, 5e-4, 5e-3)
 _SHALLOW = "shallow"
 METHODS = (*_OURS, *LEARNING_RATES, *(f"{name}-grown" for name in LEARNING_RATES), _SHALLOW)
 _TUNED_WITH = 2
@@ -65,9 +70,10 @@ _COLUMNS = {
     "seeds": ">5",
     "mean_test": ">9.4f",
     "std_test": ">8.4f",
+    "deep_test": ">9.4f",
     "mean_val": ">8.4f",
     "seconds": ">7.1f",
-    "setting": "<20",
+    "setting": "<24",
 }
 
 
@@ -81,6 +87,7 @@ class Case(NamedTuple):
     layers: int
     epochs: int
     seeds: int
+    split_seed: int
 
 
 class Run(NamedTuple):
@@ -88,27 +95,28 @@ class Run(NamedTuple):
 
     val: float
     test: float
-    seconds: float
+    deep_test: float  # of the deepest stage
+    seconds: float | None
+    diverged: bool = False
 
 
 def main(argv: Sequence[str]) -> None:
-    cut = list(argv).index("--") if "--" in argv else len(argv)
-    given, options = _parse(argv[:cut]), list(argv[cut + 1 :])
+    given, known = _parse(argv)
     report = Report("accuracy", _COLUMNS)
-    known = {} if given.json is None else _rows_of(given.json)
-    cases = list(_cases(given))
-    report.rows += [row for case, row in known.items() if case not in cases]
-    for case in cases:
+    report.others = known.values()
+    for case in _cases(given):
         row = known.get(case)
-        if row is None or row["options"] != options:
-            row = {**case._asdict(), **_measure(case, options)}
+        if row is None or row["settings"] != _named(settings(case)):
+            row = {**case._asdict(), **_measure(case, given.data_dir)}
+        known.pop(case, None)
         report.add(row)
         report.save(given)
     report.finish(given, draw)
     print(table(report.rows))
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[Case, Row]]:
+    """All settings, resolved, and the rows that are there already."""
     parser = make_parser("accuracy", __doc__)
     parser.add_argument("--datasets", nargs="+", default=["digits"])
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
@@ -117,6 +125,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, help="[10; quick: 4]")
     parser.add_argument("--epochs", type=int, help="of a stage [200; quick: 10]")
     parser.add_argument("--seeds", type=int, metavar="N", help="0…N−1 [5; quick: 2]")
+    parser.add_argument("--split-seed", type=int, default=100, help="of random splits [100]")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
     small = {"hidden": [16], "layers": 4, "epochs": 10, "seeds": 2}
     full = {"hidden": [100, 500], "layers": 10, "epochs": 200, "seeds": 5}
@@ -125,7 +135,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
             setattr(given, name, value)
     if given.seeds < 1:
         parser.error("--seeds must be at least 1")
-    return given
+    try:
+        return given, _rows_of(given.json)
+    except (KeyError, TypeError, ValueError) as error:
+        parser.error(f"--json {given.json} is a file, but not of this benchmark ({error!r})")
 
 
 def _cases(given: argparse.Namespace) -> Iterator[Case]:
@@ -142,12 +155,13 @@ def _cases(given: argparse.Namespace) -> Iterator[Case]:
             2 if method == _SHALLOW else given.layers,
             given.epochs if grown else given.epochs * len(stages),
             given.seeds,
+            given.split_seed,
         )
 
 
-def _rows_of(path: Path) -> dict[Case, Row]:
-    """The rows of an earlier run of this benchmark, if the file is one's."""
-    if not path.is_file():
+def _rows_of(path: Path | None) -> dict[Case, Row]:
+    """The rows of an earlier run of this benchmark."""
+    if path is None or not path.is_file():
         return {}
     rows = json.loads(path.read_text())["rows"]
     return {Case(*[row[name] for name in Case._fields]): row for row in rows}
@@ -156,105 +170,110 @@ def _rows_of(path: Path) -> dict[Case, Row]:
 # A row.
 
 
-def _measure(case: Case, options: Sequence[str]) -> Row:
+def _measure(case: Case, data_dir: Path | None) -> Row:
     """Choose a setting on validation, and run it with all seeds."""
     seeds = tuple(range(case.seeds))
-    settings = _settings(case)
-    first = seeds[:_TUNED_WITH] if len(settings) > 1 else seeds
-    tried = _run(case, [(setting, seed) for setting in settings for seed in first], options)
+    choice = settings(case)
+    first = seeds[:_TUNED_WITH] if len(choice) > 1 else seeds
+    tried = _run(case, [(setting, seed) for setting in choice for seed in first], data_dir)
     found = [tried[n : n + len(first)] for n in range(0, len(tried), len(first))]
     best = int(np.argmax([np.mean([run.val for run in runs]) for runs in found]))
-    rest = seeds[len(first) :]
-    runs = [*found[best], *_run(case, [(settings[best], seed) for seed in rest], options)]
-    vals, tests, seconds = zip(*runs, strict=True)
+    rest = [(choice[best], seed) for seed in seeds[len(first) :]]
+    runs = [*found[best], *_run(case, rest, data_dir)]
+    seconds = [run.seconds for run in runs if run.seconds is not None]
     return {
-        "mean_test": float(np.mean(tests)),
-        "std_test": float(np.std(tests)),
-        "mean_val": float(np.mean(vals)),
-        "seconds": float(np.mean(seconds)),
-        "setting": " ".join(map(str, settings[best])) or "defaults",
-        "tried": len(settings),
-        "options": list(options),
+        "mean_test": float(np.mean([run.test for run in runs])),
+        "std_test": float(np.std([run.test for run in runs])),
+        "deep_test": float(np.mean([run.deep_test for run in runs])),
+        "mean_val": float(np.mean([run.val for run in runs])),
+        "seconds": float(np.mean(seconds)) if seconds else None,
+        "setting": " ".join(map(str, choice[best])) or "defaults",
+        "settings": _named(choice),
+        "diverged": sum(run.diverged for run in runs),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _settings(case: Case) -> list[tuple[Any, ...]]:
-    """What there is to choose from."""
+def settings(case: Case) -> list[tuple[Any, ...]]:
+    """What there is to choose from: options of `admm train`, or what `train_shallow` takes."""
     if case.method == _SHALLOW:
         return list(GRID)
     if case.method in _OURS:
         if case.inputs == "hops":
             return [()]
         return [("--rho", penalty, "--nu", penalty) for penalty in _PENALTIES]
-    return [("--lr", rate) for rate in RATES[case.method.removesuffix("-grown")]]
+    rates = RATES[case.method.removesuffix("-grown")]
+    return [("--lr", rate, "--weight-decay", decay) for rate, decay in product(rates, _DECAYS)]
+
+
+def _named(choice: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [" ".join(map(str, setting)) for setting in choice]
 
 
 def _run(
-    case: Case, what: Sequence[tuple[tuple[Any, ...], int]], options: Sequence[str]
+    case: Case, what: Sequence[tuple[tuple[Any, ...], int]], data_dir: Path | None
 ) -> list[Run]:
     if case.method == _SHALLOW:
-        return _run_shallow(case, what, options)
-    summaries = train_all([_options(case, setting, seed, options) for setting, seed in what])
-    return [
-        Run(
-            run["best"]["val_accuracy"],
-            run["best"]["test_accuracy"],
-            run["seconds"]["total"],
-        )
-        for run in summaries
-    ]
+        return _run_shallow(case, what, data_dir)
+    runs = [_options(case, setting, seed, data_dir) for setting, seed in what]
+    return [_score(summary) for summary in train_all(runs, diverging=True)]
 
 
-def _options(case: Case, setting: Sequence[Any], seed: int, options: Sequence[str]) -> list[str]:
+def _score(summary: Summary) -> Run:
+    """The accuracies of a run; 0 for one that diverged before its first evaluation."""
+    nothing = {"val_accuracy": 0.0, "test_accuracy": 0.0}
+    best = summary["best"] or nothing
+    deep = summary["stages"][-1]["best"] if summary["stages"] else nothing
+    return Run(
+        best["val_accuracy"],
+        best["test_accuracy"],
+        deep["test_accuracy"],
+        summary["seconds"]["total"],
+        summary["status"] == "diverged",
+    )
+
+
+def _options(case: Case, setting: Sequence[Any], seed: int, data_dir: Path | None) -> list[str]:
+    """Options of `admm train`."""
     solver = "pdadmm-g" if case.method in _OURS else case.method.removesuffix("-grown")
-    grown = default_stages(case.layers) if case.method != solver or solver == "pdadmm-g" else ()
-    head = {
+    grown = case.method in _OURS or case.method != solver
+    values = {
         "dataset": case.dataset,
+        "split-seed": case.split_seed,
         "normalize": case.inputs,
         "hidden": case.hidden,
         "layers": case.layers,
+        "grow": ",".join(map(str, default_stages(case.layers) if grown else (case.layers,))),
         "epochs": case.epochs,
         "solver": solver,
         "seed": seed,
     }
-    return [
-        *(str(part) for name, value in head.items() for part in (f"--{name}", value)),
-        *(["--grow", ",".join(map(str, grown))] if grown else []),
-        *_OURS.get(case.method, ()),
-        *map(str, setting),
-        *options,
-    ]
+    if data_dir is not None:
+        values["data-dir"] = data_dir
+    head = [str(part) for name, value in values.items() for part in (f"--{name}", value)]
+    return [*head, *_OURS.get(case.method, ()), *map(str, setting)]
 
 
 def _run_shallow(
-    case: Case, what: Sequence[tuple[tuple[Any, ...], int]], options: Sequence[str]
+    case: Case, what: Sequence[tuple[tuple[Any, ...], int]], data_dir: Path | None
 ) -> list[Run]:
-    about = graph_options(options)
-    facts, inputs = full_inputs(replace(about, dataset=case.dataset, normalize=case.inputs))  # type: ignore[arg-type]
+    options = Options(
+        case.dataset,
+        data_dir,
+        normalize=case.inputs,  # type: ignore[arg-type]
+        split_seed=case.split_seed,
+    )
+    facts, inputs = full_inputs(options)
     rows = jnp.asarray(inputs.rows)
     runs: dict[tuple[Any, int], Run] = {}
     for setting in dict.fromkeys(setting for setting, _ in what):
         seeds = tuple(seed for other, seed in what if other == setting)
-        started = perf_counter()
         scores = train_shallow(
             rows, facts.labels, facts.sizes, case.hidden, Setting(*setting), seeds, case.epochs
         )
-        seconds = (perf_counter() - started) / len(seeds)
-        runs |= {
-            (setting, seed): Run(score.val, score.test, seconds)
-            for seed, score in zip(seeds, scores, strict=True)
-        }
+        for seed, score in zip(seeds, scores, strict=True):
+            runs[setting, seed] = Run(score.val, score.test, score.test, None)
     return [runs[each] for each in what]
-
-
-def graph_options(options: Sequence[str]) -> Options:
-    """What of the options behind `--` is about data; the rest is left out."""
-    parser = argparse.ArgumentParser(allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--split-seed", type=int)
-    parser.add_argument("--hops", type=int)
-    known, _ = parser.parse_known_args(list(options))
-    return Options(**vars(known))
 
 
 # What comes out.

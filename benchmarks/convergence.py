@@ -12,14 +12,14 @@ variables in iteration i is o(1/k). A row has
 - `rises`: iterations in which the Lagrangian rose by more than rounding, 1e-5 of its value;
 - `rate`: the slope of log c_k over log k in the last half of the iterations, below −1 for o(1/k);
 
-and its curves in the JSON, at some 60 iterations and to 5 digits. With `levels`, p is confined to −1…20. Options behind `--` go to
-`admm train`, for data and network.
+and its curves in the JSON, at some 60 iterations and to 5 digits. With `levels`, p is confined to
+−1…20.
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -34,7 +34,6 @@ from admm.training.checks import check_dtype
 from admm.training.data import training_inputs
 from admm.training.method import make_method
 from admm.training.options import Options
-from benchmarks.accuracy import graph_options
 from benchmarks.report import Report, Row, make_parser
 from layers import layer_costs, split_layers, widths
 from quant import CODEC_NAMES, Levels
@@ -64,14 +63,13 @@ _COLUMNS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    cut = list(argv).index("--") if "--" in argv else len(argv)
-    given, options = _parse(argv[:cut]), graph_options(argv[cut + 1 :])
+    given = _parse(argv)
     jax.config.update("jax_num_cpu_devices", _WORKERS)
     report = Report("convergence", _COLUMNS)
     for dataset, nu, (ratio, codec) in product(given.datasets, given.nu, _cases(given)):
-        case = replace(
-            options,
-            dataset=dataset,
+        case = Options(
+            dataset,
+            given.data_dir,
             layers=given.layers,
             hidden=given.hidden,
             grow=(given.layers,),
@@ -103,6 +101,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, help="[10; quick: 3]")
     parser.add_argument("--hidden", type=int, help="[100; quick: 16]")
     parser.add_argument("--iterations", type=int, help="[500; quick: 20]")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
     small = {"layers": 3, "hidden": 16, "iterations": 20}
     full = {"layers": 10, "hidden": 100, "iterations": 500}

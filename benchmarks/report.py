@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,12 +57,14 @@ class Report:
     Attributes:
         columns: Of the table that rows are added to.
         rows: What was added, to all tables.
+        others: Rows of an earlier run, for the JSON alone.
         results: Figures over all rows, for the end of the table and the JSON.
     """
 
     def __init__(self, name: str, columns: Mapping[str, str]) -> None:
         self.name = name
         self.rows: list[Row] = []
+        self.others: Collection[Row] = ()
         self.results: dict[str, Any] = {}
         self.begin(columns)
 
@@ -111,7 +113,7 @@ class Report:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
             "versions": versions(),
-            "rows": self.rows,
+            "rows": [*self.others, *self.rows],
             "results": self.results,
         }
         text = json.dumps(content, indent=1) + "\n"

@@ -44,7 +44,6 @@ def train_shallow(
     setting: Setting,
     seeds: tuple[int, ...],
     epochs: int,
-    every: int = 5,
 ) -> list[Score]:
     """Full-batch training; the score of every seed.
 
@@ -55,8 +54,7 @@ def train_shallow(
         hidden: Width of the hidden layer.
         setting: Hyperparameters.
         seeds: Of initial weights and dropout.
-        epochs: Steps of the optimiser.
-        every: Epochs between evaluations.
+        epochs: Steps of the optimiser, an evaluation after each.
     """
     classes = int(labels.max()) + 1
     widths = (rows.shape[1], hidden, classes)
@@ -69,14 +67,14 @@ def train_shallow(
     ]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    vals, tests = _train(rows, labels, stacked, keys, sizes, setting, epochs, every)
+    vals, tests = _train(rows, labels, stacked, keys, sizes, setting, epochs)
     best = vals.argmax(axis=1)
     return [
         Score(float(val[n]), float(test[n])) for val, test, n in zip(vals, tests, best, strict=True)
     ]
 
 
-@partial(jax.jit, static_argnames=("sizes", "epochs", "every"))
+@partial(jax.jit, static_argnames=("sizes", "epochs"))
 def _train(
     rows: Array,
     labels: Array,
@@ -85,7 +83,6 @@ def _train(
     sizes: tuple[int, int, int],
     setting: Setting,
     epochs: int,
-    every: int,
 ) -> tuple[Array, Array]:
     """Validation and test accuracy of every seed and evaluation."""
     train, val, _ = sizes
@@ -104,20 +101,16 @@ def _train(
         logits = _forward(network, rows[:train], drop)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels[:train]).mean()
 
-    def epoch(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
+    def epoch(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], Array]:
         network, memory = carry
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
             updates, memory = adam.update(jax.grad(loss)(network, key), memory, network)
-        return (optax.apply_updates(network, updates), memory), None
-
-    def block(carry: tuple[Any, Any], keys: Array) -> tuple[tuple[Any, Any], Array]:
-        carry, _ = jax.lax.scan(epoch, carry, keys)
-        right = _forward(carry[0], rows[train:]).argmax(axis=1) == labels[train:]
-        return carry, jnp.stack([right[:val].mean(), right[val:].mean()])
+        network = optax.apply_updates(network, updates)
+        right = _forward(network, rows[train:]).argmax(axis=1) == labels[train:]
+        return (network, memory), jnp.stack([right[:val].mean(), right[val:].mean()])
 
     def run(network: Any, key: Array) -> Array:
-        keys = jax.random.split(key, (epochs // every, every))
-        return jax.lax.scan(block, (network, adam.init(network)), keys)[1]
+        return jax.lax.scan(epoch, (network, adam.init(network)), jax.random.split(key, epochs))[1]
 
     accuracies = jax.vmap(run)(networks, keys)
     return accuracies[:, :, 0], accuracies[:, :, 1]

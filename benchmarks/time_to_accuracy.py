@@ -1,6 +1,6 @@
 """Seconds until a network of full depth reaches an accuracy on validation nodes.
 
-    python -m benchmarks time-to-accuracy --datasets cora --layers 2 5 10 16 -- --data-dir DIR
+    python -m benchmarks time-to-accuracy --datasets cora --layers 2 5 10 16 --data-dir DIR
 
 The target is, for the data sets of Wang et al. (arXiv 2105.09837), their test accuracy of Adam with
 ten layers of 100 neurons (Table III), otherwise `--target`. Every run has one core. `seconds` are
@@ -13,13 +13,12 @@ network reaches the target with all its layers only.
 
 Results: the seconds of the best backpropagation ÷ those of pdADMM-G, for data set and depth; none
 where one of them reached the target with no seed.
-
-Options behind `--` go to `admm train`.
 """
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,14 +62,14 @@ class Reached(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> None:
-    cut = list(argv).index("--") if "--" in argv else len(argv)
-    given, options = _parse(argv[:cut]), list(argv[cut + 1 :])
+    given = _parse(argv)
+    data = [] if given.data_dir is None else ["--data-dir", str(given.data_dir)]
     report = Report("time-to-accuracy", _COLUMNS)
     for dataset, layers, method in product(given.datasets, given.layers, given.methods):
         settings = _settings(method, given.epochs)
         runs = train_all(
             [
-                [*_options(dataset, layers, given.hidden, method, seed), *setting, *options]
+                [*_options(dataset, layers, given.hidden, method, seed), *setting, *data]
                 for setting in settings
                 for seed in range(given.seeds)
             ],
@@ -83,7 +82,6 @@ def main(argv: Sequence[str]) -> None:
             "method": method,
             "target": given.target or TARGETS[dataset],
             "seeds": given.seeds,
-            "options": options,
         }
         report.add(row | fastest(settings, runs, layers, row["target"], given.seeds))
         report.results |= compare(report.rows)
@@ -100,6 +98,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=_METHODS, choices=_METHODS)
     parser.add_argument("--epochs", type=int, help="of backpropagation [600; quick: 60]")
     parser.add_argument("--seeds", type=int, metavar="N", help="0…N−1 [3; quick: 1]")
+    parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
     small = {"layers": [2], "hidden": 16, "epochs": 60, "seeds": 1}
     full = {"layers": [2, 5, 10, 16], "hidden": 100, "epochs": 600, "seeds": 3}

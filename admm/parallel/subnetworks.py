@@ -49,7 +49,7 @@ class SubnetworkWorker:
 
     Memory: parameters, the optimiser's state and gradients of the own subnetworks; for each cut
     below one of them what `TSSM.init_kept` makes, (samples, *features) each; for every mini-batch
-    between its evaluation and its visit, f above and f, p and q below. A delta codec adds
+    between its evaluation and its visit, f above and f, p, q and u below. A delta codec adds
     (samples, *features) at both ends of a cut.
 
     Args:

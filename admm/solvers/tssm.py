@@ -22,6 +22,10 @@ Method = Literal["gsadmm", "gsam"]
 Loss = Callable[[Array, Array], Array]
 
 
+# Root mean square of f that the rule for α takes for the least.
+_LEAST = 1e-3
+
+
 class Trained(NamedTuple):
     """A subnetwork in training: what changes of it."""
 
@@ -101,7 +105,12 @@ class TSSM:
 
         α = θ‖g‖/(κ‖f‖) for gsAM,   half of it for gsADMM,   norms of the whole mini-batch.
 
-    This does not depend on the scales of the loss, of f, or of the number of features.
+    This depends neither on the scale of the loss nor on that of f nor on the number of features.
+    The rule is for a visit that starts anew and takes one step: both ends of the cut then find the
+    same α, but for what a codec loses of f and g.
+
+    gsADMM halves (multiplies by θα/(α + ρ)) what it passes on at every cut. Optimisers that scale
+    gradients, like Adam, do not mind; plain gradient descent needs a larger learning rate below.
 
     Source: Wang et al., arXiv 2009.04053, algorithms 1 and 2. Deviations: everything is per sample
     where the paper has means beside sums, which leaves p where it is; mini-batches in place of
@@ -146,12 +155,17 @@ class TSSM:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}")
-        if self.rho is not None and self.alpha is None:
-            raise ValueError("rho needs alpha; without, both follow from the gradient")
         if not 0 < self.relaxation <= 1:
             raise ValueError(f"the relaxation must be in (0, 1], got {self.relaxation}")
         if self.inner < 1:
             raise ValueError(f"a visit has at least one inner iteration, got {self.inner}")
+        if self.rho is not None and self.alpha is None:
+            raise ValueError("rho needs alpha; without, both follow from the gradient")
+        if self.alpha is None and (self.inner > 1 or not self.refresh):
+            raise ValueError(
+                "inner iterations and variables of an epoch before need alpha: that which follows "
+                "from the gradient is for one step from f"
+            )
 
     def init_kept(self, zeros: Callable[[], Array]) -> Kept:
         """What is kept, before the first visit.
@@ -258,7 +272,9 @@ class TSSM:
 
     def _reaching(self, wanted: Rows, f: Rows) -> Scalar:
         """The α with which α(q − f) = `wanted` means ‖q − f‖ = κ‖f‖."""
-        return _norm(wanted) / (self.reach * _norm(f))
+        # Where all units of a cut are dead, α must not be infinite.
+        length = jnp.maximum(_norm(f), _LEAST * f.size**0.5)
+        return _norm(wanted) / (self.reach * length)
 
     def _rho(self, alpha: Scalar) -> Scalar:
         return alpha if self.rho is None else jnp.asarray(self.rho, alpha.dtype)

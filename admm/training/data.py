@@ -1,4 +1,4 @@
-"""From data to network inputs, on the process that reads them; the rest learn only the facts."""
+"""The data of a run, loaded where they are read; the other processes learn only the facts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -50,8 +50,8 @@ class SubnetworkOptions:
         relaxation: θ of the step of p.
         optimizer: Of every subnetwork: gd, adadelta, adagrad or adam.
         lr: Its learning rate; by default `LEARNING_RATES`.
-        inner: Repetitions of all updates in a visit of a mini-batch.
-        refresh: Whether p, q and u of a sample start each visit anew.
+        inner: Repetitions of all updates in a visit of a mini-batch; more than one need an alpha.
+        refresh: Whether p, q and u of a sample start each visit anew; otherwise it needs an alpha.
         frozen_lower: Train the last subnetwork only, as a control.
         codec: How f, p and q travel; by default as they are.
         workers: Workers in this process, each on its own JAX device; 1 under MPI.
@@ -121,6 +121,11 @@ class SubnetworkOptions:
                 )
         if self.rho is not None and self.alpha is None:
             raise InputError("--rho needs --alpha; without, both follow from the gradient")
+        if self.alpha is None and (self.inner > 1 or not self.refresh):
+            raise InputError(
+                "--inner above 1 and --no-refresh need --alpha: that which follows from the "
+                "gradient is for one step from f"
+            )
         if self.alpha is not None and self.reach != type(self).reach:
             raise InputError("--reach is not for a given --alpha, which it would set")
         if self.cuts is not None and len(self.cuts) != self.subnetworks - 1:

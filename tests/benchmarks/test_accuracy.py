@@ -1,67 +1,130 @@
 """The benchmark of accuracy, without its runs; and the shallow rival."""
 
+import json
 import re
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from admm.training.options import Options
 from benchmarks import accuracy
 from benchmarks.accuracy import Case, Run
 from benchmarks.shallow import Setting, train_shallow
 
-CASE = Case("digits", "hops", 16, "adam", 10, 600, 3)
+CASE = Case("digits", "hops", 16, "adam", 10, 600, 3, 100)
 
 
 def test_the_options_of_a_run():
     """All that `admm train` needs, and the stages where a method has them."""
-    plain = accuracy._options(CASE, ("--lr", 0.1), 1, ["--hops", "2"])
+    plain = accuracy._options(CASE, ("--lr", 0.1), 1, Path("data"))
     assert " ".join(plain) == (
-        "--dataset digits --normalize hops --hidden 16 --layers 10 --epochs 600 --solver adam "
-        "--seed 1 --lr 0.1 --hops 2"
+        "--dataset digits --split-seed 100 --normalize hops --hidden 16 --layers 10 --grow 10 "
+        "--epochs 600 --solver adam --seed 1 --data-dir data --lr 0.1"
     )
-    grown = accuracy._options(CASE._replace(method="gd-grown"), ("--lr", 0.1), 1, [])
-    assert " ".join(grown).endswith("--solver gd --seed 1 --grow 2,5,10 --lr 0.1")
-    ours = accuracy._options(CASE._replace(method="pdadmm-g-q-pq"), (), 1, [])
-    assert " ".join(ours).endswith(
-        "--solver pdadmm-g --seed 1 --grow 2,5,10 --levels=-1:20 --levels-q=-1:20"
-    )
+    grown = accuracy._options(CASE._replace(method="gd-grown"), ("--lr", 0.1), 1, None)
+    assert " ".join(grown).endswith("--grow 2,5,10 --epochs 600 --solver gd --seed 1 --lr 0.1")
+    ours = accuracy._options(CASE._replace(method="pdadmm-g-q-pq"), (), 1, None)
+    assert " ".join(ours).endswith("--solver pdadmm-g --seed 1 --levels=-1:20 --levels-q=-1:20")
 
 
 @pytest.mark.parametrize(
     ("method", "inputs", "count"),
-    [("pdadmm-g", "hops", 1), ("pdadmm-g", "none", 3), ("gd", "none", 3), ("shallow", "hops", 18)],
+    [("pdadmm-g", "hops", 1), ("pdadmm-g", "none", 3), ("gd", "none", 9), ("shallow", "hops", 18)],
 )
 def test_what_there_is_to_choose_from(method, inputs, count):
-    assert len(accuracy._settings(CASE._replace(method=method, inputs=inputs))) == count
+    assert len(accuracy.settings(CASE._replace(method=method, inputs=inputs))) == count
 
 
 def test_a_setting_is_chosen_on_validation(monkeypatch):
     """With two seeds each, and the chosen one with the rest; the tests have no say."""
     asked = []
+    best = ("--lr", 0.001, "--weight-decay", 0.0)
 
-    def run(case, what, options):
+    def run(case, what, data_dir):
         asked.append(list(what))
         return [
-            Run(val=0.9 if setting == ("--lr", 0.001) else 0.5, test=0.1 * seed, seconds=2.0)
+            Run(val=0.9 if setting == best else 0.5, test=0.1 * seed, deep_test=0.3, seconds=2.0)
             for setting, seed in what
         ]
 
     monkeypatch.setattr(accuracy, "_run", run)
-    row = accuracy._measure(CASE, ["--hops", "2"])
-    rates = [("--lr", rate) for rate in (0.01, 0.001, 0.0001)]
-    assert asked == [[(rate, seed) for rate in rates for seed in (0, 1)], [(rates[1], 2)]]
+    row = accuracy._measure(CASE, None)
+    first, rest = asked
+    assert len(first) == 2 * 9
+    assert [seed for _, seed in first] == [0, 1] * 9
+    assert rest == [(best, 2)]
     assert row["mean_test"] == pytest.approx(0.1)
     assert row["std_test"] == pytest.approx(np.std([0, 0.1, 0.2]))
-    assert (row["mean_val"], row["seconds"]) == pytest.approx((0.9, 2))
-    assert (row["setting"], row["tried"], row["options"]) == ("--lr 0.001", 3, ["--hops", "2"])
+    assert (row["mean_val"], row["deep_test"], row["seconds"]) == pytest.approx((0.9, 0.3, 2))
+    assert row["setting"] == "--lr 0.001 --weight-decay 0.0"
+    assert (len(row["settings"]), row["diverged"]) == (9, 0)
 
 
-def test_data_options_reach_the_shallow_rival(tmp_path):
-    options = ["--data-dir", str(tmp_path), "--eval-every", "5", "--split-seed=3", "--hops", "2"]
-    expected = Options(data_dir=tmp_path, split_seed=3, hops=2)
-    assert accuracy.graph_options(options) == expected
+def test_runs_that_diverge_have_a_score():
+    """That of the best network before, or 0 without one."""
+    best, seconds = {"val_accuracy": 0.5, "test_accuracy": 0.4}, {"total": 3.0}
+    summary = {"best": best, "stages": [{"best": best}], "seconds": seconds, "status": "done"}
+    assert accuracy._score(summary) == Run(0.5, 0.4, 0.4, 3.0)
+    lost = {"best": None, "stages": [], "seconds": seconds, "status": "diverged"}
+    assert accuracy._score(lost) == Run(0, 0, 0, 3.0, diverged=True)
+
+
+# Rows that are there already.
+
+
+@pytest.fixture
+def measure(monkeypatch):
+    """Run the benchmark of gd, adam and shallow without training; what was measured."""
+    measured = []
+
+    def run(case, data_dir):
+        if case.method == failing:
+            raise KeyboardInterrupt
+        measured.append(case.method)
+        figures = {"mean_test": 0.5, "std_test": 0.1, "deep_test": 0.5, "mean_val": 0.5}
+        names = accuracy._named(accuracy.settings(case))
+        return {**figures, "seconds": None, "setting": "x", "settings": names, "diverged": 0}
+
+    failing = None
+
+    def call(*methods, out, fail=None):
+        nonlocal failing
+        failing = fail
+        measured.clear()
+        accuracy.main(["--quick", "--json", str(out), "--methods", *methods])
+        return list(measured)
+
+    monkeypatch.setattr(accuracy, "_measure", run)
+    return call
+
+
+def methods_in(out):
+    return {row["method"] for row in json.loads(out.read_text())["rows"]}
+
+
+def test_rows_are_kept_and_not_run_again(measure, tmp_path, monkeypatch):
+    out = tmp_path / "rows.json"
+    assert measure("gd", "shallow", out=out) == ["gd", "shallow"]
+    with pytest.raises(KeyboardInterrupt):
+        measure("adam", "adagrad", "shallow", out=out, fail="adagrad")
+    assert methods_in(out) == {"gd", "adam", "shallow"}
+    assert measure("shallow", "adagrad", out=out) == ["adagrad"]
+    assert methods_in(out) == {"gd", "adam", "adagrad", "shallow"}
+    # With more to choose from, a row is out of date.
+    monkeypatch.setitem(accuracy.RATES, "gd", (1.0, 0.3))
+    assert measure("gd", "adam", out=out) == ["gd"]
+    assert len(json.loads(out.read_text())["rows"]) == 4
+
+
+@pytest.mark.parametrize("content", ["nonsense", "[]", '{"rows": [{"method": "gd"}]}'])
+def test_a_file_of_something_else_is_left_alone(measure, tmp_path, content, capsys):
+    out = tmp_path / "rows.json"
+    out.write_text(content)
+    with pytest.raises(SystemExit):
+        measure("gd", out=out)
+    assert f"--json {out} is a file, but not of this benchmark" in capsys.readouterr().err
+    assert out.read_text() == content
 
 
 def test_table():
@@ -93,11 +156,17 @@ def shallow(setting, seeds=(0, 1), epochs=100, rows=ROWS):
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_the_shallow_rival_learns(dropout):
-    scores = shallow(Setting(1e-2, dropout, 5e-4))
+    setting = Setting(1e-2, dropout, 5e-4)
+    scores = shallow(setting)
     assert min(score.val for score in scores) > 0.85
     assert min(score.test for score in scores) > 0.85
-    alone = shallow(Setting(1e-2, dropout, 5e-4), seeds=(1,))
-    assert alone[0] == pytest.approx(scores[1], abs=0.03)  # seeds do not meet
+
+
+def test_seeds_do_not_meet():
+    """Before anything is learned they differ, and each is what it is alone."""
+    scores = shallow(Setting(1e-4, 0.5, 0.0), seeds=(0, 1, 2), epochs=1)
+    assert len(set(scores)) == 3
+    assert [shallow(Setting(1e-4, 0.5, 0.0), (seed,), 1)[0] for seed in (0, 1, 2)] == scores
 
 
 def test_scores_are_of_the_earliest_best_evaluation():

@@ -124,7 +124,7 @@ def test_residuals(x64):
 @pytest.mark.parametrize("first", [True, False])
 def test_where_a_visit_starts(method, refresh, first):
     """Anew, unless the last visit is to be gone on with."""
-    solver = TSSM(method, refresh=refresh)
+    solver = TSSM(method, 0.1, refresh=refresh)
     dual = method == "gsadmm"
     kept = solver.init_kept(lambda: jnp.ones((BATCH, WIDTH)))
     expected = [not refresh, dual and not refresh, dual and not refresh]
@@ -180,6 +180,17 @@ def test_without_a_gradient_nothing_moves(method):
         assert jnp.abs(wanted).max() <= 1.1e-18
         x = jnp.ones((BATCH, INPUTS))
         assert np.isfinite(step(solver, lower("float32"), x, f, wanted)[2])
+
+
+@pytest.mark.parametrize("method", ["gsam", "gsadmm"])
+def test_a_cut_whose_units_are_dead_pins_nothing(method, x64):
+    """f = 0 in the whole mini-batch: α is that of a small f, not infinite."""
+    f, g = jnp.zeros((BATCH, WIDTH)), normal(0, BATCH, WIDTH)
+    solver = TSSM(method)
+    start = solver.start(solver.init_kept(lambda: f), f, first=True)
+    state, alpha = solver.couple(start, f, g)
+    assert alpha <= jnp.linalg.norm(g) / (0.5 * 1e-3 * f.size**0.5) * (1 + 1e-9)
+    assert jnp.linalg.norm(solver.target(state)) == pytest.approx(0.5e-3 * f.size**0.5)
 
 
 # Steps of the subnetworks.
@@ -318,6 +329,8 @@ def test_batches_of_epochs_and_seeds_differ():
         ({"rho": 0.1}, "rho needs alpha; without, both follow from the gradient"),
         ({"relaxation": 0.0}, "the relaxation must be in (0, 1], got 0.0"),
         ({"relaxation": 1.1}, "the relaxation must be in (0, 1], got 1.1"),
+        ({"inner": 2}, "inner iterations and variables of an epoch before need alpha"),
+        ({"refresh": False}, "inner iterations and variables of an epoch before need alpha"),
         ({"inner": 0}, "a visit has at least one inner iteration, got 0"),
     ],
 )

@@ -289,6 +289,8 @@ def test_runs_that_cannot_begin(given, message):
         ({"alpha": 0.0}, "--alpha must be positive and finite, got 0.0"),
         ({"reach": -0.1}, "--reach must be positive and finite, got -0.1"),
         ({"rho": 0.1}, "--rho needs --alpha; without, both follow from the gradient"),
+        ({"inner": 2}, "--inner above 1 and --no-refresh need --alpha: that which follows"),
+        ({"refresh": False}, "--inner above 1 and --no-refresh need --alpha: that which follows"),
         ({"alpha": 0.1, "reach": 0.2}, "--reach is not for a given --alpha, which it would set"),
         ({"rho": float("inf")}, "--rho must be positive and finite, got inf"),
         ({"lr": float("nan")}, "--lr must be positive and finite, got nan"),
@@ -307,7 +309,9 @@ def test_bad_options(given, message):
     "options",
     [
         SubnetworkOptions(lr=0.1, codec="float32"),
-        SubnetworkOptions(subnetworks=3, cuts=(2, 5), codec="delta4", refresh=False, lr=0.2),
+        SubnetworkOptions(
+            subnetworks=3, cuts=(2, 5), codec="delta4", refresh=False, alpha=0.1, lr=0.2
+        ),
     ],
     ids=["plain", "cut"],
 )
