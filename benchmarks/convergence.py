@@ -214,12 +214,21 @@ def thin(curves: dict[str, list[float]]) -> dict[str, list[float]]:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Lagrangian, residuals and c_k over iterations, of all rows."""
+    """Lagrangian, residuals and c_k over iterations: a colour for each case, a line style a set."""
+    from matplotlib import colormaps
+
+    cases = list(dict.fromkeys((row["ratio"], row["codec"]) for row in rows))
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
     panels = figure.subplots(2, 2, sharex=True).flat
     for axes, name in zip(panels, ("lagrangian", "primal", "dual", "change"), strict=True):
         for row in rows:
-            label = f"{row['dataset']}, ρ/ν {row['ratio']:g}, {row['codec']}"
-            axes.plot(row["curves"]["iteration"], row["curves"][name], label=label)
+            axes.plot(
+                row["curves"]["iteration"],
+                row["curves"][name],
+                color=colormaps["tab20"](cases.index((row["ratio"], row["codec"])) % 20),
+                linestyle=("-", "--", ":", "-.")[datasets.index(row["dataset"]) % 4],
+                label=f"{row['dataset']}, ρ/ν {row['ratio']:g}, {row['codec']}",
+            )
         axes.set(title="c_k" if name == "change" else name, xscale="log", yscale="log")
     figure.legend(
         *axes.get_legend_handles_labels(), loc="outside right center", fontsize="xx-small"
