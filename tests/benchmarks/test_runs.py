@@ -123,6 +123,7 @@ def test_convergence(rows_of):
         assert row["curves"]["change"] == sorted(row["curves"]["change"], reverse=True)
 
 
+@pytest.mark.slow
 def test_time_to_accuracy(rows_of):
     what = ("--quick", "--methods", "pdadmm-g", "gd", "--target", 0.2)
     rows, results = rows_of("time-to-accuracy", *what, tiny=())
