@@ -109,6 +109,7 @@ def test_accuracy(benchmark, tmp_path):
     assert picture.stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_convergence(rows_of):
     what = ("--quick", "--ratios", 1, 5, "--codecs", "float32", "delta4")
     rows, _ = rows_of("convergence", *what, tiny=())

@@ -170,7 +170,7 @@ def test_history_rewrites_the_files_of_an_earlier_run(tmp_path):
     (tmp_path / "summary.json").write_text("old")
     history = History(tmp_path, None, epochs=10)
     assert not (tmp_path / "summary.json").exists()
-    evaluation = Evaluation(0, 2, 1, *[0.5] * 9, 0, 1.0)
+    evaluation = Evaluation(0, 2, 1, *[0.5] * 9, 0, 1.0, 0.5)
     assert history.add(evaluation)
     assert not history.add(evaluation._replace(epoch=2))
     assert history.add(evaluation._replace(epoch=3, val_accuracy=0.6))
