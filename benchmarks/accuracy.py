@@ -38,7 +38,7 @@ from admm.solvers.backprop import LEARNING_RATES
 from admm.solvers.growth import default_stages
 from admm.training.data import full_inputs
 from admm.training.options import Options
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults
 from benchmarks.shallow import GRID, Setting, train_shallow
 from benchmarks.training import Summary, train_all
 
@@ -130,9 +130,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[Case, Row]]:
     given = parser.parse_args(argv)
     small = {"hidden": [16], "layers": 4, "epochs": 10, "seeds": 2}
     full = {"hidden": [100, 500], "layers": 10, "epochs": 200, "seeds": 5}
-    for name, value in (small if given.quick else full).items():
-        if getattr(given, name) is None:
-            setattr(given, name, value)
+    set_defaults(given, small, full)
     if given.seeds < 1:
         parser.error("--seeds must be at least 1")
     try:

@@ -34,7 +34,7 @@ from admm.training.checks import check_dtype
 from admm.training.data import training_inputs
 from admm.training.method import make_method
 from admm.training.options import Options
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults
 from layers import layer_costs, split_layers, widths
 from quant import CODEC_NAMES, Levels
 
@@ -105,9 +105,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     given = parser.parse_args(argv)
     small = {"layers": 3, "hidden": 16, "iterations": 20}
     full = {"layers": 10, "hidden": 100, "iterations": 500}
-    for name, value in (small if given.quick else full).items():
-        if getattr(given, name) is None:
-            setattr(given, name, value)
+    set_defaults(given, small, full)
     if given.layers < _WORKERS or given.iterations < 4:
         parser.error("--layers must be at least 2, one a worker, and --iterations at least 4")
     return given

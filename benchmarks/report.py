@@ -32,6 +32,13 @@ def make_parser(name: str, text: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def set_defaults(given: argparse.Namespace, quick: Row, usual: Row) -> None:
+    """Fill in the options that were not given, of a quick run or of the usual one."""
+    for name, value in (quick if given.quick else usual).items():
+        if getattr(given, name) is None:
+            setattr(given, name, value)
+
+
 def _new_file(text: str) -> Path:
     if not Path(text).resolve().parent.is_dir():
         raise argparse.ArgumentTypeError(f"no folder for {text}")

@@ -25,7 +25,7 @@ import numpy as np
 
 from admm.solvers.backprop import LEARNING_RATES
 from benchmarks.accuracy import RATES
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults
 from benchmarks.training import Summary, train_all
 
 TARGETS = {
@@ -102,9 +102,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     given = parser.parse_args(argv)
     small = {"layers": [2], "hidden": 16, "epochs": 60, "seeds": 1}
     full = {"layers": [2, 5, 10, 16], "hidden": 100, "epochs": 600, "seeds": 3}
-    for name, value in (small if given.quick else full).items():
-        if getattr(given, name) is None:
-            setattr(given, name, value)
+    set_defaults(given, small, full)
     unknown = [name for name in given.datasets if name not in TARGETS]
     if given.target is None and unknown:
         parser.error(f"--target is needed for {unknown[0]}; known are {', '.join(TARGETS)}")

@@ -32,7 +32,7 @@ import numpy as np
 
 from admm.training.subnetwork_options import ONLY_FOR
 from benchmarks.epoch import NetworkCase, time_epoch
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults
 from benchmarks.training import Summary, mean_and_std, train_all
 from quant import CODEC_NAMES
 
@@ -159,9 +159,7 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
         "batches": 100,
         "seconds": 20.0,
     }
-    for name, value in (small if given.quick else usual).items():
-        if getattr(given, name) is None:
-            setattr(given, name, value)
+    set_defaults(given, small, usual)
     if min(given.seeds, *given.subnetworks) < 1:
         parser.error("--seeds and --subnetworks must be at least 1")
     for name in (*_SET, *_SIZES):

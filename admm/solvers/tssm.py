@@ -204,7 +204,7 @@ class TSSM:
         Returns:
             The subnetwork; α Jᵀ(f − q), the gradient at each sample's x; the batch's Σ α/2‖q − f‖².
         """
-        alpha = self._reaching(wanted, sent) if self.alpha is None else self.alpha
+        alpha = self._alpha(wanted, sent)
         target = sent + wanted / alpha
 
         def penalty(f: Outputs) -> Scalar:
