@@ -86,6 +86,7 @@ class Case(NamedTuple):
     method: str
     layers: int
     epochs: int
+    eval_every: int
     seeds: int
     split_seed: int
 
@@ -124,12 +125,13 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[Case, Row]]:
     parser.add_argument("--hidden", nargs="+", type=int, help="[100 500; quick: 16]")
     parser.add_argument("--layers", type=int, help="[10; quick: 4]")
     parser.add_argument("--epochs", type=int, help="of a stage [200; quick: 10]")
+    parser.add_argument("--eval-every", type=int, help="epochs from one to the next [5; quick: 1]")
     parser.add_argument("--seeds", type=int, metavar="N", help="0…N−1 [5; quick: 2]")
     parser.add_argument("--split-seed", type=int, default=100, help="of random splits [100]")
     parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
-    small = {"hidden": [16], "layers": 4, "epochs": 10, "seeds": 2}
-    full = {"hidden": [100, 500], "layers": 10, "epochs": 200, "seeds": 5}
+    small = {"hidden": [16], "layers": 4, "epochs": 10, "eval_every": 1, "seeds": 2}
+    full = {"hidden": [100, 500], "layers": 10, "epochs": 200, "eval_every": 5, "seeds": 5}
     set_defaults(given, small, full)
     if given.seeds < 1:
         parser.error("--seeds must be at least 1")
@@ -152,6 +154,7 @@ def _cases(given: argparse.Namespace) -> Iterator[Case]:
             method,
             2 if method == _SHALLOW else given.layers,
             given.epochs if grown else given.epochs * len(stages),
+            given.eval_every,
             given.seeds,
             given.split_seed,
         )
@@ -243,6 +246,7 @@ def _options(case: Case, setting: Sequence[Any], seed: int, data_dir: Path | Non
         "layers": case.layers,
         "grow": ",".join(map(str, default_stages(case.layers) if grown else (case.layers,))),
         "epochs": case.epochs,
+        "eval-every": case.eval_every,
         "solver": solver,
         "seed": seed,
     }
@@ -267,7 +271,14 @@ def _run_shallow(
     for setting in dict.fromkeys(setting for setting, _ in what):
         seeds = tuple(seed for other, seed in what if other == setting)
         scores = train_shallow(
-            rows, facts.labels, facts.sizes, case.hidden, Setting(*setting), seeds, case.epochs
+            rows,
+            facts.labels,
+            facts.sizes,
+            case.hidden,
+            Setting(*setting),
+            seeds,
+            case.epochs,
+            case.eval_every,
         )
         for seed, score in zip(seeds, scores, strict=True):
             runs[setting, seed] = Run(score.val, score.test, score.test, None)

@@ -44,6 +44,7 @@ def train_shallow(
     setting: Setting,
     seeds: tuple[int, ...],
     epochs: int,
+    eval_every: int = 1,
 ) -> list[Score]:
     """Full-batch training; the score of every seed.
 
@@ -54,7 +55,8 @@ def train_shallow(
         hidden: Width of the hidden layer.
         setting: Hyperparameters.
         seeds: Of initial weights and dropout.
-        epochs: Steps of the optimiser, an evaluation after each.
+        epochs: Steps of the optimiser.
+        eval_every: Steps between evaluations; those after the last evaluation are not taken.
     """
     classes = int(labels.max()) + 1
     widths = (rows.shape[1], hidden, classes)
@@ -67,14 +69,14 @@ def train_shallow(
     ]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    vals, tests = _train(rows, labels, stacked, keys, sizes, setting, epochs)
+    vals, tests = _train(rows, labels, stacked, keys, sizes, setting, epochs, eval_every)
     best = vals.argmax(axis=1)
     return [
         Score(float(val[n]), float(test[n])) for val, test, n in zip(vals, tests, best, strict=True)
     ]
 
 
-@partial(jax.jit, static_argnames=("sizes", "epochs"))
+@partial(jax.jit, static_argnames=("sizes", "epochs", "eval_every"))
 def _train(
     rows: Array,
     labels: Array,
@@ -83,6 +85,7 @@ def _train(
     sizes: tuple[int, int, int],
     setting: Setting,
     epochs: int,
+    eval_every: int,
 ) -> tuple[Array, Array]:
     """Validation and test accuracy of every seed and evaluation."""
     train, val, _ = sizes
@@ -101,16 +104,20 @@ def _train(
         logits = _forward(network, rows[:train], drop)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels[:train]).mean()
 
-    def epoch(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], Array]:
+    def epoch(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
         network, memory = carry
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
             updates, memory = adam.update(jax.grad(loss)(network, key), memory, network)
-        network = optax.apply_updates(network, updates)
+        return (optax.apply_updates(network, updates), memory), None
+
+    def evaluated(carry: tuple[Any, Any], keys: Array) -> tuple[tuple[Any, Any], Array]:
+        (network, memory), _ = jax.lax.scan(epoch, carry, keys)
         right = _forward(network, rows[train:]).argmax(axis=1) == labels[train:]
         return (network, memory), jnp.stack([right[:val].mean(), right[val:].mean()])
 
     def run(network: Any, key: Array) -> Array:
-        return jax.lax.scan(epoch, (network, adam.init(network)), jax.random.split(key, epochs))[1]
+        keys = jax.random.split(key, (epochs // eval_every, eval_every))
+        return jax.lax.scan(evaluated, (network, adam.init(network)), keys)[1]
 
     accuracies = jax.vmap(run)(networks, keys)
     return accuracies[:, :, 0], accuracies[:, :, 1]

@@ -12,7 +12,7 @@ from benchmarks import accuracy
 from benchmarks.accuracy import Case, Run
 from benchmarks.shallow import Setting, train_shallow
 
-CASE = Case("digits", "hops", 16, "adam", 10, 600, 3, 100)
+CASE = Case("digits", "hops", 16, "adam", 10, 600, 5, 3, 100)
 
 
 def test_the_options_of_a_run():
@@ -20,10 +20,12 @@ def test_the_options_of_a_run():
     plain = accuracy._options(CASE, ("--lr", 0.1), 1, Path("data"))
     assert " ".join(plain) == (
         "--dataset digits --split-seed 100 --normalize hops --hidden 16 --layers 10 --grow 10 "
-        "--epochs 600 --solver adam --seed 1 --data-dir data --lr 0.1"
+        "--epochs 600 --eval-every 5 --solver adam --seed 1 --data-dir data --lr 0.1"
     )
     grown = accuracy._options(CASE._replace(method="gd-grown"), ("--lr", 0.1), 1, None)
-    assert " ".join(grown).endswith("--grow 2,5,10 --epochs 600 --solver gd --seed 1 --lr 0.1")
+    assert " ".join(grown).endswith(
+        "--grow 2,5,10 --epochs 600 --eval-every 5 --solver gd --seed 1 --lr 0.1"
+    )
     ours = accuracy._options(CASE._replace(method="pdadmm-g-q-pq"), (), 1, None)
     assert " ".join(ours).endswith("--solver pdadmm-g --seed 1 --levels=-1:20 --levels-q=-1:20")
 
@@ -150,8 +152,8 @@ ROWS = jnp.asarray(np.eye(3)[LABELS] + RANDOM.normal(scale=0.3, size=(120, 3)), 
 SIZES = (40, 40, 40)
 
 
-def shallow(setting, seeds=(0, 1), epochs=100, rows=ROWS):
-    return train_shallow(rows, LABELS, SIZES, 16, setting, seeds, epochs)
+def shallow(setting, seeds=(0, 1), epochs=100, rows=ROWS, eval_every=1):
+    return train_shallow(rows, LABELS, SIZES, 16, setting, seeds, epochs, eval_every)
 
 
 def test_the_shallow_rival_learns():
@@ -165,6 +167,14 @@ def test_seeds_do_not_meet():
     scores = shallow(Setting(1e-4, 0.5, 0.0), seeds=(0, 1, 2), epochs=1)
     assert len(set(scores)) == 3
     assert [shallow(Setting(1e-4, 0.5, 0.0), (seed,), 1)[0] for seed in (0, 1, 2)] == scores
+
+
+def test_the_shallow_rival_is_evaluated_at_intervals():
+    """The last of few evaluations is that of as many epochs."""
+    setting = Setting(1e-2, 0.5, 0.0)
+    assert shallow(setting, epochs=10, eval_every=10) == shallow(setting, epochs=19, eval_every=10)
+    few, all_of_them = shallow(setting, epochs=20, eval_every=10), shallow(setting, epochs=20)
+    assert all(one.val <= other.val for one, other in zip(few, all_of_them, strict=True))
 
 
 def test_scores_are_of_the_earliest_best_evaluation():
