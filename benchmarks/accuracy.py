@@ -11,8 +11,9 @@ of them. `inputs` is `--normalize`.
 - pdadmm-g, pdadmm-g-q (p in −1…20) and pdadmm-g-q-pq (p and q): grown in stages of `--epochs`, with
   the defaults, which were once chosen on the validation nodes of the data sets in the README; where
   the inputs are the paper's (`none`), ρ = ν is chosen;
-- gd, adadelta, adagrad, adam: all layers at once, for as many epochs as all stages have together;
-  learning rate and weight decay are chosen;
+- pdadmm-g-at-once: all layers at once, from class codes, for as many epochs as all stages together;
+- gd, adadelta, adagrad, adam: all layers at once, for as many epochs; learning rate and weight
+  decay are chosen;
 - adam-grown and so on: the same with the stages of pdADMM-G;
 - shallow: two layers, Adam; learning rate, dropout and weight decay are chosen
   (`benchmarks.shallow`).
@@ -45,6 +46,7 @@ from benchmarks.training import Summary, train_all
 _LEVELS = "-1:20"
 _OURS = {
     "pdadmm-g": (),
+    "pdadmm-g-at-once": (),
     "pdadmm-g-q": (f"--levels={_LEVELS}",),
     "pdadmm-g-q-pq": (f"--levels={_LEVELS}", f"--levels-q={_LEVELS}"),
 }
@@ -146,18 +148,21 @@ def _cases(given: argparse.Namespace) -> Iterator[Case]:
     for dataset, inputs, hidden, method in product(
         given.datasets, given.inputs, given.hidden, given.methods
     ):
-        grown = method in _OURS or method.endswith("-grown")
         yield Case(
             dataset,
             inputs,
             hidden,
             method,
             2 if method == _SHALLOW else given.layers,
-            given.epochs if grown else given.epochs * len(stages),
+            given.epochs if _grows(method) else given.epochs * len(stages),
             given.eval_every,
             given.seeds,
             given.split_seed,
         )
+
+
+def _grows(method: str) -> bool:
+    return method.endswith("-grown") or (method in _OURS and not method.endswith("-at-once"))
 
 
 def _rows_of(path: Path | None) -> dict[Case, Row]:
@@ -237,14 +242,14 @@ def _score(summary: Summary) -> Run:
 def _options(case: Case, setting: Sequence[Any], seed: int, data_dir: Path | None) -> list[str]:
     """Options of `admm train`."""
     solver = "pdadmm-g" if case.method in _OURS else case.method.removesuffix("-grown")
-    grown = case.method in _OURS or case.method != solver
+    stages = default_stages(case.layers) if _grows(case.method) else (case.layers,)
     values = {
         "dataset": case.dataset,
         "split-seed": case.split_seed,
         "normalize": case.inputs,
         "hidden": case.hidden,
         "layers": case.layers,
-        "grow": ",".join(map(str, default_stages(case.layers) if grown else (case.layers,))),
+        "grow": ",".join(map(str, stages)),
         "epochs": case.epochs,
         "eval-every": case.eval_every,
         "solver": solver,

@@ -27,13 +27,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from admm.parallel import LocalTransport, chain
-from admm.solvers import class_codes, stage_layers, stage_network
+from admm.parallel import LocalTransport
+from admm.solvers import stage_layers
 from admm.solvers.pdadmm_g import Block
 from admm.training.checks import check_dtype
 from admm.training.data import training_inputs
 from admm.training.method import make_method
 from admm.training.options import Options
+from admm.training.stage import start_stage
 from benchmarks.report import Report, Row, make_parser, set_defaults
 from layers import layer_costs, split_layers, widths
 from quant import CODEC_NAMES, Levels
@@ -130,19 +131,8 @@ def follow(options: Options) -> dict[str, list[float]]:
     method = make_method(options, transport)
     labels = facts.labels[: facts.nodes]
     one_hot = jnp.asarray(np.eye(facts.classes)[labels], options.dtype)
-    for worker, own, neighbors in zip(method.workers, owned, chain(owned), strict=True):
-        codes: Sequence[Array] = ()
-        if options.levels is not None:
-            step = options.levels.step
-            codes = class_codes(options.seed, own, shape, labels, step, options.dtype)
-        worker.start(
-            stage_network(options.seed, own, shape, None, facts.features, options.dtype),
-            neighbors,
-            inputs=jnp.asarray(inputs.rows[: facts.nodes]),
-            nodes=facts.nodes,
-            targets=one_hot if options.layers in own else None,
-            codes=codes,
-        )
+    rows = jnp.asarray(inputs.rows[: facts.nodes])
+    start_stage(method.workers, owned, options, facts, rows, one_hot)
     curves: dict[str, list[float]] = {name: [] for name in _CURVES}
     for _ in range(options.epochs):
         before = [_variables(worker.block) for worker in method.workers]

@@ -86,6 +86,10 @@ class Levels:
         """Bits of one code, ⌈log2 |Δ|⌉."""
         return (self.size - 1).bit_length()
 
+    def nearest(self, x: float) -> float:
+        """The nearest member of Δ of one number."""
+        return self.low + self.step * min(max(round((x - self.low) / self.step), 0), self.size - 1)
+
     def project(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The nearest member of Δ, element by element (the even code at a tie); NaN stays NaN."""
         return jnp.where(jnp.isnan(x), x, self.decode(self.encode(x), x.dtype))

@@ -117,6 +117,12 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         type=float,
     )
     add(solver, "--step", "step sizes: exact, joint, backtracking [exact]")
+    add(
+        solver,
+        "--start",
+        "of the first stage: codes or forward [codes with levels or more than 3 layers, else "
+        "forward]",
+    )
     add(solver, "--levels", "constrain p to these levels (pdADMM-G-Q)", metavar="LOW:HIGH[:STEP]")
     add(solver, "--levels-q", "constrain q too", metavar="LOW:HIGH[:STEP]")
     add(solver, "--seed", "initial weights [0]", metavar="N", type=int)

@@ -22,6 +22,7 @@ from admm.training.checks import (
 from layers.hops import Normalization
 from quant import CODEC_NAMES, Codec, Float, Levels, make_codec
 
+Start = Literal["codes", "forward"]
 Solver = Literal["pdadmm-g", Optimizer]
 
 # What a solver can be given, and what it takes otherwise; None where there is nothing to take.
@@ -31,12 +32,15 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "nu": 3e-3,
         "weight_decay": 2e-2,
         "step": "exact",
+        "start": None,
         "levels": None,
         "levels_q": None,
         "codec": None,
     },
     **{name: {"lr": rate, "weight_decay": 0.0} for name, rate in LEARNING_RATES.items()},
 }
+# Depth of a first stage that random weights are good enough for.
+_FORWARD_DEPTH = 3
 _SETTING_NAMES = sorted({name for settings in _SETTINGS.values() for name in settings})
 
 
@@ -57,12 +61,15 @@ class Options:
             pdADMM-G, one stage for backpropagation.
         solver: `pdadmm-g`, or backpropagation with `gd`, `adadelta`, `adagrad` or `adam`.
         epochs: Iterations per stage.
-        rho: Penalty ρ of the coupling p = q; pdADMM-G only, as `nu`, `step`, `levels`,
-            `levels_q` and `codec`.
+        rho: Penalty ρ of the coupling p = q; pdADMM-G only, as `nu`, `step`, `start`,
+            `levels`, `levels_q` and `codec`.
         nu: Penalty ν of the relaxed layer equations.
         weight_decay: μ of pdADMM-G, λ of backpropagation.
         lr: Learning rate; backpropagation only.
         step: Step-size rule.
+        start: How the first stage starts: `forward`, with the forward pass of random weights, or
+            `codes`, see `admm.solvers.class_codes`. By default `codes` where random weights do
+            not get far: with levels, or with more than three layers.
         levels: Set of levels for p (pdADMM-G-Q).
         levels_q: Set of levels for q too.
         codec: How p and q travel; by default as they are.
@@ -96,6 +103,7 @@ class Options:
     weight_decay: float | None = None
     lr: float | None = None
     step: StepRule | None = None
+    start: Start | None = None
     levels: Levels | None = None
     levels_q: Levels | None = None
     codec: str | None = None
@@ -114,6 +122,8 @@ class Options:
         check_choice("dtype", self.dtype, Dtype)
         if self.step is not None:
             check_choice("step", self.step, StepRule)
+        if self.start is not None:
+            check_choice("start", self.start, Start)
         settings = self.settings
         for name in _SETTING_NAMES:
             if getattr(self, name) is not None and name not in settings:
@@ -156,6 +166,25 @@ class Options:
         given = {name: getattr(self, name) for name in _SETTINGS[self.solver]}
         return _SETTINGS[self.solver] | {k: v for k, v in given.items() if v is not None}
 
+    @property
+    def coded(self) -> bool:
+        """Whether the first stage starts from class codes."""
+        if self.start is None and self.solver == "pdadmm-g":
+            return self._levels is not None or self.stages[0] > _FORWARD_DEPTH
+        return self.start == "codes"
+
+    @property
+    def code_size(self) -> float:
+        """The activation of a unit whose code is 1, where that of the others is 0.
+
+        Far enough from 0 that rounding to levels does not blur it: three steps, if Δ has them.
+        """
+        return 1.0 if self._levels is None else self._levels.nearest(3 * self._levels.step)
+
+    @property
+    def _levels(self) -> Levels | None:
+        return self.levels or self.levels_q
+
     def codec_for(self, levels: Levels | None) -> Codec:
         """Codec of a variable that is constrained to `levels`.
 
@@ -172,6 +201,7 @@ def options_json(options: Options) -> dict[str, Any]:
     values["grow"] = list(options.stages)
     if options.solver == "pdadmm-g":
         values["codec"] = options.codec or options.dtype
+        values["start"] = "codes" if options.coded else "forward"
     for name in ("levels", "levels_q"):
         levels = getattr(options, name)
         values[name] = None if levels is None else str(levels)

@@ -5,8 +5,6 @@ transport differs.
 """
 
 import math
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -19,9 +17,7 @@ from admm.parallel import LocalTransport, Trace, Transport, chain, pass_dense
 from admm.solvers import (
     Backprop,
     PenaltySchedule,
-    class_codes,
     stage_layers,
-    stage_network,
 )
 from admm.training.checks import check_dtype
 from admm.training.clock import Clock
@@ -30,6 +26,7 @@ from admm.training.history import Evaluation, Text
 from admm.training.method import make_method
 from admm.training.model import save_model
 from admm.training.options import Options, options_json
+from admm.training.stage import start_stage
 from admm.training.summary import Result, scores, summarize
 from admm.training.trace_file import save_trace
 from layers import Dense, layer_costs, split_layers, widths
@@ -82,8 +79,8 @@ class _Run:
         self.rows = None if inputs is None else jax.device_put(inputs.rows, transport.device(0))
         one_hot = np.eye(self.facts.classes)[self.facts.labels]
         self.targets = jnp.asarray(one_hot[: self.facts.nodes], options.dtype)
-        self.widths = partial(widths, self.facts.columns, options.hidden, self.facts.classes)
-        self.split = split_layers(layer_costs(self.widths(options.layers)), transport.size)
+        shape = widths(self.facts.columns, options.hidden, self.facts.classes, options.layers)
+        self.split = split_layers(layer_costs(shape), transport.size)
         self.method = make_method(options, transport)
         self.solver, self.workers = self.method.solver, self.method.workers
         if options.trace is not None:
@@ -157,23 +154,15 @@ class _Run:
         self.owned = stage_layers(self.split, depth)
         self.neighbors = chain(self.owned)
         self.penalties = self.method.penalties
-        seed, dtype = self.options.seed, self.options.dtype
-        nodes, shape = self.facts.nodes, self.widths(depth)
-        labels = self.facts.labels[:nodes]
-        levels = self.options.levels or self.options.levels_q
-        for worker in self.workers:
-            owned = self.owned[worker.index]
-            codes: Sequence[Array] = ()
-            if kept is None and levels is not None:
-                codes = class_codes(seed, owned, shape, labels, levels.step, dtype)
-            worker.start(
-                stage_network(seed, owned, shape, kept, self.facts.features, dtype),
-                self.neighbors[worker.index],
-                inputs=self.rows[:nodes] if 1 in owned else None,  # type: ignore[index]
-                nodes=nodes,
-                targets=self.targets if depth in owned else None,
-                codes=codes,
-            )
+        start_stage(
+            self.workers,
+            self.owned,
+            self.options,
+            self.facts,
+            None if self.rows is None else self.rows[: self.facts.nodes],
+            self.targets,
+            kept,
+        )
 
     def _update_penalties(self) -> None:
         """Let the worker of the output layer tell its loss, and all take the penalties from it.

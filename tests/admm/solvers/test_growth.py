@@ -1,7 +1,9 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from admm.solvers import (
+    PDADMMG,
     PenaltySchedule,
     PenaltyState,
     class_codes,
@@ -53,15 +55,30 @@ def test_the_first_stage_is_the_same_however_it_is_split():
         np.testing.assert_array_equal(a.W, b.W)
 
 
+def test_a_coded_stage_starts_without_residual_after_layer_1():
+    """Its hidden layers pass the code on as it is, whatever the split."""
+    shape, labels = widths(6, 40, 3, layers=4), np.array([0, 1, 2, 1])
+    network = stage_network(SEED, [1, 2, 3, 4], shape, None, 6, "float32", coded=True)
+    random = stage_network(SEED, [1, 2, 3, 4], shape, None, 6, "float32")
+    for index in (0, 3):
+        np.testing.assert_array_equal(network[index].W, random[index].W)
+    codes = class_codes(SEED, [1, 2, 3, 4], shape, labels, 1.0, "float32")
+    x = jnp.asarray(np.random.default_rng(0).random((4, 6)), "float32")
+    state = PDADMMG().init(network, x, jnp.eye(3)[labels], codes)
+    assert state.layers[0].r.any()
+    for layer in state.layers[1:3]:
+        assert not layer.r.any()
+
+
 def test_codes_tell_classes_apart_and_do_not_depend_on_the_split():
     shape, labels = widths(6, 40, 3, layers=3), np.array([0, 1, 2, 1])
     first, second = class_codes(SEED, [1, 2, 3], shape, labels, 0.5, "float32")
     assert first.shape == (4, 40)
-    assert set(np.unique(first)) == {0, 1.5}
+    assert set(np.unique(first)) == {0, 0.5}
     np.testing.assert_array_equal(first[1], first[3])
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert (first[a] != first[b]).any()
-    assert (first != second).any()
+    np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(class_codes(SEED, [2], shape, labels, 0.5, "float32")[0], second)
 
 

@@ -48,7 +48,30 @@ def test_bad_options(given, message):
 )
 def test_json_round_trip(options):
     again = options_from_json(options_json(options))
-    assert again == dataclasses.replace(options, grow=options.stages, **options.settings)
+    start = ("codes" if options.coded else "forward") if options.solver == "pdadmm-g" else None
+    settings = options.settings | ({"start": start} if start else {})
+    assert again == dataclasses.replace(options, grow=options.stages, **settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "coded", "size"),
+    [
+        ({}, False, 1),
+        ({"grow": (10,)}, True, 1),
+        ({"grow": (4, 10)}, True, 1),
+        ({"layers": 3}, False, 1),
+        ({"grow": (10,), "start": "forward"}, False, 1),
+        ({"start": "codes"}, True, 1),
+        ({"levels": Levels(-1, 20)}, True, 3),
+        ({"levels_q": Levels(0, 1)}, True, 1),
+        ({"levels": Levels(-0.5, 2, 0.25)}, True, 0.75),
+        ({"solver": "adam"}, False, 1),
+    ],
+    ids=str,
+)
+def test_where_class_codes_are_the_start(given, coded, size):
+    options = Options(**given)
+    assert (options.coded, options.code_size) == (coded, size)
 
 
 def test_options_of_a_release_without_solvers_and_traces():
