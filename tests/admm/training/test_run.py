@@ -197,3 +197,14 @@ def test_quantised_accuracy_of_a_real_graph(data_dir):
     result = train(Options(**{**vars(options), "workers": 2}))
     assert result.summary["best"]["test_accuracy"] >= 0.78
     assert jax.device_count() >= 2
+
+
+def test_ten_layers_at_once():
+    """From class codes they learn within ten iterations, on any split; else hardly at all."""
+    options = {"hidden": 32, "grow": (10,), "epochs": 10, "eval_every": 10}
+    (coded,) = train(Options(**options)).history
+    assert coded.test_accuracy > 0.9
+    (split,) = train(Options(**options, workers=3)).history
+    assert split.lagrangian == pytest.approx(coded.lagrangian, rel=1e-6)
+    (forward,) = train(Options(**options, start="forward")).history
+    assert forward.test_accuracy < 0.5
