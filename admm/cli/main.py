@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from admm.cli.parser import make_parser
-from admm.errors import AdmmError, InputError
+from admm.errors import AdmmError, InputError, WorkerLostError
 from admm.parallel import mpi
 
 if TYPE_CHECKING:
     from admm.parallel.transport import Transport
     from admm.training import Options, SubnetworkOptions
+
+# What a rank with something to say has before the others, who know the same, end the run.
+_SPEAKING_SECONDS = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments, `sys.argv[1:]` by default.
 
     Returns:
-        0 done; 2 bad input or usage; 3 diverged; 1 anything else.
+        0 done; 2 bad input or usage; 3 diverged; 4 a worker lost; 1 anything else.
     """
     failure = None
     try:
@@ -50,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:  # an interrupt too must not leave the other ranks waiting
         code = error.exit_code if isinstance(error, AdmmError) else 1
         alone = failure is not None and not failure.is_shared()
+        if isinstance(error, WorkerLostError) and not error.spokesman:
+            time.sleep(_SPEAKING_SECONDS)  # another rank tells the same, and ends this one
         if alone or mpi.launch_rank() == 0:
             _print_error(error)
         if failure is not None and alone:
@@ -61,7 +66,9 @@ def _train(arguments: argparse.Namespace, comm) -> None:
     options = _options(arguments)
     if comm is not None and options.workers > 1:
         raise InputError("--workers is for one process; under mpirun the ranks are the workers")
-    transport = _transport(options.workers, options.dtype, comm)
+    transport = _transport(
+        options.workers, options.dtype, comm, timeout=options.timeout, checksum=options.checksum
+    )
     from admm.training import SubnetworkOptions, train, train_subnetworks
 
     if options.out is None:
@@ -106,6 +113,7 @@ def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
     """Options from the arguments that were given; the rest keep their defaults."""
     from admm.solvers.tssm import Method
     from admm.training.options import Options, Solver
+    from admm.training.resume import resumed
     from admm.training.subnetwork_options import SubnetworkOptions
     from quant import Levels
 
@@ -115,6 +123,27 @@ def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
         given["data_dir"] = Path(os.environ["ADMM_DATA"])
     if "data_dir" in given:
         given["data_dir"] = given["data_dir"].resolve()
+    try:
+        for name in ("levels", "levels_q"):
+            if name in given:
+                given[name] = Levels.parse(given[name])
+    except ValueError as error:
+        raise InputError(f"{_flag(name)}: {error}") from error
+    if "cuts" in given:
+        given["cuts"] = _numbers(given["cuts"], "--cuts takes numbers of modules such as 3,6")
+    if str(given.get("dataset")).endswith(".npz"):
+        given["dataset"] = str(Path(given["dataset"]).resolve())
+    run = given.pop("resume").resolve() if "resume" in given else None
+    known = Options if run is None else resumed(run)
+    if "grow" in given:
+        layers = given.get("layers", known.layers)
+        given["grow"] = (
+            (layers,)
+            if given["grow"] == "none"
+            else _numbers(given["grow"], "--grow takes depths such as 2,5,10, or none")
+        )
+    if run is not None:
+        return resumed(run, **given)
     solver = given.get("solver", Options.solver)
     solvers = (*get_args(Solver), *get_args(Method))
     if solver not in solvers:
@@ -125,26 +154,7 @@ def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
         if name not in names:
             takes = ", ".join(sorted(map(_flag, names)))
             raise InputError(f"{_flag(name)} is not for --solver {solver}, which takes {takes}")
-    if "cuts" in given:
-        given["cuts"] = _numbers(given["cuts"], "--cuts takes numbers of modules such as 3,6")
-    if kind is SubnetworkOptions:
-        return SubnetworkOptions(**given)
-    try:
-        for name in ("levels", "levels_q"):
-            if name in given:
-                given[name] = Levels.parse(given[name])
-    except ValueError as error:
-        raise InputError(f"{_flag(name)}: {error}") from error
-    if str(given.get("dataset")).endswith(".npz"):
-        given["dataset"] = str(Path(given["dataset"]).resolve())
-    if "grow" in given:
-        layers = given.get("layers", Options.layers)
-        given["grow"] = (
-            (layers,)
-            if given["grow"] == "none"
-            else _numbers(given["grow"], "--grow takes depths such as 2,5,10, or none")
-        )
-    return Options(**given)
+    return kind(**given)
 
 
 def _flag(name: str) -> str:
@@ -170,7 +180,7 @@ def _new_folder(dataset: str) -> Path:
     raise AssertionError("unreachable")
 
 
-def _transport(workers: int, dtype: str, comm) -> "Transport":
+def _transport(workers: int, dtype: str, comm, **careful) -> "Transport":
     """Start JAX and make the transport of this process."""
     import jax
 
@@ -178,7 +188,7 @@ def _transport(workers: int, dtype: str, comm) -> "Transport":
     if comm is not None:
         from admm.parallel.mpi_transport import MPITransport
 
-        return MPITransport(comm)
+        return MPITransport(comm, **careful)
     jax.config.update("jax_num_cpu_devices", workers)
     from admm.parallel.transport import LocalTransport
 
@@ -198,7 +208,8 @@ def _only_root_prints(comm) -> Iterator[None]:
 def _print_error(error: BaseException) -> None:
     """A message for a person's mistakes, a traceback for ours."""
     if isinstance(error, AdmmError):
-        print(f"admm: error: {error}", file=sys.stderr)
+        words = "; ".join([str(error), *getattr(error, "__notes__", ())])
+        print(f"admm: error: {words}", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
         print("admm: interrupted", file=sys.stderr)
     else:

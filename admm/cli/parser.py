@@ -172,3 +172,32 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         type=Path,
     )
     add(output, "--out", "results [runs/DATASET-DATE-TIME]", metavar="DIR", type=Path)
+    safety = train.add_argument_group("safety")
+    add(
+        safety,
+        "--checkpoint-every",
+        "epochs between checkpoints; 0: only on SIGTERM or SIGINT [50; gsadmm, gsam: 5]",
+        metavar="N",
+        type=int,
+    )
+    add(safety, "--keep", "checkpoints to keep [2]", metavar="N", type=int)
+    add(
+        safety,
+        "--resume",
+        "go on with this run, on any number of ranks; its options need not be repeated",
+        metavar="RUN",
+        type=Path,
+    )
+    add(
+        safety,
+        "--timeout",
+        "seconds that another rank may be silent [600]",
+        metavar="S",
+        type=float,
+    )
+    add(
+        safety,
+        "--checksum",
+        "check every message between ranks for damage",
+        action="store_true",
+    )

@@ -2,6 +2,7 @@
 
 from admm.parallel.chain import Neighbors, chain, pass_dense, pass_forward
 from admm.parallel.data_parallel import DataParallel
+from admm.parallel.leaves import fill_leaves, named_leaves
 from admm.parallel.pipeline import PipelineWorker
 from admm.parallel.subnetworks import SubnetworkWorker, run_epoch
 from admm.parallel.trace import Trace
@@ -19,7 +20,9 @@ __all__ = [
     "Transport",
     "Worker",
     "chain",
+    "fill_leaves",
     "iterate",
+    "named_leaves",
     "pass_dense",
     "pass_forward",
     "run_epoch",

@@ -23,6 +23,9 @@ class Channel:
         source: Worker that sends.
         target: Worker that receives.
         start: Array that both ends know before the first message.
+
+    Attributes:
+        last: The array decoded last.
     """
 
     def __init__(
@@ -37,15 +40,15 @@ class Channel:
         self._transport = transport
         self._codec = codec
         self._way = (source, target, variable)
-        self._last = start
+        self.last = start
         self._incoming: Callable[[], Message] | None = None
 
     def send(self, x: Array) -> Array:
         """Send x; return it as the receiver will have it."""
-        message = self._traced("encode", self._codec.encode, x, self._last)
+        message = self._traced("encode", self._codec.encode, x, self.last)
         self._transport.send(message, *self._way, elements=x.size)
-        self._last = self._traced("decode", self._codec.decode, message, self._last)
-        return self._last
+        self.last = self._traced("decode", self._codec.decode, message, self.last)
+        return self.last
 
     @property
     def expecting(self) -> bool:
@@ -54,7 +57,7 @@ class Channel:
 
     def expect(self) -> None:
         """Announce the next message, so that it can arrive while the receiver computes."""
-        size = self._codec.nbytes(self._last.shape)
+        size = self._codec.nbytes(self.last.shape)
         self._incoming = self._transport.expect(size, *self._way)
 
     def receive(self) -> Array:
@@ -62,8 +65,8 @@ class Channel:
         if self._incoming is None:
             raise RuntimeError("receive without expect")
         message, self._incoming = self._traced("wait", self._incoming), None
-        self._last = self._traced("decode", self._codec.decode, message, self._last)
-        return self._last
+        self.last = self._traced("decode", self._codec.decode, message, self.last)
+        return self.last
 
     def _traced(self, category: Category, function: Callable[..., Array], *arguments: Any) -> Array:
         name = f"{category} {self._way[-1]}"

@@ -56,6 +56,13 @@ def library() -> str:
     return " ".join(MPI.Get_library_version().split()[:3]).rstrip(",")
 
 
+def status() -> Any:
+    """Where a probe says what it has found."""
+    from mpi4py import MPI
+
+    return MPI.Status()
+
+
 def take_share_of_host() -> None:
     """Give this rank its cores, and its GPU where there are any; call before JAX is imported.
 

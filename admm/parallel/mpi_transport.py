@@ -3,10 +3,16 @@
 Messages are NumPy buffers through `Isend` and `Irecv`. Two rules keep them intact: a send buffer
 lives until its request is complete, and every message is received into a fresh buffer, since JAX
 may alias a NumPy array for as long as it likes (jax issue 37830).
+
+Nobody waits for ever: a rank that has waited for `timeout` seconds asks all others whether they are
+there. Ranks that wait answer; one that is frozen, or computes without end, does not, and is the one
+that the error names.
 """
 
+import math
 import pickle
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -14,7 +20,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from admm.errors import AdmmError
+from admm.errors import AdmmError, WorkerLostError
 from admm.parallel import mpi
 from admm.parallel.transport import Message, Transport
 
@@ -27,17 +33,35 @@ _TAGS = {"p": 1, "q": 2, "evaluation": 3, "activation": 4, "gradient": 5, "f": 6
 _SPIN_SECONDS = 100e-6
 _LONGEST_PAUSE = 1e-3
 
+# Seconds that a rank has to answer, and between looks for questions.
+_PATIENCE = 1.0
+_LOOK_EVERY = 0.02
+_QUESTION, _ANSWER = 1, 2
+
+_CHECKSUM_BYTES = 4
+
 
 class MPITransport(Transport):
     """One worker on this rank of a communicator.
 
     Args:
         comm: An mpi4py communicator; the rank is the worker's number.
+        timeout: Seconds to wait for another rank.
+        checksum: Whether every message carries its CRC-32, which its receiver checks. The four
+            bytes do not count as payload.
+
+    Every method that waits raises `WorkerLostError` after the timeout; `share`, `total`, `gather`
+    and `at_root` do not know whom they wait for, but the error does, once it has asked around.
     """
 
-    def __init__(self, comm: Any) -> None:
+    def __init__(self, comm: Any, timeout: float = math.inf, checksum: bool = False) -> None:
         super().__init__()
         self.comm = comm
+        self._questions = comm.Dup()
+        self._alive: set[int] = set()  # who has answered
+        self._said: list[Any] = []  # requests of questions and answers
+        self._timeout = timeout
+        self._checksum = checksum
         self.library = mpi.library()
         self.size = comm.size
         self.local = (comm.rank,)
@@ -55,16 +79,25 @@ class MPITransport(Transport):
         while self._outbox and _is_ready(self._outbox[0][0]):
             message, target, tag = self._outbox.popleft()
             buffer = np.asarray(message)
+            if self._checksum:
+                buffer = np.append(buffer, _checksum(buffer))
             self._sending.append((self.comm.Isend(buffer, target, tag), buffer))
         self._sending = [entry for entry in self._sending if not entry[0].Test()]
 
     def expect(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
-        buffer = np.empty(nbytes, np.uint8)
+        buffer = np.empty(nbytes + (_CHECKSUM_BYTES if self._checksum else 0), np.uint8)
         request = self.comm.Irecv(buffer, source, _TAGS[variable])
 
         def wait() -> Message:
-            self._wait(request.Test)
-            return jax.device_put(buffer, self.device(target))
+            self._wait(request.Test, source=source)
+            message, checksum = np.split(buffer, [nbytes])
+            if self._checksum and (checksum != _checksum(message)).any():
+                raise WorkerLostError(
+                    f"a message of {variable} from rank {source} to rank {target} arrived damaged "
+                    f"({nbytes:,} bytes, wrong checksum); check memory and network of both",
+                    (source, target),
+                )
+            return jax.device_put(message, self.device(target))
 
         return wait
 
@@ -83,10 +116,15 @@ class MPITransport(Transport):
         self._wait(self.comm.Ibcast(buffer, worker).Test)
         return value if owner else pickle.loads(buffer.tobytes())  # type: ignore[return-value]
 
-    def total(self, values: np.ndarray) -> np.ndarray:
+    def begin_total(self, values: np.ndarray) -> Callable[[], np.ndarray]:
         result = np.empty_like(values)
-        self._wait(self.comm.Iallreduce(values, result).Test)
-        return result
+        request = self.comm.Iallreduce(values, result)
+
+        def wait() -> np.ndarray:
+            self._wait(request.Test)
+            return result
+
+        return wait
 
     def gather(self, value: T) -> list[T]:
         return [self.share(value, worker) for worker in range(self.size)]
@@ -103,14 +141,20 @@ class MPITransport(Transport):
             raise outcome
         return outcome
 
-    def _wait(self, done: Callable[[], bool], computing: bool = False) -> None:
+    def _wait(
+        self, done: Callable[[], bool], computing: bool = False, source: int | None = None
+    ) -> None:
         """Move messages until `done`.
 
         Args:
             done: Asked again and again.
             computing: Whether what is waited for is this process's own computation.
+            source: Rank that is waited for, if it is a single one.
+
+        Raises:
+            WorkerLostError: After the timeout.
         """
-        start = idle_since = time.perf_counter()
+        start = idle_since = looked = time.perf_counter()
         while True:
             finished = done()
             self.progress()  # afterwards: what is waited for may be a message to post
@@ -119,10 +163,56 @@ class MPITransport(Transport):
             now = time.perf_counter()
             if computing or (self.computing is not None and not _is_ready(self.computing)):
                 idle_since = now
+            if now - looked > _LOOK_EVERY:
+                self._answer()
+                looked = now
+            if now - idle_since > self._timeout:
+                raise self._lost(source)
             pause = min((now - start) / 8, _LONGEST_PAUSE)
             time.sleep(pause if now - start > _SPIN_SECONDS else 0)
         if not computing:
             self.waited += time.perf_counter() - idle_since
+
+    # Who is still there?
+
+    def _lost(self, source: int | None) -> WorkerLostError:
+        """The error that names the ranks which do not answer."""
+        others = set(range(self.size)) - {self.comm.rank}
+        self._alive.clear()
+        for rank in others:
+            self._say(_QUESTION, rank)
+        end = time.monotonic() + _PATIENCE
+        while self._alive != others and time.monotonic() < end:
+            self._answer()
+            time.sleep(_LONGEST_PAUSE)
+        silent = tuple(sorted(others - self._alive))
+        if silent:
+            who = " and ".join(f"rank {rank}" for rank in silent)
+            message = f"{who} silent for {self._timeout:g} s"
+        else:
+            who = "the other ranks" if source is None else f"rank {source}"
+            message = f"no message from {who} for {self._timeout:g} s, though all ranks answer"
+        spokesman = self.comm.rank == min({self.comm.rank} | self._alive)
+        message += "; a --timeout above its longest computation lets a slow one finish"
+        return WorkerLostError(message, silent, spokesman)
+
+    def _answer(self) -> None:
+        """Answer questions, and note answers."""
+        status = mpi.status()
+        while self._questions.Iprobe(status=status):
+            self._questions.Recv(np.empty(0, np.uint8), status.source, status.tag)
+            if status.tag == _QUESTION:
+                self._say(_ANSWER, status.source)
+            else:
+                self._alive.add(status.source)
+
+    def _say(self, what: int, rank: int) -> None:
+        self._said = [request for request in self._said if not request.Test()]
+        self._said.append(self._questions.Isend(np.empty(0, np.uint8), rank, what))
+
+
+def _checksum(message: np.ndarray) -> np.ndarray:
+    return np.frombuffer(zlib.crc32(message.data).to_bytes(_CHECKSUM_BYTES, "little"), np.uint8)
 
 
 def _is_ready(array: jax.Array) -> bool:

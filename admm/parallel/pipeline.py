@@ -5,7 +5,7 @@ before any parameter moves: a step is the full-batch step to rounding, on any nu
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import jax
@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from admm.parallel.chain import Neighbors
 from admm.parallel.channel import expect_exact, send_exact
+from admm.parallel.leaves import fill_leaves, named_leaves
 from admm.parallel.transport import Transport
 from admm.solvers.backprop import Backprop, Network, Record, Segment
 from admm.solvers.pdadmm_g import Info
@@ -207,6 +208,30 @@ class PipelineWorker:
     def loss(self) -> float | None:
         """Mean training risk before the last update, for the worker of the output layer."""
         return sum(map(float, self._losses)) if self._losses else None
+
+    def state(self) -> list[dict[str, Array]]:
+        """Parameters of the own layers, and what the optimiser remembers of them, by name."""
+        return (
+            []
+            if self.block is None
+            else [named_leaves(each) for each in zip(*self.block, strict=True)]
+        )
+
+    def restore(self, numbers: Sequence[int], read: Callable[[int], Mapping[str, Array]]) -> None:
+        """Go on from a state; `start` comes before, with any network.
+
+        Args:
+            numbers: Those of the own layers.
+            read: The state of a layer.
+        """
+        if self.block is None:
+            return
+        layers = [
+            fill_leaves(each, jax.device_put(dict(read(number)), self.device))
+            for number, each in zip(numbers, zip(*self.block, strict=True), strict=True)
+        ]
+        network, memory = zip(*layers, strict=True)
+        self.block = Segment(network, memory)
 
     @property
     def network(self) -> Network:

@@ -14,7 +14,7 @@ f coarse for the subnetwork above pulls the one below nowhere.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from jaxtyping import Array, PyTree
 
 from admm.parallel.batch_channel import Batch, BatchChannel, Cut, Queue, Zeros
 from admm.parallel.chain import Neighbors
+from admm.parallel.leaves import fill_leaves, named_leaves
 from admm.parallel.trace import traced
 from admm.parallel.transport import Transport
 from admm.solvers.tssm import TSSM, Coupling, Kept, Trained
@@ -167,6 +168,25 @@ class SubnetworkWorker:
             x = part.forward(part.data.trained.params, x)
         return x
 
+    # Checkpoints, between epochs.
+
+    def state(self) -> list[dict[str, Array]]:
+        """All that the next epoch needs of the own subnetworks, by name; `finish` comes before."""
+        return [named_leaves(part.state) for part in self._parts]
+
+    def restore(self, numbers: Sequence[int], read: Callable[[int], Mapping[str, Array]]) -> None:
+        """Go on from a state; `start` comes before.
+
+        Args:
+            numbers: Those of the own subnetworks.
+            read: The state of a subnetwork, own or above: what both sides of a cut know.
+        """
+        for number, part in zip(numbers, self._parts, strict=True):
+            part.restore(jax.device_put(dict(read(number)), self.device))
+        self._parts[-1].restore_above(
+            lambda: jax.device_put(dict(read(numbers[-1] + 1)), self.device)
+        )
+
     @property
     def subnetworks(self) -> list[Subnetwork]:
         """The own subnetworks as they are now."""
@@ -208,6 +228,14 @@ class _Data(NamedTuple):
     kept: Kept | None  # of the cut below, all samples
     inputs: Array | None  # of all samples, if it is the first
     targets: Array | None  # of all samples, if it is the last
+
+
+class _State(NamedTuple):
+    """What a checkpoint has of a subnetwork."""
+
+    trained: Trained
+    kept: Kept | None
+    memory: Array | None  # of the codec for f, at the cut below
 
 
 class _Flight(NamedTuple):
@@ -253,6 +281,25 @@ class _Part:
         """What the codecs remember."""
         ends = [way for cut in (self._below, self._above) if cut is not None for way in cut]
         return [way.memory for way in ends]
+
+    @property
+    def state(self) -> _State:
+        """What the next epoch needs, the data left out."""
+        memory = None if self._below is None else self._below.up.memory
+        return _State(self.data.trained, self.data.kept, memory)
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Go on from a state; where it has no memory of the codec, that stays as it is."""
+        own = named_leaves(self.state)
+        state = fill_leaves(self.state, {name: arrays.get(name, own[name]) for name in own})
+        self.data = self.data._replace(trained=state.trained, kept=state.kept)
+        if self._below is not None:
+            self._below.up.memory = state.memory
+
+    def restore_above(self, read: Callable[[], Mapping[str, Array]]) -> None:
+        """Take from the state of the subnetwork above what the codec between them remembers."""
+        if self._above is not None and self._above.up.memory is not None:
+            self._above.up.memory = read().get("memory", self._above.up.memory)
 
     def begin(self, batches: Sequence[Batch], first: bool) -> int:
         """Begin an epoch; returns how many ticks it takes here."""

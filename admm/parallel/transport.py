@@ -95,9 +95,13 @@ class Transport(ABC):
     def share(self, value: T | None, worker: int) -> T:
         """The value that `worker` has, in every process."""
 
-    @abstractmethod
     def total(self, values: np.ndarray) -> np.ndarray:
         """Element-wise sum over processes, in every process."""
+        return self.begin_total(values)()
+
+    @abstractmethod
+    def begin_total(self, values: np.ndarray) -> Callable[[], np.ndarray]:
+        """Begin to sum up; calling the result, in the same order everywhere, waits for the sum."""
 
     @abstractmethod
     def gather(self, value: T) -> list[T]:
@@ -149,8 +153,8 @@ class LocalTransport(Transport):
     def share(self, value: T | None, worker: int) -> T:
         return value  # type: ignore[return-value]
 
-    def total(self, values: np.ndarray) -> np.ndarray:
-        return values
+    def begin_total(self, values: np.ndarray) -> Callable[[], np.ndarray]:
+        return lambda: values
 
     def gather(self, value: T) -> list[T]:
         return [value]

@@ -10,7 +10,7 @@ its only one. Nothing here waits for a computation: it is handed to the device a
 host prepares what comes next.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,8 +24,9 @@ from admm.parallel.trace import traced
 from admm.parallel.transport import Transport
 from admm.solvers.pdadmm_g import PDADMMG, Block, Info, Layer
 from layers import Dense
-from quant import Codec
+from quant import Codec, Delta
 
+Arrays = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -233,6 +234,54 @@ class Worker:
             return None
         self._transport.until([self._loss])
         return float(self._loss)
+
+    # Checkpoints, between iterations.
+
+    def state(self) -> list[dict[str, Array]]:
+        """All that the next iteration needs of the own layers, by name; `finish` comes before.
+
+        Layer 1 leaves out its input, X. The lowest layer above a cut has `sent`: its input as the
+        worker below knows it, where the next message depends on that.
+        """
+        if self.block is None:
+            return []
+        states = [
+            {name: array for name, array in layer._asdict().items() if array is not None}
+            for layer in self.block.layers
+        ]
+        if self._cut_below is None:
+            del states[0]["p"]
+        elif isinstance(self._codecs.p, Delta):
+            states[0]["sent"] = self._cut_below.p.last
+        return states
+
+    def restore(self, numbers: Sequence[int], read: Callable[[int], Arrays]) -> None:
+        """Go on from a state; `start` comes before, with any network.
+
+        Args:
+            numbers: Those of the own layers.
+            read: The state of a layer, own or beside one: what both sides of a cut know.
+        """
+        if self.block is None:
+            return
+        layers = []
+        for number, layer in zip(numbers, self.block.layers, strict=True):
+            stored = read(number)
+            new = {name: stored[name] for name in layer._fields if name in stored}
+            layers.append(layer._replace(**jax.device_put(new, self.device)))
+        block = self.block._replace(layers=tuple(layers))
+        if self._cut_below is not None:
+            below, sent = read(numbers[0] - 1), read(numbers[0]).get("sent")
+            q, u = jax.device_put((below["q"], below["u"]), self.device)
+            block = block._replace(q_below=q, u_below=u)
+            self._cut_below.q.last = q
+            self._cut_below.p.last = q if sent is None else jax.device_put(sent, self.device)
+        if self._cut_above is not None:
+            top, sent = layers[-1].q, read(numbers[-1] + 1).get("sent")
+            assert top is not None  # nobody is above the output layer
+            self._cut_above.q.last = top
+            self._cut_above.p.last = top if sent is None else jax.device_put(sent, self.device)
+        self.block = block
 
     @property
     def network(self) -> tuple[Dense, ...]:

@@ -48,7 +48,7 @@ class Segment(NamedTuple):
     """Consecutive layers a…b, and what the optimiser remembers of them."""
 
     network: Network
-    memory: Any  # state of the optax optimiser
+    memory: tuple[Any, ...]  # of each layer: state of its optax optimiser
 
 
 class State(NamedTuple):
@@ -146,7 +146,8 @@ class Backprop:
 
     def init_segment(self, network: Sequence[Dense]) -> Segment:
         """Parameters to start from, and the memory of an optimiser that has seen nothing."""
-        return Segment(tuple(network), self._transformation().init(tuple(network)))
+        optimizer = self._transformation()
+        return Segment(tuple(network), tuple(optimizer.init(params) for params in network))
 
     @partial(jax.jit, static_argnames=("self", "top"))
     def forward(
@@ -209,10 +210,14 @@ class Backprop:
     @partial(jax.jit, static_argnames="self")
     def update(self, segment: Segment, gradients: Network) -> Segment:
         """One step of the optimiser, with the gradients of the mean risk."""
-        network, memory = segment
-        with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
-            changes, memory = self._transformation().update(gradients, memory, network)
-        return Segment(optax.apply_updates(network, changes), memory)
+        optimizer = self._transformation()
+        network, memory = [], []
+        for params, known, gradient in zip(*segment, gradients, strict=True):
+            with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+                changes, known = optimizer.update(gradient, known, params)
+            network.append(optax.apply_updates(params, changes))
+            memory.append(known)
+        return Segment(tuple(network), tuple(memory))
 
     @partial(jax.jit, static_argnames="self")
     def decay(self, network: Network) -> Scalar:
@@ -223,10 +228,5 @@ class Backprop:
         optimizer = make_optimizer(self.optimizer, self.learning_rate)
         if self.weight_decay == 0:
             return optimizer
-        decay = optax.add_decayed_weights(self.weight_decay, mask=_is_weights)
+        decay = optax.add_decayed_weights(self.weight_decay, mask=Dense(W=True, b=False))  # type: ignore[arg-type]
         return optax.chain(decay, optimizer)
-
-
-def _is_weights(network: Network) -> tuple[Dense, ...]:
-    """The mask of weight decay, which leaves b alone."""
-    return tuple(Dense(W=True, b=False) for _ in network)  # type: ignore[arg-type]

@@ -10,6 +10,9 @@ from admm.errors import InputError
 
 Dtype = Literal["float32", "float64"]
 
+# The paths among the options.
+PATHS = ("data_dir", "out", "trace", "resume")
+
 
 def flag(name: str) -> str:
     """An option as the command line spells it, without the dashes."""
@@ -28,6 +31,22 @@ def check_counts(options: Any, names: Sequence[str]) -> None:
     for name in ("seed", "split_seed"):
         if not 0 <= getattr(options, name) < 2**32:
             raise InputError(f"--{flag(name)} must be in 0…2³²−1, got {getattr(options, name)}")
+
+
+def check_recovery(options: Any) -> None:
+    """Whether the options about checkpoints and lost workers are in their range.
+
+    Raises:
+        InputError: If not.
+    """
+    check_counts(options, ("keep",))
+    check_positive("timeout", options.timeout)
+    if options.checkpoint_every < 0:
+        raise InputError(f"--checkpoint-every must not be negative, got {options.checkpoint_every}")
+    if options.resume is not None and options.out != options.resume:
+        raise InputError(
+            f"--resume {options.resume} goes on in that folder; leave out --out {options.out}"
+        )
 
 
 def check_choice(name: str, value: str, choices: Any) -> None:
@@ -74,5 +93,5 @@ def check_dtype(dtype: Dtype) -> None:
 
 def paths_json(options: Any) -> dict[str, str | None]:
     """The paths among the options, as JSON values."""
-    paths = {name: getattr(options, name) for name in ("data_dir", "out", "trace")}
+    paths = {name: getattr(options, name) for name in PATHS}
     return {name: None if path is None else str(path) for name, path in paths.items()}

@@ -1,13 +1,15 @@
-"""Where the time of a process goes: iterations, waiting, evaluation and compilation, disjointly."""
+"""Where the time of a process goes, disjointly: iterations, waiting, evaluation, and so on."""
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from jax import monitoring
 
 from admm.parallel.transport import Transport
+
+_SECTIONS = ("iterate", "evaluate", "checkpoint")
 
 
 class Clock:
@@ -29,6 +31,15 @@ class Clock:
 
     def __exit__(self, *_: object) -> None:
         monitoring.unregister_event_duration_listener(self._on_event)
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count on from the totals of an earlier process."""
+        self._start -= seconds["total"]
+        self._compile += seconds["compile"]
+        for name in _SECTIONS:
+            self._sections[name] += seconds[name]
+        self._waited["iterate"] += seconds["wait"]
+        self._transport.waited += seconds["wait"]
 
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
@@ -55,9 +66,8 @@ class Clock:
         return {
             "total": self.elapsed,
             "compile": self._compile,
-            "iterate": self._sections["iterate"],
             "wait": self._transport.waited,
-            "evaluate": self._sections["evaluate"],
+            **{name: self._sections[name] for name in _SECTIONS},
         }
 
     def _on_event(self, event: str, duration_secs: float, **_: str | int) -> None:

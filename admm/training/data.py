@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array
 
 from admm import datasets
+from admm.datasets.fingerprint import fingerprint
 from admm.errors import InputError
 from admm.parallel import Transport
+from admm.training.checkpoint import clear_run
 from admm.training.history import History, Text
 from admm.training.options import Options
 from admm.training.subnetwork_options import SubnetworkOptions
@@ -120,6 +122,7 @@ def full_inputs(options: Options) -> tuple[Facts, Inputs]:
         "edges": graph.edges,
         "features": graph.features.shape[1],
         "classes": graph.classes,
+        "fingerprint": fingerprint(graph.adjacency, graph.features, graph.labels, *parts),
         **dict(zip(_PARTS, sizes, strict=True)),
     }
     facts = Facts(
@@ -164,6 +167,7 @@ def image_inputs(options: SubnetworkOptions) -> tuple[ImageFacts, np.ndarray]:
         "edges": 0,
         "features": prod(rows.shape[1:]),
         "classes": images.classes,
+        "fingerprint": fingerprint(rows, images.labels, *parts),
         **dict(zip(_PARTS, sizes, strict=True)),
     }
     labels = images.labels[order].astype(np.int32)
@@ -193,6 +197,8 @@ def begin_run(
     own: list[tuple[X, History]] = []
 
     def prepare() -> F:
+        if options.out is not None and options.resume is None:
+            clear_run(options.out)
         history = History(options.out, progress, options.epochs)
         try:
             check_trace(options.trace)

@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import TextIOBase
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from admm.errors import InputError
-from admm.training.model import write_atomically
+from admm.training.files import write_atomically
 
 Text = TextIO | TextIOBase
 
@@ -42,6 +42,8 @@ class Evaluation(NamedTuple):
 class History:
     """Collects evaluations; the root also writes and prints them.
 
+    It begins with what is in the file; `rewind` comes before the first evaluation.
+
     Args:
         out: Folder of the run; None keeps the history in memory only.
         progress: Where the progress table goes; None prints nothing.
@@ -55,32 +57,68 @@ class History:
         self._progress = progress
         self._every = max(1, epochs // 10)
         self._epochs = epochs
+        self._headed = False
         self._file: TextIO | None = None
         if out is not None:
             try:
                 out.mkdir(parents=True, exist_ok=True)
-                for name in ("summary.json", "model.json"):  # an earlier run's
-                    (out / name).unlink(missing_ok=True)
-                self._file = (out / "history.jsonl").open("w")
+                self._file = (out / "history.jsonl").open("a+")
             except OSError as error:
                 raise InputError(f"cannot write results to {out} ({error.strerror})") from error
 
-    def add(self, evaluation: Evaluation) -> bool:
-        """Record an evaluation; whether it is the best so far by validation accuracy."""
-        self.evaluations.append(evaluation)
+    @property
+    def nbytes(self) -> int:
+        """Length of the file, which `rewind` takes."""
+        return 0 if self._file is None else self._file.tell()
+
+    def rewind(self, nbytes: int) -> list[Evaluation]:
+        """Forget all that comes after the first bytes of the file; returns what is left.
+
+        Raises:
+            InputError: If the file is shorter, or damaged.
+        """
+        left: list[Evaluation] = []
         if self._file is not None:
-            self._file.write(_to_json(evaluation._asdict()) + "\n")
-            self._file.flush()
-        if self._progress is not None and self._is_shown(evaluation):
-            if len(self.evaluations) == 1:
-                self._progress.write(_HEADER)
-            self._progress.write(_ROW.format(**evaluation._asdict()))
-            self._progress.flush()
+            self._file.seek(0)
+            text = self._file.read(nbytes)
+            try:
+                if len(text) < nbytes:
+                    raise ValueError(f"{len(text)} bytes are left of {nbytes}")
+                left = [_from_json(line) for line in text.splitlines()]
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{self._file.name} is damaged ({error})") from error
+            self._file.truncate(nbytes)
+            self._file.seek(nbytes)
+        self.replay(left)
+        return left
+
+    def replay(self, evaluations: Sequence[Evaluation]) -> None:
+        """Take these evaluations in place of all so far."""
+        self.evaluations, self.best = [], None
+        for evaluation in evaluations:
+            self._keep(evaluation)
+
+    def _keep(self, evaluation: Evaluation) -> bool:
+        self.evaluations.append(evaluation)
         better = self.best is None or evaluation.val_accuracy > self.best.val_accuracy
         if better and evaluation.finite:
             self.best = evaluation
             return True
         return False
+
+    def add(self, evaluation: Evaluation) -> bool:
+        """Record an evaluation; whether it is the best so far by validation accuracy."""
+        better = self._keep(evaluation)
+        if self._file is not None:
+            self._file.write(_to_json(evaluation._asdict()) + "\n")
+            self._file.flush()
+        if self._progress is not None and self._is_shown(evaluation):
+            if not self._headed:
+                self._progress.write(_HEADER)
+                self._headed = True
+            self._progress.write(_ROW.format(**evaluation._asdict()))
+            self._progress.flush()
+        return better
 
     def best_of_stage(self, stage: int) -> Evaluation:
         """Earliest evaluation of a stage with its highest validation accuracy."""
@@ -115,6 +153,12 @@ def _to_json(values: Mapping[str, Any], indent: int | None = None) -> str:
         return value
 
     return json.dumps(plain(values), indent=indent, allow_nan=False)
+
+
+def _from_json(line: str) -> Evaluation:
+    values: dict[str, Any] = json.loads(line)
+    values |= {name: math.nan for name, value in values.items() if value is None}
+    return Evaluation(**values)
 
 
 _HEADER = (

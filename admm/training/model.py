@@ -5,13 +5,11 @@
         layer_001.npz …         arrays of a layer by name, W (n_in, n_out) and b (n_out,) of a
                                 dense one; no pickles
 
-The manifest is written last and atomically, so that it always names a complete network.
+The manifest is written last and atomically, so that it always names a complete network. Before the
+end of a run the files are those of a checkpoint.
 """
 
-import hashlib
-import io
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,18 +19,15 @@ import numpy as np
 
 from admm.errors import InputError
 from admm.parallel.transport import Transport
+from admm.training.files import (
+    make_folder,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_atomically,
+)
 
 _VERSION = 1
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either complete or as before."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def save_model(
@@ -48,24 +43,33 @@ def save_model(
         layers: The layers of this process, by number: their arrays by name.
         about: Manifest entries; `depth` and `epoch` name the folder.
         transport: To collect the checksums at the root.
+
+    Raises:
+        OutputError: If the system refuses to write.
     """
     folder = run / "models" / f"{about['depth']:04d}-{about['epoch']:04d}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = {}
     for number, arrays in layers.items():
-        buffer = io.BytesIO()
-        named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
-        np.savez(buffer, **named)
         path = folder / f"layer_{number:03d}.npz"
-        write_atomically(path, buffer.getvalue())
-        written[str(path.relative_to(run))] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        plain = {name: np.asarray(array) for name, array in arrays.items()}
+        written[str(path.relative_to(run))] = write_arrays(path, plain)
     files = dict(sorted(entry for part in transport.gather(written) for entry in part.items()))
     if transport.is_root:
-        manifest = {"version": _VERSION, **about, "files": files}
-        write_atomically(run / "model.json", json.dumps(manifest, indent=1).encode())
+        write_manifest(run, about, files)
         for old in folder.parent.iterdir():
             if old != folder:
                 shutil.rmtree(old)
+
+
+def write_manifest(run: Path, about: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Make these files, with their checksums, the network of a run.
+
+    Raises:
+        OutputError: If the system refuses to write.
+    """
+    manifest = {"version": _VERSION, **about, "files": dict(files)}
+    write_atomically(run / "model.json", json.dumps(manifest, indent=1).encode())
 
 
 def read_manifest(run: Path) -> dict[str, Any]:
@@ -79,16 +83,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
         raise InputError(
             f"{run} holds no trained network (no {path.name}); pass the --out of a run"
         )
-    try:
-        manifest = json.loads(path.read_text())
-        version = manifest["version"]
-        if version == _VERSION:
-            [manifest[name] for name in ("depth", "epoch", "options", "dataset", "files")]
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is damaged ({error!r})") from error
-    if version != _VERSION:
-        raise InputError(f"{path} has format version {version}; this release reads {_VERSION}")
-    return manifest
+    return read_json(path, _VERSION, ("depth", "epoch", "options", "dataset", "files"))
 
 
 def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -99,12 +94,4 @@ def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> dict[str,
     """
     suffix = f"/layer_{number:03d}.npz"
     name = next((name for name in manifest["files"] if name.endswith(suffix)), suffix[1:])
-    path = run / name
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror})") from error
-    if hashlib.sha256(content).hexdigest() != manifest["files"].get(name):
-        raise InputError(f"{path} does not match its checksum in model.json; it is damaged")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+    return dict(read_arrays(run / name, manifest["files"].get(name)))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.errors import InputError
+from admm.parallel import fill_leaves, named_leaves
 from admm.training.data import ImageFacts
 from admm.training.subnetwork_options import SubnetworkOptions
 from layers import Network, cnn, mlp, resnet
@@ -49,8 +50,7 @@ def check_inputs(network: Network, options: SubnetworkOptions, facts: ImageFacts
 
 def named_arrays(module: Any) -> dict[str, Array]:
     """The parameters of a module, by name."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(module, eqx.is_inexact_array))
-    return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
+    return named_leaves(eqx.filter(module, eqx.is_inexact_array))
 
 
 def fill(module: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
@@ -64,5 +64,4 @@ def fill(module: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
     found = {name: array.shape for name, array in arrays.items()}
     if found != expected:
         raise InputError(f"{what} has parameters {found}; the network's has {expected}")
-    read = [jnp.asarray(arrays[name]) for name in named_arrays(module)]
-    return eqx.combine(jax.tree.unflatten(jax.tree.structure(params), read), static)
+    return eqx.combine(fill_leaves(params, jax.tree.map(jnp.asarray, arrays)), static)

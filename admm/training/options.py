@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from admm.errors import InputError
 from admm.solvers.backprop import LEARNING_RATES, Optimizer
 from admm.solvers.growth import default_stages
+from admm.solvers.schedule import PenaltyState
 from admm.solvers.updates import StepRule
 from admm.training.checks import (
+    PATHS,
     Dtype,
     check_choice,
     check_codec,
     check_counts,
     check_positive,
+    check_recovery,
     flag,
     paths_json,
 )
@@ -80,6 +83,12 @@ class Options:
         dtype: Type of the arithmetic.
         out: Folder of the results.
         trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
+        checkpoint_every: Epochs between checkpoints in `out`; with 0 there are none but those that
+            a signal asks for.
+        keep: Checkpoints to keep.
+        resume: Folder of a run to go on with, see `resumed`.
+        timeout: Seconds that another rank may be silent while this one waits for it.
+        checksum: Whether messages between ranks carry a checksum.
 
     Raises:
         InputError: If an option is out of range or does not fit the others.
@@ -114,9 +123,15 @@ class Options:
     dtype: Dtype = "float32"
     out: Path | None = None
     trace: Path | None = None
+    checkpoint_every: int = 50
+    keep: int = 2
+    resume: Path | None = None
+    timeout: float = 600.0
+    checksum: bool = False
 
     def __post_init__(self) -> None:
         check_counts(self, ("layers", "hidden", "hops", "epochs", "workers", "eval_every"))
+        check_recovery(self)
         check_choice("solver", self.solver, Solver)
         check_choice("normalize", self.normalize, Normalization)
         check_choice("dtype", self.dtype, Dtype)
@@ -185,6 +200,19 @@ class Options:
     def _levels(self) -> Levels | None:
         return self.levels or self.levels_q
 
+    def safer(self, penalties: PenaltyState) -> tuple["Options", str]:
+        """Options with which training that has diverged may not, and what is new about them.
+
+        pdADMM-G gets penalties within the bound of Theorem 1, ρ > 4ν, ten times as high as they
+        were; backpropagation a tenth of the learning rate.
+        """
+        if self.solver == "pdadmm-g":
+            nu = 10 * penalties.nu
+            rho = max(10 * penalties.rho, 5 * nu)
+            return replace(self, rho=rho, nu=nu), f"--rho {rho:g} --nu {nu:g}"
+        lr = self.settings["lr"] / 10
+        return replace(self, lr=lr), f"--lr {lr:g}"
+
     def codec_for(self, levels: Levels | None) -> Codec:
         """Codec of a variable that is constrained to `levels`.
 
@@ -212,12 +240,7 @@ def options_from_json(values: Mapping[str, Any]) -> Options:
     """The inverse of `options_json`."""
     values = dict(values)
     values["grow"] = tuple(values["grow"])
-    for name, parse in (
-        ("levels", Levels.parse),
-        ("levels_q", Levels.parse),
-        ("data_dir", Path),
-        ("out", Path),
-        ("trace", Path),
-    ):
-        values[name] = None if values.get(name) is None else parse(values[name])
+    for names, parse in ((("levels", "levels_q"), Levels.parse), (PATHS, Path)):
+        for name in names:
+            values[name] = None if values[name] is None else parse(values[name])
     return Options(**values)

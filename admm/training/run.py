@@ -17,18 +17,19 @@ from admm.parallel import LocalTransport, Trace, Transport, chain, pass_dense
 from admm.solvers import (
     Backprop,
     PenaltySchedule,
+    PenaltyState,
     stage_layers,
 )
+from admm.training.checkpoint import Checkpoint, Snapshot
 from admm.training.checks import check_dtype
 from admm.training.clock import Clock
-from admm.training.data import begin_run, training_inputs
+from admm.training.data import Facts, begin_run, training_inputs
 from admm.training.history import Evaluation, Text
+from admm.training.loop import Around, Loop
 from admm.training.method import make_method
-from admm.training.model import save_model
 from admm.training.options import Options, options_json
 from admm.training.stage import start_stage
-from admm.training.summary import Result, scores, summarize
-from admm.training.trace_file import save_trace
+from admm.training.summary import Result, scores
 from layers import Dense, layer_costs, split_layers, widths
 
 
@@ -64,25 +65,25 @@ def train(
         return _Run(options, transport, clock, progress).train()
 
 
-class _Run:
-    """One run: what stays the same over its stages, and its results so far."""
+class _Run(Loop):
+    """The stages of a run, and its best network so far."""
 
     def __init__(
         self, options: Options, transport: Transport, clock: Clock, progress: Text | None
     ) -> None:
         check_dtype(options.dtype)
-        self.options, self.transport, self.clock = options, transport, clock
-        self.facts, inputs, self.history = begin_run(
+        facts, inputs, history = begin_run(
             lambda: training_inputs(options), options, transport, progress
         )
         self.basis = None if inputs is None else inputs.basis
         self.rows = None if inputs is None else jax.device_put(inputs.rows, transport.device(0))
-        one_hot = np.eye(self.facts.classes)[self.facts.labels]
-        self.targets = jnp.asarray(one_hot[: self.facts.nodes], options.dtype)
-        shape = widths(self.facts.columns, options.hidden, self.facts.classes, options.layers)
-        self.split = split_layers(layer_costs(shape), transport.size)
-        self.method = make_method(options, transport)
-        self.solver, self.workers = self.method.solver, self.method.workers
+        one_hot = np.eye(facts.classes)[facts.labels]
+        self.targets = jnp.asarray(one_hot[: facts.nodes], options.dtype)
+        shape = widths(facts.columns, options.hidden, facts.classes, options.layers)
+        split = split_layers(layer_costs(shape), transport.size)
+        around = Around(transport, clock, progress, facts, history)
+        super().__init__(options, around, split, "layers")
+        self.facts: Facts = facts
         if options.trace is not None:
             first, last = transport.local[0], transport.local[-1]
             layers = f"layers {self.split[first][0]}–{self.split[last][1]}"
@@ -91,7 +92,6 @@ class _Run:
             progress.write(self._introduction())
             progress.flush()
         self.schedule = PenaltySchedule()
-        self.best_network: dict[int, Dense] = {}
 
     def _introduction(self) -> str:
         """What is trained on what, and by whom."""
@@ -106,48 +106,98 @@ class _Run:
             f"layers, {self.options.epochs} epochs each\n"
         )
 
-    def train(self) -> Result:
-        """All stages, one after the other; an interrupt keeps what one process has."""
+    def begin(self) -> None:
+        self.method = make_method(self.options, self.transport)
+        self.solver, self.workers = self.method.solver, self.method.workers
+        self.variables = self.method.variables
+        self.best_network: dict[int, Dense] = {}
+        self.best_is_full = False  # whether its W₁ takes the inputs in full, not those of a basis
         self.stages: list[dict[str, Any]] = []
-        try:
-            self._train_stages()
-        except KeyboardInterrupt:
-            if len(self.transport.local) == self.transport.size and self.best_network:
-                self._save_best(self.history.evaluations[-1].stage)
-                self._summarize("interrupted")
-            raise
-        self.transport.flush()
-        summary = self._summarize("done")
-        save_trace(self.options.trace, self.transport)
-        return Result(summary, self.history.evaluations, self._best_layers())
+        self.stage, self.epoch = 0, 0
+        self._start_stage(self.options.stages[0], None)
 
-    def _train_stages(self) -> None:
-        kept: dict[int, Dense] | None = None
-        for stage, depth in enumerate(self.options.stages):
+    def run(self) -> None:
+        stages = self.options.stages
+        for stage in range(self.stage, len(stages)):
             started = self.clock.elapsed
-            self._start_stage(depth, kept)
-            for epoch in range(1, self.options.epochs + 1):
-                measured = epoch % self.options.eval_every == 0 or epoch == self.options.epochs
-                with self.clock.section("iterate"):
-                    self.method.iterate(self.workers, measured)
-                    if measured:
-                        for worker in self.workers:
-                            worker.finish()
-                if measured:
-                    with self.clock.section("evaluate"):
-                        self._evaluate(stage, depth, epoch)
-                with self.clock.section("iterate"):
-                    self._update_penalties()
-            self._save_best(stage)
-            kept = {number: params for number, params in self._network().items() if number < depth}
+            if stage != self.stage:
+                hidden = range(1, stages[self.stage])  # the output layer starts anew
+                kept = {n: params for n, params in self._network().items() if n in hidden}
+                self.stage, self.epoch = stage, 0
+                self._start_stage(stages[stage], kept)
+            while self.epoch < self.options.epochs:
+                self._train_epoch(stages[stage])
             self.stages.append(
                 {
-                    "layers": depth,
+                    "layers": stages[stage],
                     "epochs": self.options.epochs,
                     "seconds": self.clock.elapsed - started,
                     "best": scores(self.history.best_of_stage(stage)),
                 }
             )
+
+    def _train_epoch(self, depth: int) -> None:
+        epoch = self.epoch + 1
+        measured = epoch % self.options.eval_every == 0 or epoch == self.options.epochs
+        with self.clock.section("iterate"):
+            self.method.iterate(self.workers, measured)
+            if measured:
+                for worker in self.workers:
+                    worker.finish()
+        self.epoch = epoch
+        if measured:
+            with self.clock.section("evaluate"):
+                self._evaluate(self.stage, depth, epoch)
+        with self.clock.section("iterate"):
+            self._update_penalties()
+        place = f"epoch {epoch} of the stage of {depth} layers"
+        self.recovery.after_epoch(place, epoch, self.snapshot)
+
+    # Checkpoints.
+
+    def snapshot(self) -> Snapshot:
+        for worker in self.workers:
+            worker.finish()
+        units = {
+            number: state
+            for worker in self.workers
+            for number, state in zip(self.owned[worker.index], worker.state(), strict=True)
+        }
+        return self.make_snapshot(
+            self.options.stages[self.stage],
+            self.stage,
+            self.epoch,
+            units,
+            penalties=self.penalties._asdict(),
+            stages=self.stages,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        manifest = checkpoint.manifest
+        self.stage, self.epoch = manifest["stage"], manifest["epoch"]
+        self.stages = manifest["stages"]
+        self._start_stage(self.options.stages[self.stage], None)
+        self.restore_workers(checkpoint, self.workers, self.owned, "sent")
+        if manifest["options"]["rho"] == self.options_json()["rho"]:  # else they are safer now
+            self.penalties = PenaltyState(**manifest["penalties"])
+        for worker in self.workers:
+            worker.set_penalties(self.penalties.rho, self.penalties.nu)
+        best = self.history.best
+        if best is not None:
+            owned = stage_layers(self.split, best.layers)
+            self.best_network = {
+                number: Dense(**jax.tree.map(jnp.asarray, dict(checkpoint.best(number))))
+                for worker in self.workers
+                for number in owned[worker.index]
+            }
+            self.best_is_full = True
+
+    def safer(self) -> str:
+        self.options, change = self.options.safer(self.penalties)
+        return change
+
+    def options_json(self) -> dict[str, Any]:
+        return options_json(self.options)
 
     def _start_stage(self, depth: int, kept: dict[int, Dense] | None) -> None:
         """Give every worker its layers of the stage, and link the workers that have any."""
@@ -173,6 +223,11 @@ class _Run:
             return
         losses = [worker.loss() for worker in self.workers]
         loss = self.transport.share(losses[-1], self.transport.size - 1)
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"training diverged in the stage of {self.options.stages[self.stage]} layers, "
+                f"epoch {self.epoch}: loss {loss}; try {self.method.remedy}"
+            )
         penalties = self.schedule.update(self.penalties, loss)
         if (penalties.rho, penalties.nu) != (self.penalties.rho, self.penalties.nu):
             for worker in self.workers:
@@ -227,14 +282,8 @@ class _Run:
         )
         network = self._network()
         if self.history.add(evaluation):
-            self.best_network = network
-        if not evaluation.finite:
-            self._save_best(stage)
-            self._summarize("diverged")
-            raise DivergedError(
-                f"training diverged in the stage of {depth} layers, epoch {epoch}: loss "
-                f"{evaluation.train_loss}, Lagrangian {lagrangian}; try {self.method.remedy}"
-            )
+            self.best_network, self.best_is_full = network, False
+        self.check(evaluation, self.method.remedy)
 
     def _score(self, logits: Array) -> dict[str, float]:
         """Loss and accuracies, as fields of `Evaluation`."""
@@ -245,37 +294,15 @@ class _Run:
             f"{part}_accuracy": a for part, a in accuracies.items()
         }
 
-    def _best_layers(self) -> dict[int, Dense]:
+    def network(self) -> dict[int, Dense]:
         """The best network's layers of this process, on one device; W₁ takes full inputs."""
         layers = dict(self.best_network)
-        if self.basis is not None and 1 in layers:
+        if self.basis is not None and not self.best_is_full and 1 in layers:
             layers[1] = layers[1]._replace(W=jnp.asarray(self.basis) @ layers[1].W)
         return jax.device_put(layers, self.transport.device(self.transport.local[0]))
 
-    def _save_best(self, stage: int) -> None:
-        """Write the best network, if the stage that ends has found it."""
-        best = self.history.best
-        if self.options.out is None or best is None or best.stage != stage:
-            return
-        about = {
-            "depth": best.layers,
-            "epoch": best.epoch,
-            "options": options_json(self.options),
-            "dataset": self.facts.summary,
-        }
-        layers = {number: params._asdict() for number, params in self._best_layers().items()}
-        save_model(self.options.out, layers, about, self.transport)
+    def best_arrays(self) -> dict[int, dict[str, Array]]:
+        return {number: params._asdict() for number, params in self.network().items()}
 
-    def _summarize(self, status: str) -> dict[str, Any]:
-        """The contents of `summary.json`; the root writes it."""
-        return summarize(
-            self.history,
-            self.clock,
-            self.transport,
-            self.method.variables,
-            status,
-            options=options_json(self.options),
-            dataset=self.facts.summary,
-            split=self.split,
-            stages=self.stages,
-        )
+    def summary_entries(self) -> dict[str, Any]:
+        return {"stages": self.stages}

@@ -1,7 +1,7 @@
 """Options of a run of gsADMM or gsAM."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +9,13 @@ from admm.errors import InputError
 from admm.solvers.backprop import LEARNING_RATES, Optimizer
 from admm.solvers.tssm import Method
 from admm.training.checks import (
+    PATHS,
     Dtype,
     check_choice,
     check_codec,
     check_counts,
     check_positive,
+    check_recovery,
     paths_json,
 )
 from quant import CODEC_NAMES, Codec, Float, make_codec
@@ -61,6 +63,12 @@ class SubnetworkOptions:
         dtype: Type of the arithmetic.
         out: Folder of the results.
         trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
+        checkpoint_every: Epochs between checkpoints in `out`; with 0 there are none but those that
+            a signal asks for.
+        keep: Checkpoints to keep.
+        resume: Folder of a run to go on with, see `resumed`.
+        timeout: Seconds that another rank may be silent while this one waits for it.
+        checksum: Whether messages between ranks carry a checksum.
 
     Raises:
         InputError: If an option is out of range or does not fit the others.
@@ -99,10 +107,16 @@ class SubnetworkOptions:
     dtype: Dtype = "float32"
     out: Path | None = None
     trace: Path | None = None
+    checkpoint_every: int = 5
+    keep: int = 2
+    resume: Path | None = None
+    timeout: float = 600.0
+    checksum: bool = False
 
     def __post_init__(self) -> None:
         positive = ("layers", "hidden", "blocks", "filters", "subnetworks", "batch", "epochs")
         check_counts(self, (*positive, "inner", "workers", "eval_every"))
+        check_recovery(self)
         check_choice("solver", self.solver, Method)
         check_choice("network", self.network, Architecture)
         check_choice("optimizer", self.optimizer, Optimizer)
@@ -141,6 +155,11 @@ class SubnetworkOptions:
         """Of the optimisers."""
         return LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
 
+    def safer(self) -> tuple["SubnetworkOptions", str]:
+        """Options with which training that has diverged may not, and what is new about them."""
+        lr = self.learning_rate / 10
+        return replace(self, lr=lr), f"--lr {lr:g}"
+
     @property
     def message_codec(self) -> Codec:
         """How messages are coded."""
@@ -159,6 +178,6 @@ def subnetwork_options_json(options: SubnetworkOptions) -> dict[str, Any]:
 def subnetwork_options_from_json(values: Mapping[str, Any]) -> SubnetworkOptions:
     """The inverse of `subnetwork_options_json`."""
     values = dict(values)
-    for name, parse in (("cuts", tuple), ("data_dir", Path), ("out", Path), ("trace", Path)):
+    for name, parse in (("cuts", tuple), *((name, Path) for name in PATHS)):
         values[name] = None if values[name] is None else parse(values[name])
     return SubnetworkOptions(**values)

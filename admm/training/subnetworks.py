@@ -6,8 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from admm.errors import DivergedError, InputError
+from admm.errors import InputError
 from admm.parallel import (
     LocalTransport,
     SubnetworkWorker,
@@ -20,18 +21,18 @@ from admm.parallel import (
 from admm.parallel.subnetworks import Sums
 from admm.solvers.backprop import make_optimizer
 from admm.solvers.tssm import TSSM, batches
+from admm.training.checkpoint import Checkpoint, Snapshot
 from admm.training.checks import check_dtype
 from admm.training.clock import Clock
-from admm.training.data import begin_run, image_inputs
+from admm.training.data import ImageFacts, begin_run, image_inputs
 from admm.training.history import Evaluation, Text
-from admm.training.model import save_model
-from admm.training.network import CHUNK, check_inputs, make_network, named_arrays
+from admm.training.loop import Around, Loop
+from admm.training.network import CHUNK, check_inputs, fill, make_network, named_arrays
 from admm.training.subnetwork_options import (
     SubnetworkOptions,
     subnetwork_options_json,
 )
-from admm.training.summary import Result, scores, summarize
-from admm.training.trace_file import save_trace
+from admm.training.summary import Result, scores
 from layers import (
     Network,
     build,
@@ -84,8 +85,8 @@ def train_subnetworks(
         return _Run(options, transport, clock, progress, network).train()
 
 
-class _Run:
-    """One run: what stays the same over its epochs, and its results so far."""
+class _Run(Loop):
+    """The epochs of a run, and its best network so far."""
 
     def __init__(
         self,
@@ -96,19 +97,46 @@ class _Run:
         network: Network | None,
     ) -> None:
         check_dtype(options.dtype)
-        self.options, self.transport, self.clock = options, transport, clock
-        self.facts, rows, self.history = begin_run(
+        facts, rows, history = begin_run(
             lambda: image_inputs(options), options, transport, progress
         )
-        samples = self.facts.nodes
+        samples = facts.nodes
         if options.batch > samples:
             raise InputError(
                 f"--batch {options.batch} is larger than the data: {samples} training images"
             )
-        classes = self.facts.classes
+        classes = facts.classes
         self.own_network = network is not None
-        network = network or make_network(options, self.facts.shape, classes)
-        self._cut(network, classes)
+        self.whole = network or make_network(options, facts.shape, classes)
+        check_inputs(self.whole, options, facts)
+        try:
+            self.shapes = module_shapes(self.whole)
+            if self.shapes[-1] != (classes,):
+                raise ValueError(
+                    f"the last module returns {self.shapes[-1]}; expected ({classes},), the logits"
+                )
+            costs = forward_costs(self.whole)
+            self.cuts = split_network(costs, options.subnetworks, options.cuts)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        self.owned = deal_out(costs, self.cuts, transport.size)
+        split = [(self.cuts[own[0]].start + 1, self.cuts[own[-1]].stop) for own in self.owned]
+        around = Around(transport, clock, progress, facts, history)
+        super().__init__(options, around, split, "modules")
+        self.facts: ImageFacts = facts
+        self.variables = ("f", "q" if options.solver == "gsadmm" else "p")
+        self.neighbors = chain(self.owned)
+        if options.trace is not None:
+            first, last = transport.local[0], transport.local[-1]
+            modules = f"modules {split[first][0]}–{split[last][1]}"
+            transport.trace = Trace(first, f"process of worker {first}: {modules}")
+        self.rows = None if rows is None else jax.device_put(rows, transport.device(0))
+        if transport.is_root and progress is not None:
+            progress.write(self._introduction())
+            progress.flush()
+
+    def begin(self) -> None:
+        options = self.options
         self.solver = TSSM(
             options.solver,
             alpha=options.alpha,
@@ -120,49 +148,19 @@ class _Run:
             refresh=options.refresh,
             frozen_lower=options.frozen_lower,
         )
-        self.variables = ("f", "q" if options.solver == "gsadmm" else "p")
-        self._start(network, rows)
+        self.epoch = 0
         self.best_network: dict[int, Any] = {}
-        if transport.is_root and progress is not None:
-            progress.write(self._introduction())
-            progress.flush()
-
-    def _cut(self, network: Network, classes: int) -> None:
-        """Cut the network into subnetworks, and deal them out."""
-        options = self.options
-        check_inputs(network, options, self.facts)
-        try:
-            self.shapes = module_shapes(network)
-            if self.shapes[-1] != (classes,):
-                raise ValueError(
-                    f"the last module returns {self.shapes[-1]}; expected ({classes},), the logits"
-                )
-            costs = forward_costs(network)
-            self.cuts = split_network(costs, options.subnetworks, options.cuts)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        self.owned = deal_out(costs, self.cuts, self.transport.size)
-        self.split = [(self.cuts[own[0]].start + 1, self.cuts[own[-1]].stop) for own in self.owned]
-
-    def _start(self, network: Network, rows: np.ndarray | None) -> None:
-        options, transport, samples = self.options, self.transport, self.facts.nodes
-        self.neighbors = chain(self.owned)
-        if options.trace is not None:
-            first, last = transport.local[0], transport.local[-1]
-            modules = f"modules {self.split[first][0]}–{self.split[last][1]}"
-            transport.trace = Trace(first, f"process of worker {first}: {modules}")
-        self.rows = None if rows is None else jax.device_put(rows, transport.device(0))
         self.workers = []
-        for index in transport.local:
+        for index in self.transport.local:
             own = self.owned[index]
-            worker = SubnetworkWorker(index, self.solver, transport, options.message_codec)
+            worker = SubnetworkWorker(index, self.solver, self.transport, options.message_codec)
             worker.start(
-                [build(network, self.cuts[number], options.seed) for number in own],
+                [build(self.whole, self.cuts[number], options.seed) for number in own],
                 own,
                 self.cuts,
                 self.shapes,
                 self.neighbors[index],
-                samples,
+                self.facts.nodes,
                 self.rows,
                 jnp.asarray(self.facts.labels),
                 options.dtype,
@@ -184,32 +182,46 @@ class _Run:
             f"{options.epochs} epochs in mini-batches of {options.batch}\n"
         )
 
-    def train(self) -> Result:
-        """All epochs; an interrupt keeps what one process has."""
-        try:
-            self._train()
-        except KeyboardInterrupt:
-            if len(self.transport.local) == self.transport.size and self.best_network:
-                self._save_best()
-                self._summarize("interrupted")
-            raise
-        self.transport.flush()
-        summary = self._summarize("done")
-        save_trace(self.options.trace, self.transport)
-        return Result(summary, self.history.evaluations, self.best_network)
-
-    def _train(self) -> None:
-        options, samples = self.options, self.facts.nodes
-        for epoch in range(1, options.epochs + 1):
+    def run(self) -> None:
+        options = self.options
+        while self.epoch < options.epochs:
+            epoch = self.epoch + 1
             with self.clock.section("iterate"):
-                order = batches(options.seed, epoch, samples, options.batch)
+                order = batches(options.seed, epoch, self.facts.nodes, options.batch)
                 run_epoch(self.workers, order, epoch == 1)
                 for worker in self.workers:
                     worker.finish()
+            self.epoch = epoch
             if epoch % options.eval_every == 0 or epoch == options.epochs:
                 with self.clock.section("evaluate"):
                     self._evaluate(epoch)
-        self._save_best()
+            self.recovery.after_epoch(f"epoch {epoch}", epoch, self.snapshot)
+
+    # Checkpoints.
+
+    def snapshot(self) -> Snapshot:
+        units = {
+            number: state
+            for worker in self.workers
+            for number, state in zip(self.owned[worker.index], worker.state(), strict=True)
+        }
+        return self.make_snapshot(len(self.shapes) - 1, 0, self.epoch, units)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        self.epoch = checkpoint.manifest["epoch"]
+        self.restore_workers(checkpoint, self.workers, self.owned, "memory")
+        if self.history.best is not None:
+            self.best_network = {
+                number: fill(module, dict(checkpoint.best(number)), f"{checkpoint.folder}")
+                for number, module in self._modules().items()
+            }
+
+    def safer(self) -> str:
+        self.options, change = self.options.safer()
+        return change
+
+    def options_json(self) -> dict[str, Any]:
+        return subnetwork_options_json(self.options)
 
     def _evaluate(self, epoch: int) -> None:
         """Pass all images through the network, record the scores, keep the best network."""
@@ -235,24 +247,22 @@ class _Run:
                     for name, value in self.facts.accuracies(logits).items()
                 }
         found = self.transport.share(found, self.transport.size - 1)
-        own_sums = [sums for worker in self.workers for sums in worker.sums()]
-        every = self.transport.gather(own_sums)
-        self.sums: list[Sums] = [sums for part in every for sums in part]
+        every = self._all_sums()
         sent = self.transport.total(
             np.array([float(sum(self.transport.sent[name] for name in self.variables))])
         )
-        gap = sum(sums.gap for sums in self.sums)
+        gap = sum(sums.gap for sums in every)
         visits = max(len(self.cuts) - 1, 1) * self.facts.nodes
-        alpha = sum(sums.alpha for sums in self.sums) / visits
+        alpha = sum(sums.alpha for sums in every) / visits
         rho = alpha if self.options.rho is None else self.options.rho
         evaluation = Evaluation(
             stage=0,
             layers=len(self.shapes) - 1,
             epoch=epoch,
             **found,
-            lagrangian=sum(sums.objective + sums.coupling for sums in self.sums),
+            lagrangian=sum(sums.objective + sums.coupling for sums in every),
             primal_residual=gap**0.5,
-            dual_residual=sum(sums.misfit for sums in self.sums) ** 0.5,
+            dual_residual=sum(sums.misfit for sums in every) ** 0.5,
             rho=rho if self.options.solver == "gsadmm" else 0.0,
             nu=alpha,
             bytes_sent=int(sent[0]),
@@ -266,13 +276,7 @@ class _Run:
         )
         if self.history.add(evaluation):
             self.best_network = network
-        if not evaluation.finite:
-            self._save_best()
-            self._summarize("diverged")
-            raise DivergedError(
-                f"training diverged in epoch {epoch}: loss {evaluation.train_loss}, Lagrangian "
-                f"{evaluation.lagrangian}; try a --lr below {self.options.learning_rate:g}"
-            )
+        self.check(evaluation, f"a --lr below {self.options.learning_rate:g}")
 
     def _modules(self) -> dict[int, Any]:
         """The modules of this process, by number from 1."""
@@ -283,29 +287,24 @@ class _Run:
             for number, module in zip(self.cuts[own], subnetwork.modules, strict=True)
         }
 
-    def _save_best(self) -> None:
-        """Write the best network."""
-        best = self.history.best
-        if self.options.out is None or best is None:
-            return
-        about = {
-            "depth": best.layers,
-            "epoch": best.epoch,
-            "options": subnetwork_options_json(self.options),
-            "dataset": self.facts.summary,
-            "own_network": self.own_network,
-        }
-        layers = {number: named_arrays(module) for number, module in self.best_network.items()}
-        save_model(self.options.out, layers, about, self.transport)
+    def network(self) -> dict[int, Any]:
+        """The best network's modules of this process."""
+        return self.best_network
 
-    def _summarize(self, status: str) -> dict[str, Any]:
-        """The contents of `summary.json`; the root writes it."""
-        done = self.history.evaluations
+    def best_arrays(self) -> dict[int, dict[str, Array]]:
+        return {number: named_arrays(module) for number, module in self.best_network.items()}
+
+    def about_best(self) -> dict[str, Any] | None:
+        about = super().about_best()
+        return None if about is None else {**about, "own_network": self.own_network}
+
+    def summary_entries(self) -> dict[str, Any]:
+        best = self.history.best
         stage = {
             "layers": len(self.shapes) - 1,
-            "epochs": done[-1].epoch if done else 0,
+            "epochs": self.epoch,
             "seconds": self.clock.elapsed,
-            "best": scores(self.history.best) if self.history.best else None,
+            "best": None if best is None else scores(best),
         }
         cuts = [
             {
@@ -314,19 +313,16 @@ class _Run:
                 "p_q": (above.gap / above.target) ** 0.5 if above.target else 0.0,
                 "alpha": above.alpha / self.facts.nodes,
             }
-            for own, above in zip(self.cuts[:-1], self.sums[1:], strict=True)
+            for own, above in zip(self.cuts[:-1], self._all_sums()[1:], strict=True)
         ]
-        return summarize(
-            self.history,
-            self.clock,
-            self.transport,
-            self.variables,
-            status,
-            options=subnetwork_options_json(self.options),
-            dataset=self.facts.summary,
-            split=self.split,
-            stages=[stage],
-            own_network=self.own_network,
-            cuts=cuts,
-            state_bytes=self.transport.gather(sum(worker.nbytes for worker in self.workers)),
-        )
+        return {
+            "stages": [stage],
+            "own_network": self.own_network,
+            "cuts": cuts,
+            "state_bytes": self.transport.gather(sum(worker.nbytes for worker in self.workers)),
+        }
+
+    def _all_sums(self) -> list[Sums]:
+        """What the last epoch came to, of all subnetworks."""
+        every = self.transport.gather([sums for worker in self.workers for sums in worker.sums()])
+        return [sums for part in every for sums in part]

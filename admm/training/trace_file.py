@@ -5,7 +5,7 @@ from pathlib import Path
 
 from admm.errors import InputError
 from admm.parallel import Transport
-from admm.training.model import write_atomically
+from admm.training.files import write_atomically
 
 
 def check_trace(path: Path | None) -> None:
@@ -22,7 +22,7 @@ def save_trace(path: Path | None, transport: Transport) -> None:
     """After a run: write the spans of all processes, if there are any.
 
     Raises:
-        InputError: If the file cannot be written.
+        OutputError: If the file cannot be written.
     """
     trace = transport.trace
     if trace is None or path is None:
@@ -30,10 +30,4 @@ def save_trace(path: Path | None, transport: Transport) -> None:
     events = transport.gather(trace.events)
     content = json.dumps({"traceEvents": [event for each in events for event in each]})
 
-    def write() -> None:
-        try:
-            write_atomically(path, content.encode())
-        except OSError as error:
-            raise InputError(f"cannot write a trace to {path} ({error.strerror})") from error
-
-    transport.at_root(write)
+    transport.at_root(lambda: write_atomically(path, content.encode()))

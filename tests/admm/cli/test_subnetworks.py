@@ -21,7 +21,7 @@ def check(code, errors, message, expected=2):
 CASES = [
     ("gsam --hops 3", "--hops is not for --solver gsam, which takes --alpha, --batch"),
     ("gsadmm --levels=-1:20", "--levels is not for --solver gsadmm, which takes"),
-    ("pdadmm-g --batch 5", "--batch is not for --solver pdadmm-g, which takes --codec"),
+    ("pdadmm-g --batch 5", "--batch is not for --solver pdadmm-g, which takes --checkpoint-every"),
     ("adam --no-refresh", "--no-refresh is not for --solver adam, which takes"),
     ("gsx", "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam"),
     ("gsam --network vgg", "--network must be one of mlp, cnn, resnet, got 'vgg'"),
@@ -49,7 +49,7 @@ import contextlib, importlib, io, json, sys
 from admm.cli import main
 from admm.parallel import LocalTransport
 module = importlib.import_module("admm.cli.main")
-module._transport = lambda workers, dtype, comm: LocalTransport(workers)
+module._transport = lambda workers, dtype, comm, **careful: LocalTransport(workers)
 for number, arguments in enumerate(json.loads(sys.argv[1])):
     with contextlib.redirect_stderr(io.StringIO()) as errors:
         code = main(["train", "--solver", *arguments.split(), "--out", f"{sys.argv[2]}/{number}"])

@@ -1,0 +1,26 @@
+"""The arrays of a tree by name, as a checkpoint keeps them."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import jax
+from jaxtyping import Array
+
+T = TypeVar("T")
+
+
+def named_leaves(tree: Any) -> dict[str, Array]:
+    """The leaves of a tree, named by their place in it.
+
+    Example:
+        >>> named_leaves((jax.numpy.ones(2), {"a": None, "b": jax.numpy.zeros(1)})).keys()
+        dict_keys(["[0]", "[1]['b']"])
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
+
+
+def fill_leaves(tree: T, arrays: Mapping[str, Any]) -> T:
+    """The tree with other leaves: those of `named_leaves` of a tree of the same structure."""
+    leaves = [arrays[name] for name in named_leaves(tree)]
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)

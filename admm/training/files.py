@@ -1,0 +1,110 @@
+"""Arrays on disk: `.npz` files without pickles, complete or absent, known by their checksum."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from admm.errors import InputError, OutputError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder} ({error.strerror})") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either complete or as before.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    _write(path, lambda file: file.write(content))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write arrays by name, atomically; returns the SHA-256 of the file.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+
+    def write(file: BinaryIO) -> None:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # it may have options some day
+
+    _write(path, write)
+    return _digest(path)
+
+
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync(path.parent)  # the new name too must outlive a power cut
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path} ({error.strerror})") from error
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_arrays(path: Path, checksum: str | None) -> Mapping[str, np.ndarray]:
+    """The arrays of a file, each read when it is asked for.
+
+    Raises:
+        InputError: If the file is missing or has another checksum.
+    """
+    try:
+        found = _digest(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
+    if found != checksum:
+        raise InputError(f"{path} does not match its checksum in the manifest; it is damaged")
+    return np.load(path, allow_pickle=False)
+
+
+def read_json(path: Path, version: int, names: tuple[str, ...]) -> dict[str, Any]:
+    """A manifest of this version, with at least these entries.
+
+    Raises:
+        InputError: If it is damaged or of another version.
+    """
+    try:
+        manifest = json.loads(path.read_text())
+        found = manifest["version"]
+        if found == version:
+            [manifest[name] for name in names]
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error!r})") from error
+    if found != version:
+        raise InputError(f"{path} has format version {found}; this release reads {version}")
+    return manifest
