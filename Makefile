@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RANKS ?= 2
 
-.PHONY: train test test-all check clean
+.PHONY: train test test-all faults check clean
 
 train: .venv/installed
 	$(BIN)/mpirun -n $(RANKS) $(BIN)/python -m admm train $(ARGS)
@@ -14,6 +14,9 @@ test: .venv/installed
 
 test-all: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: .venv/installed
+	$(BIN)/python -m tests.faults $(ARGS)
 
 check: .venv/installed
 	$(BIN)/ruff format --check

@@ -176,7 +176,7 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
     add(
         safety,
         "--checkpoint-every",
-        "epochs between checkpoints; 0: only on SIGTERM or SIGINT [50; gsadmm, gsam: 5]",
+        "epochs that may be lost; 0: checkpoints only on SIGTERM or SIGINT [50; gsadmm, gsam: 5]",
         metavar="N",
         type=int,
     )

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from admm.errors import AdmmError, DivergedError, InputError
+from admm.errors import DivergedError, InputError
 from admm.parallel import Transport
 from admm.training.files import (
     make_folder,
@@ -133,7 +133,7 @@ class Writer:
         self._keep = keep
         self._transport = transport
         self._thread: threading.Thread | None = None
-        self._failure: AdmmError | None = None
+        self._failure: Exception | None = None
 
     def begin(self, snapshot: Snapshot) -> None:
         """Copy a snapshot and begin to write it; `commit` of the one before comes first."""
@@ -161,7 +161,7 @@ class Writer:
                     "sha256": write_arrays(folder / name, arrays),
                     "shapes": {key: list(array.shape) for key, array in arrays.items()},
                 }
-        except AdmmError as error:
+        except Exception as error:  # whatever it is, all processes must learn of it
             self._failure = error
 
     @property

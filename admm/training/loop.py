@@ -129,6 +129,7 @@ class Loop(ABC):
                 while not self._trained():
                     pass
             except StoppedError:
+                self.recovery.finish()
                 self._end("interrupted")
                 raise
             summary = self._end("done")

@@ -27,7 +27,7 @@ class Recovery:
 
     Args:
         run: Folder of the run; None writes no checkpoints.
-        every: Epochs between checkpoints; 0 writes them on a signal only.
+        every: Epochs that may be lost; 0 writes them on a signal only.
         keep: How many to keep.
         transport: Of the run.
         clock: Of this process.
@@ -52,7 +52,9 @@ class Recovery:
         self._flags: Callable[[], np.ndarray] | None = None
         self._signal: signal.Signals | None = None
         self._where = "before the first epoch"
-        self._saved: str | None = None
+        self._place: str | None = None  # of the newest checkpoint
+        # Epochs since the start of the process: all, at the last two marks, and between those.
+        self._epochs = self._begun = self._saved = self._lag = 0
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -98,26 +100,29 @@ class Recovery:
     @property
     def has_saved(self) -> bool:
         """Whether there is a checkpoint of this run."""
-        return self._saved is not None
+        return self._place is not None
 
     @property
     def advice(self) -> str:
         """How to go on."""
-        if self._saved is None:
+        if self._place is None:
             return "there is no checkpoint yet"
         command = f"python -m admm train --resume {shlex.quote(str(self._run))}"
-        return f"the newest checkpoint is that of {self._saved}: go on with {command}"
+        return f"the newest checkpoint is that of {self._place}: go on with {command}"
 
     def resumed(self, place: str) -> None:
         """Note that the run goes on from a checkpoint."""
-        self._saved = self._where = place
+        self._place = self._where = place
+        self._begun = self._saved = self._epochs
 
-    def after_epoch(self, place: str, epoch: int, snapshot: Callable[[], Snapshot]) -> None:
+    def after_epoch(self, place: str, snapshot: Callable[[], Snapshot]) -> None:
         """Save what is due; stop where that was asked for.
+
+        No more than `every` epochs are ever lost: a checkpoint begins as many epochs early as the
+        slowest so far took to be complete, and if that is not enough training waits for it.
 
         Args:
             place: What epoch this was, in words.
-            epoch: Its number in the stage.
             snapshot: Makes one of the state now; all computation must be done for it.
 
         Raises:
@@ -126,27 +131,44 @@ class Recovery:
             OutputError: In every process, if the checkpoint cannot be written.
         """
         self._where = f"after {place}"
+        self._epochs += 1
         stop, writing = (0.0, 0.0) if self._flags is None else self._flags()
         own = [self._signal is not None, self._writer is not None and self._writer.writing]
         self._flags = self._transport.begin_total(np.array(own, float))
         if self._writer is not None:
-            due = stop > 0 or (self._every > 0 and epoch % self._every == 0)
             with self._clock.section("checkpoint"):
-                if due or not writing:
+                if not writing:
                     self._commit()
-                if due:
+                if stop or self._is_due():
+                    self._commit()
                     self._writer.begin(snapshot())
-                    self._begun = place
-                if stop:
+                    self._begun, self._begun_place = self._epochs, place
+                if stop or (self._every and self._epochs - self._saved >= self._every):
                     self._commit()
         if stop:
             names = self._transport.gather(self._signal and self._signal.name)
             raise StoppedError(f"stopped by {next(filter(None, names))}")
 
+    def _is_due(self) -> bool:
+        pause = max(1, self._every - self._lag)
+        return self._every > 0 and self._epochs - self._begun >= pause
+
     def _commit(self) -> None:
-        if self._writer is not None and self._writer.open:
+        """Complete the checkpoint under way, if any; errors are those of all processes."""
+        if self._writer is None or not self._writer.open:
+            return
+        try:
             self._writer.commit()
-            self._saved = self._begun
+        except Exception:
+            self._drain()
+            raise
+        self._saved, self._place = self._begun, self._begun_place
+        self._lag = max(self._lag, self._epochs - self._begun)
+
+    def _drain(self) -> None:
+        if self._flags is not None:
+            self._flags()
+            self._flags = None
 
     def finish(self) -> None:
         """Bring what is under way to its end; all processes call it, after training or an error.
@@ -155,7 +177,5 @@ class Recovery:
             DivergedError: As `after_epoch`.
             OutputError: As `after_epoch`.
         """
-        if self._flags is not None:
-            self._flags()
-            self._flags = None
+        self._drain()
         self._commit()

@@ -151,7 +151,7 @@ class _Run(Loop):
         with self.clock.section("iterate"):
             self._update_penalties()
         place = f"epoch {epoch} of the stage of {depth} layers"
-        self.recovery.after_epoch(place, epoch, self.snapshot)
+        self.recovery.after_epoch(place, self.snapshot)
 
     # Checkpoints.
 

@@ -63,8 +63,8 @@ class SubnetworkOptions:
         dtype: Type of the arithmetic.
         out: Folder of the results.
         trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
-        checkpoint_every: Epochs between checkpoints in `out`; with 0 there are none but those that
-            a signal asks for.
+        checkpoint_every: Epochs that may be lost, with checkpoints in `out` so often; with 0 there
+            are none but those that a signal asks for.
         keep: Checkpoints to keep.
         resume: Folder of a run to go on with, see `resumed`.
         timeout: Seconds that another rank may be silent while this one waits for it.

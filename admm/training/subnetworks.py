@@ -195,7 +195,7 @@ class _Run(Loop):
             if epoch % options.eval_every == 0 or epoch == options.epochs:
                 with self.clock.section("evaluate"):
                     self._evaluate(epoch)
-            self.recovery.after_epoch(f"epoch {epoch}", epoch, self.snapshot)
+            self.recovery.after_epoch(f"epoch {epoch}", self.snapshot)
 
     # Checkpoints.
 

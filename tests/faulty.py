@@ -1,0 +1,137 @@
+"""`python -m admm` with a fault: FAULT MOMENT VICTIM NOTE LAYERS CUTS ADMM-ARGUMENTS.
+
+The rank VICTIM suffers the fault at the moment and writes the time to the file NOTE just before.
+"""
+
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from admm.cli.main import main
+from admm.parallel import channel, mpi, mpi_transport, worker
+from admm.training import checkpoint, loop
+
+# The epoch in which a fault in the middle of training happens; checkpoints come every four.
+EPOCH = 10
+EVERY = 4
+
+
+def strike(fault: str, note: Path) -> None:
+    """Do the worst to this process."""
+    note.write_text(str(time.time()))
+    if fault == "raise":
+        raise RuntimeError("a fault")
+    if fault == "disk":
+        # As of now no file can grow beyond this: the system refuses to write, as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+        return
+    number = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "term": signal.SIGTERM}[fault]
+    os.kill(os.getpid(), number)
+
+
+def before(owner: Any, name: str, act: Callable[[], None], calls: int = 1) -> None:
+    """Act before a function is called for the so many-th time."""
+    function = getattr(owner, name)
+    left = [calls]
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            act()
+        return function(*args, **kwargs)
+
+    setattr(owner, name, wrapped)
+
+
+def prepare(fault: str, moment: str, note: Path, layers: int, cuts: int) -> None:
+    """Arrange for the fault, on a rank with so many layers and neighbours."""
+    if fault == "flip":
+        flip(moment, note)
+    elif fault == "nan":
+        poison(note, layers)
+    elif moment == "start":
+        before(loop.Loop, "_go_to", lambda: strike(fault, note))
+    elif moment == "iteration":
+        calls = (EPOCH - 1) * layers + max(1, layers // 2)
+        before(worker.Worker, "_update_layer", lambda: strike(fault, note), calls)
+    elif moment == "message":
+        # One variable arrives from each neighbour in every iteration.
+        before(channel.Channel, "receive", lambda: strike(fault, note), EPOCH * cuts)
+    elif moment == "checkpoint":
+        # The second checkpoint, when half of its first file is on the disk; each has a file of
+        # state and one of the best network for every layer.
+        write = checkpoint.write_arrays
+        left = [2 * layers + 1]
+
+        def half(path: Path, arrays: Any) -> str:
+            if "checkpoints" in path.parts:
+                left[0] -= 1
+                if left[0] == 0:
+                    path.with_name(f"{path.name}.tmp-0").write_bytes(b"half")
+                    strike(fault, note)
+            return write(path, arrays)
+
+        checkpoint.write_arrays = half
+    elif moment == "end":
+        before(loop.Loop, "_end", lambda: strike(fault, note))
+
+
+class BadLink:
+    """A communicator that turns a bit of the tenth message of a tag round."""
+
+    def __init__(self, comm: Any, tag: int, note: Path) -> None:
+        self._comm, self._tag, self._note = comm, tag, note
+        self._left = EPOCH
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._comm, name)
+
+    def Isend(self, buffer: np.ndarray, target: int, tag: int) -> Any:
+        self._left -= tag == self._tag
+        if tag == self._tag and self._left == 0:
+            self._note.write_text(str(time.time()))
+            buffer = buffer.copy()
+            buffer[len(buffer) // 2] ^= 16
+        return self._comm.Isend(buffer, target, tag)
+
+
+def flip(variable: str, note: Path) -> None:
+    """Damage a message of a variable on its way."""
+    init = mpi_transport.MPITransport.__init__
+
+    def linked(self: Any, comm: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, comm, *args, **kwargs)
+        self.comm = BadLink(comm, mpi_transport._TAGS[variable], note)
+
+    mpi_transport.MPITransport.__init__ = linked  # type: ignore[method-assign]
+
+
+def poison(note: Path, layers: int) -> None:
+    """Make a weight of the highest own layer NaN, once."""
+    update = worker.Worker._update_layer
+    left = [(EPOCH - 1) * layers + 1]
+
+    def poisoned(self: Any, layers: Any, index: int) -> Any:
+        left[0] -= 1
+        layer = update(self, layers, index)
+        if left[0] == 0:
+            note.write_text(str(time.time()))
+            layer = layer._replace(W=layer.W.at[0, 0].set(jnp.nan))
+        return layer
+
+    worker.Worker._update_layer = poisoned  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    fault, moment, victim, note, layers, cuts, *arguments = sys.argv[1:]
+    if mpi.launch_rank() == int(victim):
+        prepare(fault, moment, Path(note), int(layers), int(cuts))
+    sys.exit(main(arguments))
