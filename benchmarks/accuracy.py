@@ -19,7 +19,8 @@ of them. `inputs` is `--normalize`.
   (`benchmarks.shallow`).
 
 It takes long. With `--json` every row is kept as soon as it is there; rows that the file holds
-already, with the same settings to choose from, are not run again, and others that it holds stay.
+already, with the same settings to choose from, are not run again, and others that it holds stay;
+`--render` makes tables and plot of them all.
 Date, versions and command at the head of the file are of its last run. `seconds` is the mean time
 of a run beside others, one core each; shallow has none, since all its seeds are one computation.
 """
@@ -106,6 +107,12 @@ class Run(NamedTuple):
 def main(argv: Sequence[str]) -> None:
     given, known = _parse(argv)
     report = Report("accuracy", _COLUMNS)
+    if given.render:
+        for old in known.values():
+            report.add(old)
+        report.finish(given, draw, save=False)
+        print(table(report.rows))
+        return
     report.others = known.values()
     for case in _cases(given):
         row = known.get(case)
@@ -123,6 +130,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[Case, Row]]:
     parser = make_parser("accuracy", __doc__)
     parser.add_argument("--datasets", nargs="+", default=["digits"])
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--render", action="store_true", help="run nothing: show what --json has")
     parser.add_argument("--inputs", nargs="+", default=["hops"], choices=("hops", "none"))
     parser.add_argument("--hidden", nargs="+", type=int, help="[100 500; quick: 16]")
     parser.add_argument("--layers", type=int, help="[10; quick: 4]")

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from admm.training.model import write_atomically
+from admm.training.files import write_atomically
 from admm.training.versions import versions
 
 Row = dict[str, Any]
@@ -93,16 +93,19 @@ class Report:
         self,
         arguments: argparse.Namespace,
         draw: Callable[[Any, Sequence[Row]], None],
+        save: bool = True,
     ) -> None:
         """Print the results; write the files that `arguments` ask for.
 
         Args:
             arguments: From a parser of `make_parser`.
             draw: Draws the rows into a `matplotlib.figure.Figure`.
+            save: Whether to write the JSON too.
         """
         for key, value in self.results.items():
             print(f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}")
-        self.save(arguments)
+        if save:
+            self.save(arguments)
         if arguments.plot is not None:
             from matplotlib.figure import Figure
 

@@ -116,7 +116,11 @@ def _add_train(commands: argparse._SubParsersAction) -> None:
         metavar="X",
         type=float,
     )
-    add(solver, "--step", "step sizes: exact, joint, backtracking [exact]")
+    add(
+        solver,
+        "--step",
+        "step sizes: exact, joint, backtracking; newton: exact, and W to its minimiser [exact]",
+    )
     add(
         solver,
         "--start",

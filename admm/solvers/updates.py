@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import jax.numpy as jnp
+import jax.scipy as jsp
 from jax import lax
 from jaxtyping import Array, Float
 
 from quant import Levels
 
-StepRule = Literal["exact", "joint", "backtracking"]
+StepRule = Literal["exact", "joint", "backtracking", "newton"]
 
 # Where the authors' code starts to look for τ and θ.
 _TAU_0 = 20.0
@@ -37,15 +38,16 @@ def step_length(
 
     Along −g the objective is φ(x) − t‖g‖² + t²/2·c with curvature c = ⟨g, ∇²φ g⟩.
 
-    - `exact`: every part takes its own minimiser t = ‖g‖²/c;
+    - `exact`, and `newton` where it has no better step: every part takes its own minimiser
+      t = ‖g‖²/c;
     - `joint`: one t = Σ‖g‖²/Σc for all of them;
     - `backtracking`: 1/τ for the smallest τ = 20·2^k, k ≥ 0, with τ ≥ Σc/Σ‖g‖² (the paper's
       rule in closed form: no trial evaluations).
 
     Returns:
-        One t per part for `exact`, else a scalar; 0 where the gradient vanishes.
+        One t per part for `exact` and `newton`, else a scalar; 0 where the gradient vanishes.
     """
-    if rule != "exact":
+    if not _is_separable(rule):
         squared_gradient, curvature = squared_gradient.sum(), curvature.sum()
     positive = curvature > 0
     if rule == "backtracking":
@@ -53,6 +55,10 @@ def step_length(
         doublings = jnp.ceil(jnp.log2(jnp.maximum(tau, _TAU_0) / _TAU_0))
         return jnp.where(positive, 1 / (_TAU_0 * 2**doublings), 0)
     return jnp.where(positive, squared_gradient / jnp.where(positive, curvature, 1), 0)
+
+
+def _is_separable(rule: StepRule) -> bool:
+    return rule in ("exact", "newton")
 
 
 def update_p(
@@ -87,7 +93,7 @@ def update_p(
             lax.dynamic_update_slice_in_dim(x, y, start, 0) for x, y in zip(carry, new, strict=True)
         )
 
-    if rule != "exact":
+    if not _is_separable(rule):
         row_block = p.shape[0]
     return _over_rows(update_rows, p.shape[0], row_block, (p, r))
 
@@ -110,7 +116,7 @@ def _step_p(p, r, q, u, W, rho, nu, rule, levels):
         change = jnp.sum(g * move, axis=1) + 0.5 * (
             nu * jnp.sum(image**2, axis=1) + rho * jnp.sum(move**2, axis=1)
         )
-        if rule != "exact":
+        if not _is_separable(rule):
             change = jnp.broadcast_to(change.sum(), change.shape)
         return t, new, image, (change > 0)[:, None]
 
@@ -139,11 +145,18 @@ def update_Wb(
     G = ν pᵀ r + μ W,  W ← W − t G,  r ← r − t p G,
     b ← b − mean over nodes of r,  and r with it.
 
+    With `newton`, W and b go to their common minimiser, by a Cholesky factor of n_in × n_in:
+    with p̄ the mean row of p, G = ν (p − p̄)ᵀ r + μ W and H = ν (p − p̄)ᵀ(p − p̄) + μ I,
+    W ← W − H⁻¹ G. That takes a product more, and n_in³/3 operations for the factor. H gets the
+    rounding of its own trace on its diagonal, so that μ may be 0.
+
     The objective is a sum over output units, so `exact` gives every column its own t. The mean
     follows from those of r before and of p, so that b costs no pass over memory of its own, and
     column sums are taken of rows that are in the cache, `row_block` at a time.
     """
     nodes = p.shape[0]
+    if rule == "newton":
+        return _minimise_Wb(p, W, b, r, nu, mu, row_block)
 
     def multiply(start, size, carry):
         G, p_sum, r_sum = carry
@@ -165,6 +178,34 @@ def update_Wb(
     t = step_length(GG, nu * DD + mu * GG, rule)
     mean = (r_sum - t * (p_sum @ G)) / nodes
     return W - t * G, b - mean, r - t * D - mean
+
+
+def _minimise_Wb(p, W, b, r, nu, mu, row_block):
+    """`update_Wb` by the rule `newton`."""
+    nodes = p.shape[0]
+
+    def multiply(start, size, carry):
+        H, G, p_sum, r_sum = carry
+        p_rows, r_rows = _rows(p, start, size), _rows(r, start, size)
+        turned = _transposed(p_rows)
+        H, G = H + turned @ p_rows, G + turned @ r_rows
+        return H, G, p_sum + _column_sums(p_rows), r_sum + _column_sums(r_rows)
+
+    def apply(start, size, D):
+        return lax.dynamic_update_slice_in_dim(D, _rows(p, start, size) @ S, start, 0)
+
+    p_sum, r_sum = jnp.zeros_like(W[:, 0]), jnp.zeros_like(b)
+    H = jnp.zeros((len(p_sum), len(p_sum)), W.dtype)
+    H, G, p_sum, r_sum = _over_rows(
+        multiply, nodes, row_block, (H, jnp.zeros_like(W), p_sum, r_sum)
+    )
+    H = nu * (H - jnp.outer(p_sum, p_sum / nodes))
+    G = nu * (G - jnp.outer(p_sum, r_sum / nodes)) + mu * W
+    shift = mu + jnp.finfo(W.dtype).eps * jnp.trace(H) + jnp.finfo(W.dtype).tiny
+    S = jsp.linalg.solve(H + shift * jnp.eye(len(H), dtype=W.dtype), G, assume_a="pos")
+    D = _over_rows(apply, nodes, row_block, jnp.zeros_like(r))
+    mean = (r_sum - p_sum @ S) / nodes
+    return W - S, b - mean, r - D - mean
 
 
 def update_q(

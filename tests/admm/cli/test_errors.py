@@ -65,7 +65,7 @@ def check(done, message, code=2):
         (["--dataset", "none.npz"], "none.npz"),
         (["--hidden", "0"], "--hidden must be at least 1, got 0"),
         (["--codec", "zip"], "unknown codec 'zip'; expected one of"),
-        (["--step", "big"], "--step must be one of exact, joint, backtracking, got 'big'"),
+        (["--step", "big"], "--step must be one of exact, joint, backtracking, newton, got 'big'"),
         (
             ["--solver", "adam", "--codec", "delta4"],
             "--codec is not for --solver adam, which takes",

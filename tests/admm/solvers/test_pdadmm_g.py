@@ -3,13 +3,14 @@
 import re
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from admm.solvers import PDADMMG
+from admm.solvers import PDADMMG, StepRule
 from layers import IDENTITY, RELU, LeakyReLU, SquaredError, init_dense
 from quant import Levels
 
@@ -39,7 +40,7 @@ def run(solver, steps, state=None, **kwargs):
     return state, jax.tree.map(lambda *values: np.array(values), *infos)
 
 
-@pytest.mark.parametrize("step_rule", ["exact", "joint", "backtracking"])
+@pytest.mark.parametrize("step_rule", get_args(StepRule))
 @pytest.mark.parametrize("activation", [RELU, LeakyReLU(0.1)])
 def test_lagrangian_never_rises_inside_the_bound(step_rule, activation, x64):
     solver = replace(INSIDE, step_rule=step_rule, activation=activation)

@@ -1,5 +1,7 @@
 """Every update against the definition of its subproblem."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,9 @@ def layer(x64):
 
 def with_residual(v):
     return {**v, "r": v["p"] @ v["W"] + v["b"] - v["z"]}
+
+
+RULES = get_args(updates.StepRule)
 
 
 def p_objective(v, p):
@@ -55,7 +60,7 @@ def update_Wb(v, rule, row_block=V):
     return updates.update_Wb(*variables, jnp.asarray(NU), MU, rule, row_block)
 
 
-@pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
+@pytest.mark.parametrize("rule", RULES)
 def test_the_residual_is_carried_along(layer, rule):
     p, r = update_p(layer, rule)
     np.testing.assert_allclose(r, with_residual({**layer, "p": p})["r"], atol=1e-12)
@@ -85,6 +90,31 @@ def test_exact_steps_are_the_best_along_the_gradient(layer, variable):
     best = jax.lax.map(lambda t: objective(layer, start - t * gradient), scan).min(axis=0)
     assert (objective(layer, new) <= best + 1e-12).all()
     assert (objective(layer, new) < objective(layer, start)).all()
+
+
+@pytest.mark.parametrize("row_block", [1, 4, 5])
+def test_newton_takes_W_and_b_to_their_minimiser(layer, row_block):
+    """Against least squares of the stacked system."""
+    W, b, r = update_Wb(layer, "newton", row_block)
+    rows = np.hstack([layer["p"], np.ones((V, 1))]) * np.sqrt(NU)
+    decay = np.hstack([np.eye(N_IN), np.zeros((N_IN, 1))]) * np.sqrt(MU)
+    wanted = np.vstack([layer["z"] * np.sqrt(NU), np.zeros((N_IN, N_OUT))])
+    best = np.linalg.lstsq(np.vstack([rows, decay]), wanted, rcond=None)[0]
+    np.testing.assert_allclose(np.vstack([W, b]), best, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(r, with_residual({**layer, "W": W, "b": b})["r"], atol=1e-12)
+
+
+def test_newton_needs_no_weight_decay(layer):
+    """Rows that span less than the columns leave a singular system."""
+    p = jnp.concatenate([layer["p"], layer["p"], layer["p"]], axis=1)
+    W = jnp.concatenate([layer["W"]] * 3)
+    layer = with_residual({**layer, "p": p, "W": W})
+    variables = (layer[name] for name in ("p", "W", "b", "r"))
+    new, _, r = updates.update_Wb(*variables, jnp.asarray(NU), 0.0, "newton", V)
+    assert np.isfinite(new).all()
+    rows = np.hstack([layer["p"], np.ones((V, 1))])
+    best = np.linalg.lstsq(rows, layer["z"], rcond=None)[0]
+    np.testing.assert_allclose(r, rows @ best - layer["z"], atol=1e-6)
 
 
 @pytest.mark.parametrize("variable", ["p", "W"])
@@ -120,7 +150,7 @@ def test_backtracking_finds_the_first_tau_that_majorises(layer, variable):
 
 
 @pytest.mark.parametrize("levels", [LEVELS, Levels(-1, 1, 0.1)], ids=str)
-@pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
+@pytest.mark.parametrize("rule", RULES)
 def test_projected_p_is_in_the_set_and_no_worse(layer, rule, levels):
     p = levels.project(5 * layer["p"])
     layer = with_residual({**layer, "p": p})
@@ -150,11 +180,11 @@ def test_fine_levels_in_float32_stay_members_for_many_steps():
 
 def test_a_vanishing_gradient_makes_no_step(layer):
     still = {**layer, "r": jnp.zeros((V, N_OUT)), "q": layer["p"], "u": jnp.zeros((V, N_IN))}
-    for rule in ("exact", "joint", "backtracking"):
+    for rule in RULES:
         np.testing.assert_array_equal(update_p(still, rule)[0], layer["p"])
 
 
-@pytest.mark.parametrize("rule", ["exact", "joint", "backtracking"])
+@pytest.mark.parametrize("rule", RULES)
 def test_bias_is_the_minimiser(layer, rule):
     _, _, r = update_Wb(layer, rule)
     np.testing.assert_allclose(jnp.mean(r, axis=0), 0, atol=1e-12)
