@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RANKS ?= 2
 
-.PHONY: train test test-all faults check clean
+.PHONY: train test test-all faults fuzz check clean
 
 train: .venv/installed
 	$(BIN)/mpirun -n $(RANKS) $(BIN)/python -m admm train $(ARGS)
@@ -17,6 +17,9 @@ test-all: .venv/installed
 
 faults: .venv/installed
 	$(BIN)/python -m tests.faults $(ARGS)
+
+fuzz: .venv/installed
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: .venv/installed
 	$(BIN)/ruff format --check

@@ -7,6 +7,9 @@ import scipy.sparse as sp
 
 from admm.errors import InputError
 
+# Inputs are dense, so that so many are more than anybody has memory for.
+_MOST_FEATURES = 2**24
+
 
 @dataclass(frozen=True)
 class Split:
@@ -79,6 +82,11 @@ def checked_graph(
         raise InputError(
             f"{name}: expected one row of features for each of {nodes} nodes, "
             f"got shape {features.shape}"
+        )
+    if features.shape[1] > _MOST_FEATURES:
+        raise InputError(
+            f"{name}: expected at most {_MOST_FEATURES:,} features a node, got "
+            f"{features.shape[1]:,}"
         )
     if labels.shape != (nodes,):
         raise InputError(

@@ -1,7 +1,8 @@
 """Planetoid files `ind.NAME.*` (Cora, Citeseer, PubMed), with their public split.
 
 The files are Python 2 pickles. They are read with an unpickler that constructs numpy arrays,
-scipy.sparse matrices and dictionaries, and refuses every other type.
+dictionaries, lists and the attributes of sparse matrices, and refuses every other type. Matrices
+are made of the attributes once these are known to be consistent.
 
 Source: github.com/kimiyoung/planetoid. Isolated test nodes that are missing from the index
 (Citeseer) keep their place with zero features and label 0, in no split.
@@ -9,6 +10,7 @@ Source: github.com/kimiyoung/planetoid. Isolated test nodes that are missing fro
 
 import io
 import pickle
+import pickletools
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -27,18 +29,30 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+class _Array:
+    """Stands for the type of an array: an argument, nothing to call."""
+
+
+class _Matrix:
+    """Takes the attributes of a scipy.sparse matrix, which `_checked` makes one of."""
+
+
+def _reconstruct(kind: _Array, shape: object, code: object) -> np.ndarray:
+    """An array to be filled by its state."""
+    return np.empty(0, np.int8)
+
+
 # The names of Python 2, and those of today for files that were written again.
-_reconstruct = np.empty(0).__reduce__()[0]
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "defaultdict"): defaultdict,
     ("__builtin__", "list"): list,
     ("_codecs", "encode"): _latin1,
-    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "ndarray"): _Array(),
     ("numpy", "dtype"): np.dtype,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("scipy.sparse.csr", "csr_matrix"): sp.csr_matrix,
-    ("scipy.sparse._csr", "csr_matrix"): sp.csr_matrix,
+    ("scipy.sparse.csr", "csr_matrix"): _Matrix,
+    ("scipy.sparse._csr", "csr_matrix"): _Matrix,
 }
 
 
@@ -67,34 +81,69 @@ def load_planetoid(name: str, files: dict[str, Path]) -> Graph:
     x, tx, allx, y, ty, ally, links = (_unpickle(files[f"ind.{name}.{part}"]) for part in _PARTS)
     index = _read_index(files[f"ind.{name}.test.index"])
     try:
+        x, tx, allx = map(_checked, (x, tx, allx))
         first, nodes = len(ally), max(int(index.max()) + 1, len(links))
-        if index.min() < first or len(index) != tx.shape[0]:
-            raise ValueError(f"{len(index)} test nodes from {index.min()} on")
+        if index.min() < first or len(index) != tx.shape[0] or nodes > 2 * (first + len(index)):
+            raise ValueError(f"{len(index)} test nodes from {index.min()} to {index.max()}")
         features = sp.lil_array((nodes, allx.shape[1]), dtype=np.float32)
         features[:first], features[index] = allx, tx
         labels = np.zeros(nodes, np.int64)
         labels[:first], labels[index] = np.argmax(ally, axis=1), np.argmax(ty, axis=1)
         ends = [(node, other) for node, others in links.items() for other in others]
-        row, col = np.array(ends).T
+        row, col = np.array(ends, np.int64).T
         adjacency = sp.csr_array((np.ones(len(row)), (row, col)), shape=(nodes, nodes))
         trained = x.shape[0]
         split = Split(np.arange(trained), np.arange(trained, trained + 500), np.sort(index))
         if trained + 500 > first or y.shape != (trained, ally.shape[1]):
             raise ValueError(f"{trained} training nodes among {first}")
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        return checked_graph(name, adjacency, sp.csr_array(features), labels, split)
+    except InputError:
+        raise
+    except Exception as error:  # files of anything but the right types may raise anything
         raise InputError(
-            f"{name}: the Planetoid files do not fit together ({error}); fetch them again"
+            f"{name}: the Planetoid files do not fit together ({error!r}); fetch them again"
         ) from error
-    return checked_graph(name, adjacency, sp.csr_array(features), labels, split)
+
+
+def _checked(found: _Matrix) -> sp.csr_array:
+    """The sparse matrix of these attributes.
+
+    Raises:
+        Exception: If they are not those of one.
+    """
+    state = vars(found)
+    parts = [np.asarray(state[name]) for name in ("data", "indices", "indptr")]
+    kinds = ("iufb", "iu", "iu")
+    if any(a.ndim != 1 or a.dtype.kind not in kind for a, kind in zip(parts, kinds, strict=True)):
+        raise ValueError("a sparse matrix needs numbers, and integers for their places")
+    rows, columns = map(int, state["_shape"] if "_shape" in state else state["shape"])
+    if len(parts[2]) != rows + 1 or len(parts[0]) != len(parts[1]):
+        raise ValueError(f"{rows} rows with {len(parts[2])} pointers")
+    matrix = sp.csr_array(tuple(parts), shape=(rows, columns))
+    matrix.check_format(full_check=True)
+    return matrix
 
 
 def _unpickle(path: Path) -> Any:
     try:
-        return _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        content = path.read_bytes()
+        _check_memo(content)
+        return _Unpickler(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # a damaged pickle may raise anything
         raise InputError(
             f"{path} is not a readable Planetoid file ({error}); fetch it again"
         ) from error
+
+
+def _check_memo(content: bytes) -> None:
+    """Refuse a memo of more places than the file has bytes: they would all be allocated.
+
+    Raises:
+        ValueError: If so, or if the file is no pickle.
+    """
+    for code, argument, _ in pickletools.genops(content):
+        if code.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > len(content):
+            raise ValueError(f"place {argument} of the memo of a file of {len(content)} bytes")
 
 
 def _read_index(path: Path) -> np.ndarray:

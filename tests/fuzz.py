@@ -1,0 +1,257 @@
+"""Fuzzing the loaders: whatever a file holds, an InputError or data that keep their promise.
+
+    make fuzz                  100,000 cases
+    make fuzz ARGS=1000        so many
+
+Files are valid ones with bytes changed, put in, taken out or cut off, archives of arrays of any
+type and shape, and pickles of any values. A crash ends the process; memory is limited to
+`_MEMORY` bytes above what is in use at the start; nothing in the files may run.
+"""
+
+import gzip
+import io
+import pickle
+import resource
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import scipy.sparse as sp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from admm.datasets.cifar import read_cifar
+from admm.datasets.graph import Graph
+from admm.datasets.idx import read_idx
+from admm.datasets.npz import load_npz
+from admm.datasets.planetoid import load_planetoid
+from admm.errors import InputError
+
+_MEMORY = 2**32
+_CASES = 100_000
+_NODES = 8
+_SIDES = (2, _NODES, _NODES + 1, 8, 13)
+_FOLDER = Path(tempfile.mkdtemp())
+
+# Files.
+
+
+def _csr(rows: int, columns: int) -> Any:
+    return sp.random_array((rows, columns), density=0.2, format="csr", rng=np.random.default_rng(0))
+
+
+def _npz_arrays() -> dict[str, np.ndarray]:
+    parts = ("data", "indices", "indptr", "shape")
+    matrices = {"adj": _csr(_NODES, _NODES), "attr": _csr(_NODES, 5)}
+    arrays = {f"{k}_{p}": np.asarray(getattr(m, p)) for k, m in matrices.items() for p in parts}
+    return {**arrays, "labels": np.arange(_NODES) % 2}
+
+
+def _npz(arrays: dict[str, np.ndarray], compressed: bool) -> bytes:
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _planetoid() -> dict[str, bytes]:
+    """Cora's files for 520 nodes, the last 10 for the test."""
+    classes = np.eye(2)[np.arange(520) % 2]
+    features = sp.csr_matrix(_csr(520, 4))
+    values = {
+        "x": features[:5],
+        "tx": features[510:],
+        "allx": features[:510],
+        "y": classes[:5],
+        "ty": classes[510:],
+        "ally": classes[:510],
+        "graph": {node: [(node + 1) % 520] for node in range(520)},
+    }
+    files = {f"ind.cora.{part}": pickle.dumps(value, 2) for part, value in values.items()}
+    return {**files, "ind.cora.test.index": "\n".join(map(str, range(510, 520))).encode()}
+
+
+def _idx() -> bytes:
+    return bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 3]) + bytes(range(18))
+
+
+# Changes.
+
+
+@st.composite
+def damaged(draw: Any, whole: bytes) -> bytes:
+    """A file with some of its bytes changed, put in or taken out."""
+    content = bytearray(whole)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(len(content) - 1, 0)))
+        kind = draw(st.sampled_from(["flip", "set", "insert", "delete", "cut", "copy"]))
+        if kind == "flip" and content:
+            content[at] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "set":
+            content[at : at + 4] = draw(st.binary(min_size=1, max_size=8))
+        elif kind == "insert":
+            content[at:at] = draw(st.binary(min_size=1, max_size=16))
+        elif kind == "delete":
+            del content[at : at + draw(st.integers(1, 64))]
+        elif kind == "cut":
+            del content[at:]
+        else:
+            content[at:at] = content[at : at + draw(st.integers(1, 64))]
+    return bytes(content)
+
+
+any_array = hnp.arrays(
+    hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+) | hnp.arrays(st.sampled_from(["i8", "i4", "f8", "u1", "b"]), st.sampled_from(_SIDES))
+any_value = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | any_array,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+# Cases.
+
+
+def check_graph(load: Callable[[], Graph]) -> None:
+    """An InputError, or a graph as `Graph` promises it."""
+    try:
+        graph = load()
+    except InputError:
+        return
+    nodes = graph.nodes
+    assert graph.adjacency.shape == (nodes, nodes)
+    assert (graph.adjacency != graph.adjacency.T).nnz == 0
+    assert graph.features.shape[0] == nodes
+    assert np.isfinite(graph.features.data).all()
+    assert sorted(set(graph.labels)) == list(range(graph.classes))
+    parts = (graph.split.train, graph.split.val, graph.split.test)
+    every = np.concatenate(parts)
+    assert len(np.unique(every)) == len(every)
+    assert ((every >= 0) & (every < nodes)).all()
+
+
+@given(content=st.booleans().flatmap(lambda packed: damaged(_npz(_npz_arrays(), packed))))
+def npz_bytes(content: bytes) -> None:
+    path = _FOLDER / "toy.npz"
+    path.write_bytes(content)
+    check_graph(lambda: load_npz("toy", path))
+
+
+@given(changes=st.dictionaries(st.sampled_from(sorted(_npz_arrays())), any_array, min_size=1))
+def npz_arrays(changes: dict[str, np.ndarray]) -> None:
+    path = _FOLDER / "toy.npz"
+    path.write_bytes(_npz({**_npz_arrays(), **changes}, False))
+    check_graph(lambda: load_npz("toy", path))
+
+
+@given(data=st.data(), key=st.sampled_from(sorted(_npz_arrays())))
+def npz_members(data: Any, key: str) -> None:
+    """A member with a valid checksum and anything in it."""
+    member = io.BytesIO()
+    np.save(member, _npz_arrays()[key])
+    content = data.draw(damaged(member.getvalue()))
+    path = _FOLDER / "toy.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in _npz_arrays().items():
+            if name == key:
+                archive.writestr(f"{name}.npy", content)
+            else:
+                whole = io.BytesIO()
+                np.save(whole, array)
+                archive.writestr(f"{name}.npy", whole.getvalue())
+    check_graph(lambda: load_npz("toy", path))
+
+
+def _load_planetoid(changed: str, content: bytes) -> None:
+    path = _FOLDER / changed
+    path.write_bytes(content)
+    try:
+        check_graph(lambda: load_planetoid("cora", {name: _FOLDER / name for name in _PLANETOID}))
+    finally:
+        path.write_bytes(_PLANETOID[changed])
+
+
+_PLANETOID = _planetoid()
+for _name, _content in _PLANETOID.items():
+    (_FOLDER / _name).write_bytes(_content)
+
+
+@given(data=st.data(), name=st.sampled_from(sorted(_PLANETOID)))
+def planetoid_bytes(data: Any, name: str) -> None:
+    _load_planetoid(name, data.draw(damaged(_PLANETOID[name])))
+
+
+@given(name=st.sampled_from(sorted(_PLANETOID)), value=any_value)
+def planetoid_values(name: str, value: Any) -> None:
+    _load_planetoid(name, pickle.dumps(value, 2))
+
+
+@given(content=st.booleans().flatmap(lambda z: damaged(gzip.compress(_idx()) if z else _idx())))
+def idx_bytes(content: bytes) -> None:
+    path = _FOLDER / "images"
+    path.write_bytes(content)
+    try:
+        found = read_idx(path, 3)
+    except InputError:
+        return
+    assert found.dtype == np.uint8
+    assert found.ndim == 3
+    assert found.size
+
+
+@given(content=damaged(bytes(2 * 3073)) | st.binary(max_size=64))
+def cifar_bytes(content: bytes) -> None:
+    path = _FOLDER / "batch.bin"
+    path.write_bytes(content)
+    try:
+        images, labels = read_cifar(path, (10,))
+    except InputError:
+        return
+    assert images.shape == (len(labels), 32, 32, 3)
+    assert labels.max() < 10
+
+
+TARGETS = (
+    npz_bytes,
+    npz_arrays,
+    npz_members,
+    planetoid_bytes,
+    planetoid_values,
+    idx_bytes,
+    cifar_bytes,
+)
+
+
+def main(cases: int) -> None:
+    """So many cases, in equal parts; the first finding ends it."""
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, used + _MEMORY))
+    warnings.simplefilter("ignore")  # of NumPy, about what these files hold
+    ran = 0
+    for target in TARGETS:
+        start, share = time.perf_counter(), -(-cases // len(TARGETS))
+        settings(
+            max_examples=share,
+            database=None,
+            deadline=None,
+            derandomize=False,
+            suppress_health_check=list(HealthCheck),
+        )(target)()
+        ran += share
+        print(
+            f"{target.__name__:16}  {share:7,} cases  {time.perf_counter() - start:5.0f} s",
+            flush=True,
+        )
+    print(f"{ran:,} cases, no finding")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if sys.argv[1:] else _CASES)
