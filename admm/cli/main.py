@@ -106,7 +106,23 @@ def _evaluate(arguments: argparse.Namespace, comm) -> None:
         print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
 
 
-_COMMANDS = {"train": _train, "evaluate": _evaluate}
+def _predict(arguments: argparse.Namespace, comm) -> None:
+    from admm.training.files import write_table
+    from admm.training.model import read_manifest
+
+    manifest = read_manifest(arguments.run)
+    transport = _transport(1, manifest["options"]["dtype"], comm)
+    from admm.training.evaluate import predict
+
+    if arguments.out.suffix not in (".csv", ".npz"):
+        raise InputError(f"--out must end in .csv or .npz, got {arguments.out}")
+    found = predict(arguments.run, transport, arguments.data_dir)
+    transport.at_root(lambda: write_table(arguments.out, found))
+    if transport.is_root:
+        print(f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}")
+
+
+_COMMANDS = {"train": _train, "evaluate": _evaluate, "predict": _predict}
 
 
 def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":

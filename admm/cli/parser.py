@@ -27,6 +27,20 @@ def make_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
     evaluate.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
+    predict = commands.add_parser(
+        "predict",
+        help="class and probabilities of every node or image",
+        description="What a run's best network says of every node or image of its data set.",
+    )
+    predict.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
+    predict.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help=".csv: number, class, probabilities; .npz: classes and probabilities",
+    )
+    predict.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
     return parser
 
 

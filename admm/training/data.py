@@ -93,15 +93,19 @@ class Inputs:
     basis: np.ndarray | None
 
 
-def full_inputs(options: Options) -> tuple[Facts, Inputs]:
+def full_inputs(options: Options, every: bool = False) -> tuple[Facts, Inputs]:
     """Load a data set and compute its hop inputs, all columns kept.
+
+    Args:
+        options: Name the data set.
+        every: Whether the rows are those of every node, in order, and not the labelled ones.
 
     Raises:
         InputError: If the data cannot be loaded or its inputs are all zero.
     """
     graph = datasets.load(options.dataset, options.data_dir, options.split_seed)
     parts = (graph.split.train, graph.split.val, graph.split.test)
-    wanted = np.concatenate(parts)
+    wanted = np.arange(graph.nodes) if every else np.concatenate(parts)
     rows = hop_inputs(
         graph.features,
         graph.adjacency,
@@ -110,7 +114,7 @@ def full_inputs(options: Options) -> tuple[Facts, Inputs]:
         normalize=options.normalize,
         dtype=np.dtype(options.dtype).type,
     )
-    if not np.isfinite(rows).all() or not rows[: len(parts[0])].any():
+    if not np.isfinite(rows).all() or not (every or rows[: len(parts[0])].any()):
         raise InputError(
             f"{graph.name}: the features of the training nodes are all zero, or overflow "
             f"{options.dtype}"
@@ -150,15 +154,19 @@ def training_inputs(options: Options) -> tuple[Facts, Inputs]:
     return replace(facts, columns=basis.shape[1]), Inputs(rows, basis)
 
 
-def image_inputs(options: SubnetworkOptions) -> tuple[ImageFacts, np.ndarray]:
+def image_inputs(options: SubnetworkOptions, every: bool = False) -> tuple[ImageFacts, np.ndarray]:
     """Load an image data set: the facts, and inputs of all images in the order of the labels.
+
+    Args:
+        options: Name the data set.
+        every: Whether they are in the order of the data set, not split into three.
 
     Raises:
         InputError: If the data cannot be loaded.
     """
     images = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
     parts = (images.split.train, images.split.val, images.split.test)
-    order = np.concatenate(parts)
+    order = np.sort(np.concatenate(parts)) if every else np.concatenate(parts)
     rows = images.inputs(options.dtype)[order]
     sizes = (len(parts[0]), len(parts[1]), len(parts[2]))
     summary: dict[str, str | int] = {
@@ -167,7 +175,7 @@ def image_inputs(options: SubnetworkOptions) -> tuple[ImageFacts, np.ndarray]:
         "edges": 0,
         "features": prod(rows.shape[1:]),
         "classes": images.classes,
-        "fingerprint": fingerprint(rows, images.labels, *parts),
+        "fingerprint": fingerprint(images.pixels, images.labels, *parts),
         **dict(zip(_PARTS, sizes, strict=True)),
     }
     labels = images.labels[order].astype(np.int32)

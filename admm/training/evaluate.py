@@ -1,4 +1,4 @@
-"""Accuracy of a saved network, each worker holding only its own layers or modules."""
+"""What a saved network makes of its data, each worker holding only its own layers or modules."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,11 +6,20 @@ from pathlib import Path
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 
 from admm.errors import InputError
 from admm.parallel import Transport, chain, pass_dense, pass_forward
 from admm.training.checks import check_dtype
-from admm.training.data import full_inputs, image_inputs, load_again
+from admm.training.data import (
+    Facts,
+    ImageFacts,
+    Labelled,
+    full_inputs,
+    image_inputs,
+    load_again,
+)
 from admm.training.model import read_layer, read_manifest
 from admm.training.network import CHUNK, check_inputs, fill, make_network
 from admm.training.options import options_from_json
@@ -30,7 +39,7 @@ from layers import (
 
 
 def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> dict[str, float]:
-    """Accuracy of the best network of a run, on all its labelled nodes.
+    """Accuracy of the best network of a run so far, on all its labelled nodes.
 
     Args:
         run: The `--out` folder of the run.
@@ -43,6 +52,50 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
     Raises:
         InputError: If the network or the data cannot be read, or do not belong together.
     """
+    return _accuracies(*_pass_layers(run, transport, data_dir), transport)
+
+
+def _accuracies(facts: Labelled, logits: Array | None, transport: Transport) -> dict[str, float]:
+    found = None if logits is None else facts.accuracies(logits)
+    found = transport.share(found, transport.size - 1)
+    transport.flush()
+    return found
+
+
+def predict(
+    run: Path,
+    transport: Transport,
+    data_dir: Path | None = None,
+    network: Network | None = None,
+) -> np.ndarray:
+    """Probability of every class for every node or image, by the best network of a run so far.
+
+    Args:
+        run: The `--out` folder of the run.
+        transport: Its workers share the network out.
+        data_dir: Where the data set lies; by default where it lay in training.
+        network: The network of one's own that was trained, if it was.
+
+    Returns:
+        Probabilities, (nodes, classes), in the order of the data set, in every process.
+
+    Raises:
+        InputError: As `evaluate`.
+    """
+    if "subnetworks" in transport.at_root(lambda: read_manifest(run))["options"]:
+        _, logits = _pass_modules(run, transport, data_dir, network, every=True)
+    else:
+        _, logits = _pass_layers(run, transport, data_dir, every=True)
+    found = None if logits is None else np.asarray(jax.nn.softmax(logits, axis=1))
+    found = transport.share(found, transport.size - 1)
+    transport.flush()
+    return found
+
+
+def _pass_layers(
+    run: Path, transport: Transport, data_dir: Path | None, every: bool = False
+) -> tuple[Facts, Array | None]:
+    """Facts, and where the output layer is the logits: of the labelled nodes, or of every one."""
     manifest = transport.at_root(lambda: read_manifest(run))
     if "grow" not in manifest["options"]:
         raise InputError(f"{run} was trained by gsadmm or gsam; use evaluate_subnetworks")
@@ -54,7 +107,7 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
         raise InputError(
             f"got {transport.size} workers for {manifest['depth']} layers; start fewer ranks"
         )
-    facts, inputs = load_again(lambda: full_inputs(options), manifest, transport)
+    facts, inputs = load_again(lambda: full_inputs(options, every), manifest, transport)
     rows = None if inputs is None else jax.device_put(inputs.rows, transport.device(0))
     shape = widths(facts.columns, options.hidden, facts.classes, manifest["depth"])
     split = split_layers(layer_costs(shape), transport.size)
@@ -75,10 +128,8 @@ def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> d
             transport,
         )
         if logits is not None:
-            found = facts.accuracies(logits)
-    found = transport.share(found, transport.size - 1)
-    transport.flush()
-    return found
+            found = logits
+    return facts, found
 
 
 def evaluate_subnetworks(
@@ -98,6 +149,17 @@ def evaluate_subnetworks(
     Raises:
         InputError: If network or data cannot be read, or do not belong together.
     """
+    return _accuracies(*_pass_modules(run, transport, data_dir, network), transport)
+
+
+def _pass_modules(
+    run: Path,
+    transport: Transport,
+    data_dir: Path | None,
+    network: Network | None,
+    every: bool = False,
+) -> tuple[ImageFacts, Array | None]:
+    """As `_pass_layers`, of images."""
     manifest = transport.at_root(lambda: read_manifest(run))
     if "subnetworks" not in manifest["options"]:
         raise InputError(f"{run} was not trained by gsadmm or gsam; use admm.training.evaluate")
@@ -107,7 +169,7 @@ def evaluate_subnetworks(
     check_dtype(options.dtype)
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)
-    facts, rows = load_again(lambda: image_inputs(options), manifest, transport)
+    facts, rows = load_again(lambda: image_inputs(options, every), manifest, transport)
     network = network or make_network(options, facts.shape, facts.classes)
     check_inputs(network, options, facts)
     try:
@@ -144,7 +206,5 @@ def evaluate_subnetworks(
             chunk=CHUNK,
         )
         if logits is not None:
-            found = facts.accuracies(logits)
-    found = transport.share(found, transport.size - 1)
-    transport.flush()
-    return found
+            found = logits
+    return facts, found

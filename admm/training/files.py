@@ -47,6 +47,24 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     return _digest(path)
 
 
+def write_table(path: Path, probabilities: np.ndarray) -> None:
+    """Write classes and probabilities of all rows, as `.npz` or, by its name, as CSV.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    classes = probabilities.argmax(axis=1)
+    if path.suffix == ".npz":
+        write_arrays(path, {"classes": classes, "probabilities": probabilities})
+        return
+    head = ",".join(["row", "class", *(f"p{k}" for k in range(probabilities.shape[1]))])
+    lines = [
+        ",".join([f"{row},{best}", *(f"{p:.6g}" for p in own)])
+        for row, (best, own) in enumerate(zip(classes, probabilities, strict=True))
+    ]
+    write_atomically(path, "\n".join([head, *lines, ""]).encode())
+
+
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:

@@ -122,7 +122,7 @@ class Loop(ABC):
             StoppedError: After a signal.
             DivergedError: If training leaves the finite numbers, and going back did not help.
         """
-        with self.recovery.watch():
+        with self.recovery.watch(), contextlib.closing(self.history):
             resume = self.options.resume
             self._go_to(None if resume is None else self._open(resume))
             try:

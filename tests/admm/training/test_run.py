@@ -44,7 +44,9 @@ def test_summary_is_what_the_contract_says(run):
         *("train_loss", "train_accuracy", "val_accuracy", "test_accuracy"),
         *("lagrangian", "primal_residual", "dual_residual"),
     }
-    assert set(summary["seconds"]) == {"total", "compile", "iterate", "wait", "evaluate"}
+    assert set(summary["seconds"]) == {
+        *("total", "compile", "iterate", "wait", "evaluate", "checkpoint")
+    }
     assert summary["bytes"]["sent"] == summary["bytes"]["float32"] == 0
     assert len(summary["peak_rss_bytes"]) == 1
     assert summary["options"]["grow"] == [2, 4]
