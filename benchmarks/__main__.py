@@ -4,6 +4,7 @@ import sys
 
 from benchmarks import (
     accuracy,
+    checkpoint,
     communication,
     convergence,
     kernels,
@@ -16,6 +17,7 @@ from benchmarks import (
 
 _BENCHMARKS = {
     "accuracy": accuracy.main,
+    "checkpoint": checkpoint.main,
     "communication": communication.main,
     "convergence": convergence.main,
     "kernels": kernels.main,

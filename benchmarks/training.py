@@ -39,7 +39,7 @@ def train_all(runs: Sequence[Sequence[str]], diverging: bool = False) -> Iterato
 
     def run(options: Sequence[str]) -> Summary:
         with tempfile.TemporaryDirectory() as out:
-            command = ("train", *options, "--out", out)
+            command = ("train", *options, "--checkpoint-every", "0", "--out", out)
             run_module("admm", *command, cache=cache, codes=codes)
             lines = Path(out, "history.jsonl").read_text().splitlines()
             summary = json.loads(Path(out, "summary.json").read_text())

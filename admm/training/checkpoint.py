@@ -6,7 +6,8 @@
         manifest.json                     everything else, and the checksums of the files
 
 A checkpoint exists once it has its manifest, which the root writes last. Files are written in the
-background, from copies, while training goes on: a write costs training the copy and the checksum.
+background, from copies, while training goes on; the memory for the copies, as much as the state
+takes, is kept from one checkpoint to the next.
 `model.json` then names the best network of the checkpoint, for `evaluate` and `predict`.
 Units go by number, not by worker, so that any number of workers can take them up.
 """
@@ -82,7 +83,7 @@ class Checkpoint(NamedTuple):
 
     def _read(self, name: str) -> Arrays:
         known = self.manifest["files"].get(name, {})
-        return read_arrays(self.folder / name, known.get("sha256"))
+        return read_arrays(self.folder / name, known.get("checksum"))
 
 
 def newest_checkpoint(run: Path) -> Checkpoint:
@@ -134,11 +135,14 @@ class Writer:
         self._transport = transport
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._copies: dict[str, np.ndarray] = {}
 
     def begin(self, snapshot: Snapshot) -> None:
         """Copy a snapshot and begin to write it; `commit` of the one before comes first."""
         files = {
-            f"{kind}_{number:03d}.npz": {name: np.array(a) for name, a in arrays.items()}
+            f"{kind}_{number:03d}.npz": {
+                name: self._copy(f"{kind} {number} {name}", array) for name, array in arrays.items()
+            }
             for kind, units in (("unit", snapshot.units), ("layer", snapshot.best))
             for number, arrays in units.items()
         }
@@ -146,6 +150,15 @@ class Writer:
         self._written: dict[str, dict[str, Any]] = {}
         self._thread = threading.Thread(target=self._write, args=(files,), daemon=True)
         self._thread.start()
+
+    def _copy(self, name: str, array: Any) -> np.ndarray:
+        """A copy in the memory of the one before: new memory costs more than the copy."""
+        source = np.asarray(array)
+        copy = self._copies.get(name)
+        if copy is None or (copy.shape, copy.dtype) != (source.shape, source.dtype):
+            copy = self._copies[name] = np.empty_like(source)
+        np.copyto(copy, source)
+        return copy
 
     def _write(self, files: dict[str, dict[str, np.ndarray]]) -> None:
         try:
@@ -158,7 +171,7 @@ class Writer:
                     if array.dtype.kind == "f" and not np.isfinite(array.sum()):
                         raise DivergedError(f"{key} of {name} is no longer finite")
                 self._written[name] = {
-                    "sha256": write_arrays(folder / name, arrays),
+                    "checksum": write_arrays(folder / name, arrays),
                     "shapes": {key: list(array.shape) for key, array in arrays.items()},
                 }
         except Exception as error:  # whatever it is, all processes must learn of it
@@ -200,7 +213,7 @@ class Writer:
         if self._snapshot.model is not None:
             place = folder.relative_to(self._run)
             names = {
-                f"{place}/{name}": known["sha256"]
+                f"{place}/{name}": known["checksum"]
                 for name, known in sorted(files.items())
                 if name.startswith("layer_")
             }

@@ -94,4 +94,4 @@ def read_layer(run: Path, manifest: Mapping[str, Any], number: int) -> dict[str,
     """
     suffix = f"/layer_{number:03d}.npz"
     name = next((name for name in manifest["files"] if name.endswith(suffix)), suffix[1:])
-    return dict(read_arrays(run / name, manifest["files"].get(name)))
+    return read_arrays(run / name, manifest["files"].get(name))

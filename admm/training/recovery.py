@@ -178,4 +178,5 @@ class Recovery:
             OutputError: As `after_epoch`.
         """
         self._drain()
-        self._commit()
+        with self._clock.section("checkpoint"):
+            self._commit()

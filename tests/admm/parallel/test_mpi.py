@@ -260,3 +260,82 @@ def test_levels_travel_in_five_bits(admm, tmp_path):
     elements = 200 * 40
     assert by_variable["p"] == 10 * elements * 5 // 8
     assert by_variable["q"] == 11 * elements * 4  # unconstrained: as it is, and once at the start
+
+
+def test_a_silent_rank_is_named_by_one_of_the_others(mpi_python):
+    """Rank 1 sleeps; rank 2 waits for it, rank 0 in a collective: both know, rank 0 tells."""
+    done = mpi_python(
+        TRANSPORT.replace("MPITransport(comm)", "MPITransport(comm, timeout=2)")
+        + """
+import sys, time
+from admm.errors import WorkerLostError
+comm.Barrier()
+if rank == 1:
+    time.sleep(30)
+try:
+    transport.expect(10, 1, 2, "q")() if rank == 2 else transport.total(np.ones(1))
+except WorkerLostError as error:
+    print(rank, error.workers, error.spokesman, error, flush=True)
+    time.sleep(4)
+    comm.Abort(error.exit_code)
+""",
+        ranks=3,
+        timeout=60,
+    )
+    assert done.returncode == 4
+    assert re.search(r"0 \(1,\) True rank 1 silent for 2 s; a --timeout above", done.stdout)
+    assert re.search(r"2 \(1,\) False rank 1 silent", done.stdout)
+
+
+def test_a_message_that_never_comes(mpi_python):
+    """Rank 1 waits as well, and answers: nobody is silent."""
+    done = mpi_python(
+        TRANSPORT.replace("MPITransport(comm)", "MPITransport(comm, timeout=2 + 3 * comm.rank)")
+        + """
+from admm.errors import WorkerLostError
+try:
+    transport.expect(10, 1 - rank, rank, "q")()
+except WorkerLostError as error:
+    print(rank, error.spokesman, error, flush=True)
+    comm.Barrier() if rank == 0 else None
+    comm.Abort(4)
+""",
+        ranks=2,
+        timeout=60,
+    )
+    assert done.returncode == 4
+    assert "0 True no message from rank 1 for 2 s, though all ranks answer" in done.stdout
+    assert "1 False" in done.stdout
+
+
+@pytest.mark.parametrize("bit", [0, 8 * 999 + 7, 8 * 1002])
+def test_a_bit_that_turns_is_noticed(mpi_python, bit):
+    """In the first byte, the last one, and the checksum itself."""
+    done = mpi_python(
+        TRANSPORT.replace("MPITransport(comm)", "MPITransport(comm, checksum=True)")
+        + f"""
+from admm.errors import WorkerLostError
+class Bad:
+    def __getattr__(self, name):
+        return getattr(comm, name)
+    def Isend(self, buffer, *rest):
+        buffer = buffer.copy()
+        buffer[{bit} // 8] ^= 1 << {bit} % 8
+        return comm.Isend(buffer, *rest)
+if rank == 0:
+    for link in (comm, Bad()):
+        transport.comm = link
+        transport.send(jnp.arange(1000, dtype=jnp.uint8), 0, 1, "p", elements=250)
+    assert transport.sent["p"] == 2000
+    transport.flush()
+else:
+    assert bool((transport.expect(1000, 0, 1, "p")() == jnp.arange(1000, dtype=jnp.uint8)).all())
+    try:
+        transport.expect(1000, 0, 1, "p")()
+    except WorkerLostError as error:
+        print(error, flush=True)
+comm.Barrier()
+""",
+        ranks=2,
+    )
+    assert "a message of p from rank 0 to rank 1 arrived damaged (1,000 bytes" in done.stdout
