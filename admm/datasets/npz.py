@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from admm.datasets.graph import Graph, checked_graph
+from admm.datasets.sparse import checked_csr
 from admm.errors import InputError
 
 # An archive may unpack to so many bytes, and to so many times its own size.
@@ -68,19 +69,7 @@ def _read_csr(name: str, archive: zipfile.ZipFile, prefix: str) -> sp.csr_array:
     data, indices, indptr, shape = (
         _read(name, archive, f"{prefix}_{part}") for part in ("data", "indices", "indptr", "shape")
     )
-    if shape.shape != (2,) or not np.issubdtype(shape.dtype, np.integer) or (shape < 0).any():
-        raise InputError(f"{name}: {prefix}_shape must be two numbers, got {shape}")
-    if indptr.shape != (shape[0] + 1,):
-        raise InputError(
-            f"{name}: {prefix}_indptr must have {shape[0] + 1} elements for {prefix}_shape "
-            f"{tuple(map(int, shape))}, got shape {indptr.shape}"
-        )
-    for part, numbers in (("indices", indices), ("indptr", indptr)):
-        if numbers.dtype.kind not in "iu":
-            raise InputError(f"{name}: {prefix}_{part} must be integers, got {numbers.dtype}")
     try:
-        matrix = sp.csr_array((data, indices, indptr), shape=tuple(map(int, shape)))
-        matrix.check_format(full_check=True)
-    except (TypeError, ValueError) as error:
+        return checked_csr(data, indices, indptr, shape)
+    except ValueError as error:
         raise InputError(f"{name}: {prefix}_* is not a valid CSR matrix ({error})") from error
-    return matrix

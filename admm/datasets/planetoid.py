@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from admm.datasets.graph import Graph, Split, checked_graph
+from admm.datasets.sparse import checked_csr
 from admm.errors import InputError
 
 _PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
@@ -112,16 +113,8 @@ def _checked(found: _Matrix) -> sp.csr_array:
         Exception: If they are not those of one.
     """
     state = vars(found)
-    parts = [np.asarray(state[name]) for name in ("data", "indices", "indptr")]
-    kinds = ("iufb", "iu", "iu")
-    if any(a.ndim != 1 or a.dtype.kind not in kind for a, kind in zip(parts, kinds, strict=True)):
-        raise ValueError("a sparse matrix needs numbers, and integers for their places")
-    rows, columns = map(int, state["_shape"] if "_shape" in state else state["shape"])
-    if len(parts[2]) != rows + 1 or len(parts[0]) != len(parts[1]):
-        raise ValueError(f"{rows} rows with {len(parts[2])} pointers")
-    matrix = sp.csr_array(tuple(parts), shape=(rows, columns))
-    matrix.check_format(full_check=True)
-    return matrix
+    shape = state["_shape"] if "_shape" in state else state["shape"]
+    return checked_csr(state["data"], state["indices"], state["indptr"], shape)
 
 
 def _unpickle(path: Path) -> Any:

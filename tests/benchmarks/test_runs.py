@@ -44,6 +44,17 @@ def hosts():
 
 
 @pytest.mark.slow
+def test_checkpoint(rows_of):
+    small = ("--classes", 4, "--hidden", 8, "--epochs", 40, "--ranks", 2)
+    (row,), _ = rows_of("checkpoint", tiny=small)
+    assert row["ranks"] == 2
+    assert row["checkpoints"] >= 3
+    # Five arrays of the hidden layers, four of the outer ones.
+    assert row["bytes"] > 4 * 80 * 8 * 5 * 8
+    assert row["epoch"] > 0
+
+
+@pytest.mark.slow
 def test_speedup(rows_of):
     rows, results = rows_of("speedup", "--layers", 3, "--widths", 8, "--optimizers", "gd")
     ours = [("pdadmm-g", 1, 1), ("pdadmm-g", 2, 2)]
@@ -88,6 +99,7 @@ def test_one_worker_communicates_nothing(benchmark):
     assert "--workers must be at least 2: a single worker sends nothing" in done.stderr
 
 
+@pytest.mark.slow
 def test_accuracy(benchmark, tmp_path):
     """A method of each kind; rows that are there already are not run again."""
     out, picture = tmp_path / "rows.json", tmp_path / "plot.png"

@@ -1,0 +1,47 @@
+"""Sparse matrices from the parts that a file has of them."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def checked_csr(data: Any, indices: Any, indptr: Any, shape: Any) -> sp.csr_array:
+    """A CSR matrix, once its parts are known to be consistent.
+
+    SciPy's compiled loops trust them: inconsistent ones read and write beyond their arrays.
+
+    Raises:
+        ValueError: If they are not; the message says which.
+
+    Example:
+        >>> checked_csr(np.ones(2), np.array([1, 0]), np.array([0, 1, 2]), (2, 2)).toarray()
+        array([[0., 1.],
+               [1., 0.]])
+    """
+    shape = np.asarray(shape)
+    if shape.shape != (2,) or shape.dtype.kind not in "iu" or (shape < 0).any():
+        raise ValueError(f"shape must be two numbers, got {shape}")
+    rows, columns = map(int, shape)
+    parts = {"data": data, "indices": indices, "indptr": indptr}
+    for name, part in parts.items():
+        kinds = "biuf" if name == "data" else "iu"
+        if not isinstance(part, np.ndarray) or part.ndim != 1 or part.dtype.kind not in kinds:
+            raise ValueError(
+                f"{name} must be {'numbers' if name == 'data' else 'integers'} in a row"
+            )
+    if indptr.shape != (rows + 1,):
+        raise ValueError(
+            f"indptr must have {rows + 1} elements for shape {(rows, columns)}, "
+            f"got shape {indptr.shape}"
+        )
+    if len(data) != len(indices):
+        raise ValueError(f"got {len(data)} data for {len(indices)} indices")
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < columns:
+        raise ValueError(f"indices must be in 0…{columns - 1}")
+    if indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError(f"indptr must rise from 0 to {len(indices)}")
+    # In a type of its own, in the machine's byte order.
+    kind = np.float32 if data.dtype.itemsize <= 4 and data.dtype.kind in "bf" else np.float64
+    numbers = (data.astype(kind), indices.astype(np.int64), indptr.astype(np.int64))
+    return sp.csr_array(numbers, shape=(rows, columns))
