@@ -2,9 +2,18 @@
 
 from admm.training.history import Evaluation
 from admm.training.options import Options
+from admm.training.resume import resumed
 from admm.training.run import train
 from admm.training.subnetwork_options import SubnetworkOptions
 from admm.training.subnetworks import train_subnetworks
 from admm.training.summary import Result
 
-__all__ = ["Evaluation", "Options", "Result", "SubnetworkOptions", "train", "train_subnetworks"]
+__all__ = [
+    "Evaluation",
+    "Options",
+    "Result",
+    "SubnetworkOptions",
+    "resumed",
+    "train",
+    "train_subnetworks",
+]
