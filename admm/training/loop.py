@@ -94,8 +94,8 @@ class Loop(ABC):
         """The state, between two epochs."""
 
     @abstractmethod
-    def safer(self) -> str:
-        """Change `options` such that training that has diverged may not; returns how."""
+    def safer(self) -> str | None:
+        """Change `options` such that training that has diverged may not; returns how, if at all."""
 
     @abstractmethod
     def options_json(self) -> dict[str, Any]:
@@ -190,10 +190,12 @@ class Loop(ABC):
         with contextlib.suppress(DivergedError):
             self.recovery.finish()
         run = self.options.out
-        if run is None or len(self.retreats) == _RETREATS:
+        change = None
+        if run is not None and len(self.retreats) < _RETREATS:
+            change = self.safer()
+        if change is None:
             self._end("diverged")
             raise error
-        change = self.safer()
         self.retreats.append({"error": str(error), "then": change})
         checkpoint = None
         if self.recovery.has_saved:
@@ -253,7 +255,7 @@ class Loop(ABC):
                 check_shapes(checkpoint, number, state, optional)
             worker.restore(owned[worker.index], checkpoint.unit)
 
-    def check(self, evaluation: Evaluation, remedy: str) -> None:
+    def check(self, evaluation: Evaluation, where: str, remedy: str) -> None:
         """Whether training is still among the finite numbers, and the Lagrangian in bounds.
 
         Raises:
@@ -263,7 +265,6 @@ class Loop(ABC):
         bound = _EXPLOSION * max(first.lagrangian, 1.0)
         if not (evaluation.finite and evaluation.lagrangian <= bound):
             raise DivergedError(
-                f"training diverged in the stage of {evaluation.layers} layers, epoch "
-                f"{evaluation.epoch}: loss {evaluation.train_loss}, Lagrangian "
+                f"training diverged in {where}: loss {evaluation.train_loss}, Lagrangian "
                 f"{evaluation.lagrangian}; try {remedy}"
             )

@@ -25,6 +25,9 @@ from admm.training.checks import (
 from layers.hops import Normalization
 from quant import CODEC_NAMES, Codec, Float, Levels, make_codec
 
+# No training that diverges with higher ones does so for want of a penalty.
+_HIGHEST_PENALTY = 1e3
+
 Start = Literal["codes", "forward"]
 Solver = Literal["pdadmm-g", Optimizer]
 
@@ -200,13 +203,16 @@ class Options:
     def _levels(self) -> Levels | None:
         return self.levels or self.levels_q
 
-    def safer(self, penalties: PenaltyState) -> tuple["Options", str]:
+    def safer(self, penalties: PenaltyState) -> tuple["Options", str] | None:
         """Options with which training that has diverged may not, and what is new about them.
 
         pdADMM-G gets penalties within the bound of Theorem 1, ρ > 4ν, ten times as high as they
-        were; backpropagation a tenth of the learning rate.
+        were, or none if they were above 1,000 already; backpropagation a tenth of the learning
+        rate.
         """
         if self.solver == "pdadmm-g":
+            if max(penalties.rho, penalties.nu) > _HIGHEST_PENALTY:
+                return None
             nu = 10 * penalties.nu
             rho = max(10 * penalties.rho, 5 * nu)
             return replace(self, rho=rho, nu=nu), f"--rho {rho:g} --nu {nu:g}"
@@ -242,5 +248,5 @@ def options_from_json(values: Mapping[str, Any]) -> Options:
     values["grow"] = tuple(values["grow"])
     for names, parse in ((("levels", "levels_q"), Levels.parse), (PATHS, Path)):
         for name in names:
-            values[name] = None if values[name] is None else parse(values[name])
+            values[name] = None if values.get(name) is None else parse(values[name])
     return Options(**values)

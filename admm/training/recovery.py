@@ -51,7 +51,7 @@ class Recovery:
         self._units = units
         self._flags: Callable[[], np.ndarray] | None = None
         self._signal: signal.Signals | None = None
-        self._where = "before the first epoch"
+        self._where = "in the first epoch"
         self._place: str | None = None  # of the newest checkpoint
         # Epochs since the start of the process: all, at the last two marks, and between those.
         self._epochs = self._begun = self._saved = self._lag = 0

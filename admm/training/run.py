@@ -192,8 +192,11 @@ class _Run(Loop):
             }
             self.best_is_full = True
 
-    def safer(self) -> str:
-        self.options, change = self.options.safer(self.penalties)
+    def safer(self) -> str | None:
+        found = self.options.safer(self.penalties)
+        if found is None:
+            return None
+        self.options, change = found
         return change
 
     def options_json(self) -> dict[str, Any]:
@@ -283,7 +286,7 @@ class _Run(Loop):
         network = self._network()
         if self.history.add(evaluation):
             self.best_network, self.best_is_full = network, False
-        self.check(evaluation, self.method.remedy)
+        self.check(evaluation, f"the stage of {depth} layers, epoch {epoch}", self.method.remedy)
 
     def _score(self, logits: Array) -> dict[str, float]:
         """Loss and accuracies, as fields of `Evaluation`."""

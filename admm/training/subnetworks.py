@@ -216,7 +216,7 @@ class _Run(Loop):
                 for number, module in self._modules().items()
             }
 
-    def safer(self) -> str:
+    def safer(self) -> str | None:
         self.options, change = self.options.safer()
         return change
 
@@ -276,7 +276,7 @@ class _Run(Loop):
         )
         if self.history.add(evaluation):
             self.best_network = network
-        self.check(evaluation, f"a --lr below {self.options.learning_rate:g}")
+        self.check(evaluation, f"epoch {epoch}", f"a --lr below {self.options.learning_rate:g}")
 
     def _modules(self) -> dict[int, Any]:
         """The modules of this process, by number from 1."""

@@ -33,7 +33,7 @@ def test_summary_is_what_the_contract_says(run):
     assert summary["status"] == "done"
     assert summary["dataset"]["name"] == "digits"
     assert set(summary["dataset"]) == {
-        *("name", "nodes", "edges", "features", "classes", "train", "val", "test")
+        *("name", "nodes", "edges", "features", "classes", "train", "val", "test", "fingerprint")
     }
     assert summary["workers"]["layers_per_rank"] == [[1, 4]]
     assert set(summary["workers"]) == {
@@ -169,15 +169,16 @@ def test_workers_without_enough_layers():
 
 
 def test_history_rewrites_the_files_of_an_earlier_run(tmp_path):
-    (tmp_path / "summary.json").write_text("old")
+    (tmp_path / "history.jsonl").write_text("old")
     history = History(tmp_path, None, epochs=10)
-    assert not (tmp_path / "summary.json").exists()
+    history.rewind(0)
     evaluation = Evaluation(0, 2, 1, *[0.5] * 9, 0, 1.0, 0.5)
     assert history.add(evaluation)
     assert not history.add(evaluation._replace(epoch=2))
     assert history.add(evaluation._replace(epoch=3, val_accuracy=0.6))
     history.write_summary({"status": "done"})
     assert history.best.epoch == 3
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3
     assert not list(tmp_path.glob("*.tmp*"))
 
 
