@@ -72,7 +72,7 @@ def cells() -> Iterator[Cell]:
                 alone = ranks == 1 and (fault == "freeze" or moment == "message")
                 if not alone:  # one process has no messages, and nobody to notice it freeze
                     yield Cell(fault, moment, ranks)
-        for moment in ("checkpoint", "end"):
+        for moment in ("iteration", "checkpoint", "end"):
             yield Cell("disk", moment, ranks)
         yield Cell("nan", "iteration", ranks)
         if ranks > 1:

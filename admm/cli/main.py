@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from admm.parallel.transport import Transport
     from admm.training import Options, SubnetworkOptions
 
+# Seconds to wait for another rank where no option says it.
+_TIMEOUT = 600.0
+
 # What a rank with something to say has before the others, who know the same, end the run.
 _SPEAKING_SECONDS = 5
 
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace, comm) -> None:
     options = _options(arguments)
-    if comm is not None and options.workers > 1:
+    if comm is not None and getattr(arguments, "workers", 1) > 1:
         raise InputError("--workers is for one process; under mpirun the ranks are the workers")
     transport = _transport(
         options.workers, options.dtype, comm, timeout=options.timeout, checksum=options.checksum
@@ -96,7 +99,7 @@ def _evaluate(arguments: argparse.Namespace, comm) -> None:
     from admm.training.model import read_manifest
 
     manifest = read_manifest(arguments.run)
-    transport = _transport(1, manifest["options"]["dtype"], comm)
+    transport = _transport(1, manifest["options"]["dtype"], comm, timeout=_TIMEOUT)
     from admm.training.evaluate import evaluate, evaluate_subnetworks
 
     of_images = "subnetworks" in manifest["options"]
@@ -111,7 +114,7 @@ def _predict(arguments: argparse.Namespace, comm) -> None:
     from admm.training.model import read_manifest
 
     manifest = read_manifest(arguments.run)
-    transport = _transport(1, manifest["options"]["dtype"], comm)
+    transport = _transport(1, manifest["options"]["dtype"], comm, timeout=_TIMEOUT)
     from admm.training.evaluate import predict
 
     if arguments.out.suffix not in (".csv", ".npz"):

@@ -59,7 +59,7 @@ class MPITransport(Transport):
         self.comm = comm
         self._questions = comm.Dup()
         self._alive: set[int] = set()  # who has answered
-        self._asked: float | None = None  # when another rank first asked
+        self._asked: dict[int, float] = {}  # when other ranks first asked
         self._said: list[Any] = []  # requests of questions and answers
         self._timeout = timeout
         self._checksum = checksum
@@ -181,7 +181,8 @@ class MPITransport(Transport):
         others = set(range(self.size)) - {self.comm.rank}
         self._alive.clear()
         self._answer()
-        late = self._asked is not None and time.monotonic() - self._asked > _PATIENCE
+        now = time.monotonic()
+        late = any(now - asked > _PATIENCE for asked in self._asked.values())
         for rank in others:
             self._say(_QUESTION, rank)
         end = time.monotonic() + _PATIENCE
@@ -196,7 +197,7 @@ class MPITransport(Transport):
             who = "the other ranks" if source is None else f"rank {source}"
             message = f"no message from {who} for {self._timeout:g} s, though all ranks answer"
         # Whoever asked first tells, the lowest of those who asked at the same time.
-        spokesman = not late and self.comm.rank == min({self.comm.rank} | self._alive)
+        spokesman = not late and all(self.comm.rank < rank for rank in self._asked)
         message += "; a --timeout above its longest computation lets a slow one finish"
         return WorkerLostError(message, silent, spokesman)
 
@@ -206,7 +207,7 @@ class MPITransport(Transport):
         while self._questions.Iprobe(status=status):
             self._questions.Recv(np.empty(0, np.uint8), status.source, status.tag)
             if status.tag == _QUESTION:
-                self._asked = self._asked or time.monotonic()
+                self._asked.setdefault(status.source, time.monotonic())
                 self._say(_ANSWER, status.source)
             else:
                 self._alive.add(status.source)

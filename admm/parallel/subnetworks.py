@@ -236,6 +236,7 @@ class _State(NamedTuple):
     trained: Trained
     kept: Kept | None
     memory: Array | None  # of the codec for f, at the cut below
+    sums: Array  # of the last epoch
 
 
 class _Flight(NamedTuple):
@@ -286,13 +287,14 @@ class _Part:
     def state(self) -> _State:
         """What the next epoch needs, the data left out."""
         memory = None if self._below is None else self._below.up.memory
-        return _State(self.data.trained, self.data.kept, memory)
+        return _State(self.data.trained, self.data.kept, memory, self.sums)
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Go on from a state; where it has no memory of the codec, that stays as it is."""
         own = named_leaves(self.state)
         state = fill_leaves(self.state, {name: arrays.get(name, own[name]) for name in own})
         self.data = self.data._replace(trained=state.trained, kept=state.kept)
+        self.sums = state.sums
         if self._below is not None:
             self._below.up.memory = state.memory
 

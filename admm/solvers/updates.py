@@ -183,25 +183,25 @@ def update_Wb(
 def _minimise_Wb(p, W, b, r, nu, mu, row_block):
     """`update_Wb` by the rule `newton`."""
     nodes = p.shape[0]
+    zeros = jnp.zeros_like(W[:, 0])
+    p_sum = _over_rows(lambda i, n, c: c + _column_sums(_rows(p, i, n)), nodes, row_block, zeros)
+    mean_p = p_sum / nodes
 
     def multiply(start, size, carry):
-        H, G, p_sum, r_sum = carry
-        p_rows, r_rows = _rows(p, start, size), _rows(r, start, size)
+        H, G, r_sum = carry
+        # Centred before the product: after it, the difference would drown in rounding.
+        p_rows, r_rows = _rows(p, start, size) - mean_p, _rows(r, start, size)
         turned = _transposed(p_rows)
-        H, G = H + turned @ p_rows, G + turned @ r_rows
-        return H, G, p_sum + _column_sums(p_rows), r_sum + _column_sums(r_rows)
+        return H + turned @ p_rows, G + turned @ r_rows, r_sum + _column_sums(r_rows)
 
     def apply(start, size, D):
         return lax.dynamic_update_slice_in_dim(D, _rows(p, start, size) @ S, start, 0)
 
-    p_sum, r_sum = jnp.zeros_like(W[:, 0]), jnp.zeros_like(b)
-    H = jnp.zeros((len(p_sum), len(p_sum)), W.dtype)
-    H, G, p_sum, r_sum = _over_rows(
-        multiply, nodes, row_block, (H, jnp.zeros_like(W), p_sum, r_sum)
-    )
-    H = nu * (H - jnp.outer(p_sum, p_sum / nodes))
-    G = nu * (G - jnp.outer(p_sum, r_sum / nodes)) + mu * W
-    shift = mu + jnp.finfo(W.dtype).eps * jnp.trace(H) + jnp.finfo(W.dtype).tiny
+    H = jnp.zeros((len(zeros), len(zeros)), W.dtype)
+    H, G, r_sum = _over_rows(multiply, nodes, row_block, (H, jnp.zeros_like(W), jnp.zeros_like(b)))
+    H, G = nu * H, nu * G + mu * W
+    rounding = jnp.finfo(W.dtype)
+    shift = mu + 8 * rounding.eps * jnp.trace(H) + rounding.tiny
     S = jsp.linalg.solve(H + shift * jnp.eye(len(H), dtype=W.dtype), G, assume_a="pos")
     D = _over_rows(apply, nodes, row_block, jnp.zeros_like(r))
     mean = (r_sum - p_sum @ S) / nodes

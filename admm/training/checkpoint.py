@@ -5,16 +5,13 @@
         layer_001.npz …                   its parameters in the best network so far
         manifest.json                     everything else, and the checksums of the files
 
-A checkpoint exists once it has its manifest, which the root writes last. Files are written in the
-background, from copies, while training goes on; the memory for the copies, as much as the state
-takes, is kept from one checkpoint to the next.
-`model.json` then names the best network of the checkpoint, for `evaluate` and `predict`.
-Units go by number, not by worker, so that any number of workers can take them up.
+A checkpoint exists once it has its manifest, which the root writes last; `model.json` then names
+its best network, for `evaluate` and `predict`. Units go by number, not by worker, so that any
+number of workers can take them up.
 """
 
 import json
 import shutil
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,18 +21,31 @@ import numpy as np
 from admm.errors import DivergedError, InputError
 from admm.parallel import Transport
 from admm.training.files import (
+    PART,
     make_folder,
     read_arrays,
     read_json,
     sync,
     write_arrays,
     write_atomically,
+    writing,
 )
 from admm.training.model import write_manifest
 
 VERSION = 1
+_FOLDER = "checkpoints"
 
-_ENTRIES = ("stage", "epoch", "options", "dataset", "files", "history", "counts", "retreats")
+_ENTRIES = (
+    "stage",
+    "epoch",
+    "options",
+    "dataset",
+    "files",
+    "history",
+    "counts",
+    "retreats",
+    "model",
+)
 
 Arrays = Mapping[str, Any]
 
@@ -77,9 +87,29 @@ class Checkpoint(NamedTuple):
         """
         return self._read(f"layer_{number:03d}.npz")
 
+    def name_best(self) -> None:
+        """Make the best network so far the one that `model.json` names, if there is one.
+
+        Raises:
+            OutputError: If the system refuses to write.
+        """
+        run = self.folder.parent.parent
+        about = self.manifest["model"]
+        if about is None:
+            with writing(run):
+                (run / "model.json").unlink(missing_ok=True)
+            return
+        place = self.folder.relative_to(run)
+        names = {
+            f"{place}/{name}": known["checksum"]
+            for name, known in sorted(self.manifest["files"].items())
+            if name.startswith("layer_")
+        }
+        write_manifest(run, about, names)
+
     def shapes(self, number: int) -> dict[str, list[int]]:
-        """The shapes of the arrays of a unit."""
-        return self.manifest["files"][f"unit_{number:03d}.npz"]["shapes"]
+        """The shapes of the arrays of a unit, none if there is no such unit."""
+        return self.manifest["files"].get(f"unit_{number:03d}.npz", {"shapes": {}})["shapes"]
 
     def _read(self, name: str) -> Arrays:
         known = self.manifest["files"].get(name, {})
@@ -92,7 +122,7 @@ def newest_checkpoint(run: Path) -> Checkpoint:
     Raises:
         InputError: If there is none, or its manifest is damaged or of another version.
     """
-    found = sorted((run / "checkpoints").glob("*/manifest.json"))
+    found = sorted((run / _FOLDER).glob("*/manifest.json"))
     if not found:
         raise InputError(
             f"{run} holds no complete checkpoint (no checkpoints/*/manifest.json); pass the --out "
@@ -102,124 +132,85 @@ def newest_checkpoint(run: Path) -> Checkpoint:
 
 
 def clear_run(run: Path) -> None:
-    """Remove what an earlier run has left in a folder.
+    """Remove what an earlier run has left in a folder, and nothing else.
 
     Raises:
-        InputError: If the system refuses, or the folder is none.
+        OutputError: If the system refuses.
     """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
+    with writing(run):
         # First it ceases to be a run.
-        for name in ("summary.json", "model.json", "history.jsonl"):
+        for name in ("summary.json", "model.json"):
             (run / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "models"):
-            if (run / name).is_dir():
-                shutil.rmtree(run / name)
-    except OSError as error:
-        raise InputError(f"cannot write results to {run} ({error.strerror})") from error
+        for folder in (run / _FOLDER, run / "models"):
+            if folder.is_dir():
+                for part in folder.iterdir():
+                    if part.is_dir() and PART.fullmatch(part.name):
+                        shutil.rmtree(part)
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
 
-class Writer:
-    """Writes the checkpoints of a run, one at a time.
+def save_checkpoint(run: Path, snapshot: Snapshot, keep: int, transport: Transport) -> None:
+    """Write a checkpoint; all processes call it, and it is complete when it returns.
 
     Args:
         run: Folder of the run.
-        keep: How many to keep.
+        snapshot: The state, as far as each process has it.
+        keep: How many checkpoints to keep; the files of others are removed.
         transport: To collect checksums at the root.
+
+    Raises:
+        DivergedError: In every process, if an array of any is not finite.
+        OutputError: In every process, if any cannot write.
     """
+    written: dict[str, dict[str, Any]] = {}
+    failure: Exception | None = None
+    try:
+        written = _write_files(run, snapshot, transport.is_root)
+    except Exception as error:  # whatever it is, all processes must learn of it
+        failure = error
+    outcomes = transport.gather((failure, written))
+    for each, _ in outcomes:
+        if each is not None:
+            raise each
+    files = {name: known for _, part in outcomes for name, known in part.items()}
+    transport.at_root(lambda: _complete(run, snapshot, files, keep))
 
-    def __init__(self, run: Path, keep: int, transport: Transport) -> None:
-        self._run = run
-        self._folder = run / "checkpoints"
-        self._keep = keep
-        self._transport = transport
-        self._thread: threading.Thread | None = None
-        self._failure: Exception | None = None
-        self._copies: dict[str, np.ndarray] = {}
 
-    def begin(self, snapshot: Snapshot) -> None:
-        """Copy a snapshot and begin to write it; `commit` of the one before comes first."""
-        files = {
-            f"{kind}_{number:03d}.npz": {
-                name: self._copy(f"{kind} {number} {name}", array) for name, array in arrays.items()
+def _write_files(run: Path, snapshot: Snapshot, is_root: bool) -> dict[str, dict[str, Any]]:
+    """Write the files of this process; returns what the manifest says of them."""
+    folder = run / _FOLDER / snapshot.name
+    make_folder(folder)
+    if is_root:
+        sync(run / "history.jsonl")
+    written = {}
+    for kind, units in (("unit", snapshot.units), ("layer", snapshot.best)):
+        for number, arrays in units.items():
+            name = f"{kind}_{number:03d}.npz"
+            plain = {key: np.asarray(array) for key, array in arrays.items()}
+            for key, array in plain.items():
+                if array.dtype.kind == "f" and not np.isfinite(array.sum()):
+                    raise DivergedError(f"{key} of {kind} {number} is no longer finite")
+            written[name] = {
+                "checksum": write_arrays(folder / name, plain),
+                "shapes": {key: list(array.shape) for key, array in plain.items()},
             }
-            for kind, units in (("unit", snapshot.units), ("layer", snapshot.best))
-            for number, arrays in units.items()
-        }
-        self._snapshot = snapshot
-        self._written: dict[str, dict[str, Any]] = {}
-        self._thread = threading.Thread(target=self._write, args=(files,), daemon=True)
-        self._thread.start()
+    return written
 
-    def _copy(self, name: str, array: Any) -> np.ndarray:
-        """A copy in the memory of the one before: new memory costs more than the copy."""
-        source = np.asarray(array)
-        copy = self._copies.get(name)
-        if copy is None or (copy.shape, copy.dtype) != (source.shape, source.dtype):
-            copy = self._copies[name] = np.empty_like(source)
-        np.copyto(copy, source)
-        return copy
 
-    def _write(self, files: dict[str, dict[str, np.ndarray]]) -> None:
-        try:
-            folder = self._folder / self._snapshot.name
-            make_folder(folder)
-            if self._transport.is_root:
-                sync(self._run / "history.jsonl")
-            for name, arrays in files.items():
-                for key, array in arrays.items():
-                    if array.dtype.kind == "f" and not np.isfinite(array.sum()):
-                        raise DivergedError(f"{key} of {name} is no longer finite")
-                self._written[name] = {
-                    "checksum": write_arrays(folder / name, arrays),
-                    "shapes": {key: list(array.shape) for key, array in arrays.items()},
-                }
-        except Exception as error:  # whatever it is, all processes must learn of it
-            self._failure = error
-
-    @property
-    def open(self) -> bool:
-        """Whether a checkpoint is begun and not yet committed."""
-        return self._thread is not None
-
-    @property
-    def writing(self) -> bool:
-        """Whether this process still writes."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def commit(self) -> None:
-        """Wait until all processes have written their files, and make the checkpoint complete.
-
-        Raises:
-            DivergedError: In every process, if an array of any is not finite.
-            OutputError: In every process, if any could not write.
-        """
-        if self._thread is None:
-            return
-        self._thread.join()
-        self._thread = None
-        outcomes = self._transport.gather((self._failure, self._written))
-        self._failure = None
-        for failure, _ in outcomes:
-            if failure is not None:
-                raise failure
-        files = {name: known for _, written in outcomes for name, known in written.items()}
-        self._transport.at_root(lambda: self._complete(files))
-
-    def _complete(self, files: dict[str, dict[str, Any]]) -> None:
-        manifest = {"version": VERSION, **self._snapshot.about, "files": files}
-        folder = self._folder / self._snapshot.name
-        write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
-        if self._snapshot.model is not None:
-            place = folder.relative_to(self._run)
-            names = {
-                f"{place}/{name}": known["checksum"]
-                for name, known in sorted(files.items())
-                if name.startswith("layer_")
-            }
-            write_manifest(self._run, self._snapshot.model, names)
-        complete = sorted(path.parent for path in self._folder.glob("*/manifest.json"))
-        for old in complete[: -self._keep]:
+def _complete(run: Path, snapshot: Snapshot, files: dict[str, Any], keep: int) -> None:
+    """Make the checkpoint one, and remove what no checkpoint kept has."""
+    manifest = {"version": VERSION, **snapshot.about, "model": snapshot.model, "files": files}
+    folder = run / _FOLDER / snapshot.name
+    write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+    newest = Checkpoint(folder, manifest)
+    newest.name_best()
+    complete = sorted(path.parent for path in (run / _FOLDER).glob("*/manifest.json"))
+    for other in (run / _FOLDER).iterdir():
+        if other not in complete[-keep:]:
             # First it ceases to be complete, then it goes.
-            (old / "manifest.json").unlink()
-            shutil.rmtree(old, ignore_errors=True)
+            with writing(other):
+                (other / "manifest.json").unlink(missing_ok=True)
+            shutil.rmtree(other, ignore_errors=True)
+    for path in folder.glob("*.tmp-*"):
+        path.unlink(missing_ok=True)

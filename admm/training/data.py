@@ -13,7 +13,6 @@ from admm import datasets
 from admm.datasets.fingerprint import fingerprint
 from admm.errors import InputError
 from admm.parallel import Transport
-from admm.training.checkpoint import clear_run
 from admm.training.history import History, Text
 from admm.training.options import Options
 from admm.training.subnetwork_options import SubnetworkOptions
@@ -205,8 +204,6 @@ def begin_run(
     own: list[tuple[X, History]] = []
 
     def prepare() -> F:
-        if options.out is not None and options.resume is None:
-            clear_run(options.out)
         history = History(options.out, progress, options.epochs)
         try:
             check_trace(options.trace)

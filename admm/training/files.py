@@ -1,16 +1,33 @@
 """Arrays on disk: `.npz` files without pickles, complete or absent, known by their checksum."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from admm.errors import InputError, OutputError
+
+PART = re.compile(r"\d{4,}-\d{4,}")  # the folder of a checkpoint, and of a model
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of an error of the system what could not be written.
+
+    Raises:
+        OutputError: In place of an `OSError` of the body.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror})") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -19,10 +36,8 @@ def make_folder(folder: Path) -> None:
     Raises:
         OutputError: If the system refuses.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder} ({error.strerror})") from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -45,7 +60,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # it may have options some day
 
     _write(path, write)
-    return _checksum(path)
+    with writing(path):
+        return _checksum(path)
 
 
 def write_table(path: Path, probabilities: np.ndarray) -> None:
@@ -69,24 +85,31 @@ def write_table(path: Path, probabilities: np.ndarray) -> None:
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with writing(path):
+            with temporary.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
         sync(path.parent)  # the new name too must outlive a power cut
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path} ({error.strerror})") from error
+    except OutputError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or the names in a folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Wait until a file or the names in a folder are on the disk.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _checksum(path: Path) -> str:

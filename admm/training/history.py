@@ -1,5 +1,6 @@
 """What a run reports: evaluations, the best of them, `history.jsonl`, `summary.json`, progress."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from admm.errors import InputError
-from admm.training.files import write_atomically
+from admm.training.files import write_atomically, writing
 
 Text = TextIO | TextIOBase
 
@@ -76,6 +77,7 @@ class History:
 
         Raises:
             InputError: If the file is shorter, or damaged.
+            OutputError: If the system refuses to write.
         """
         left: list[Evaluation] = []
         if self._file is not None:
@@ -87,8 +89,9 @@ class History:
                 left = [_from_json(line) for line in text.splitlines()]
             except (TypeError, ValueError) as error:
                 raise InputError(f"{self._file.name} is damaged ({error})") from error
-            self._file.truncate(nbytes)
-            self._file.seek(nbytes)
+            with writing(Path(self._file.name)):
+                self._file.truncate(nbytes)
+                self._file.seek(nbytes)
         self.replay(left)
         return left
 
@@ -107,11 +110,16 @@ class History:
         return False
 
     def add(self, evaluation: Evaluation) -> bool:
-        """Record an evaluation; whether it is the best so far by validation accuracy."""
+        """Record an evaluation; whether it is the best so far by validation accuracy.
+
+        Raises:
+            OutputError: If the system refuses to write.
+        """
         better = self._keep(evaluation)
         if self._file is not None:
-            self._file.write(_to_json(evaluation._asdict()) + "\n")
-            self._file.flush()
+            with writing(Path(self._file.name)):
+                self._file.write(_to_json(evaluation._asdict()) + "\n")
+                self._file.flush()
         if self._progress is not None and self._is_shown(evaluation):
             if not self._headed:
                 self._progress.write(_HEADER)
@@ -125,7 +133,11 @@ class History:
         return max((e for e in self.evaluations if e.stage == stage), key=lambda e: e.val_accuracy)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write `summary.json`, atomically, and close the history."""
+        """Write `summary.json`, atomically, and close the history.
+
+        Raises:
+            OutputError: If the system refuses.
+        """
         self.close()
         if self._out is not None:
             content = _to_json(summary, indent=1).encode()
@@ -134,7 +146,8 @@ class History:
     def close(self) -> None:
         """Let go of `history.jsonl`."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what could not be written, `add` has told
+                self._file.close()
 
     def _is_shown(self, evaluation: Evaluation) -> bool:
         return evaluation.epoch in (1, self._epochs) or evaluation.epoch % self._every == 0

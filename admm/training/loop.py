@@ -9,9 +9,10 @@ from typing import Any
 
 from admm.errors import DivergedError, StoppedError
 from admm.parallel import Transport
-from admm.training.checkpoint import Checkpoint, Snapshot, newest_checkpoint
+from admm.training.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoint
 from admm.training.clock import Clock
 from admm.training.data import Labelled
+from admm.training.files import writing
 from admm.training.history import Evaluation, History, Text
 from admm.training.model import save_model
 from admm.training.recovery import Recovery
@@ -123,13 +124,14 @@ class Loop(ABC):
             DivergedError: If training leaves the finite numbers, and going back did not help.
         """
         with self.recovery.watch(), contextlib.closing(self.history):
-            resume = self.options.resume
+            resume, run = self.options.resume, self.options.out
+            if run is not None and resume is None:
+                self.transport.at_root(lambda: clear_run(run))
             self._go_to(None if resume is None else self._open(resume))
             try:
                 while not self._trained():
                     pass
             except StoppedError:
-                self.recovery.finish()
                 self._end("interrupted")
                 raise
             summary = self._end("done")
@@ -169,9 +171,17 @@ class Loop(ABC):
         checkpoint = self.transport.at_root(
             lambda: open_checkpoint(run, self.options_json(), self.facts.summary)
         )
+        self.transport.at_root(lambda: self._reopen(checkpoint))
         continue_counts(checkpoint.manifest["counts"], self.transport, self.clock)
         self.retreats = checkpoint.manifest["retreats"]
         return checkpoint
+
+    def _reopen(self, checkpoint: Checkpoint) -> None:
+        """The run is no longer done, and its network is that of the checkpoint."""
+        run = checkpoint.folder.parent.parent
+        with writing(run):
+            (run / "summary.json").unlink(missing_ok=True)
+        checkpoint.name_best()
 
     def _go_to(self, checkpoint: Checkpoint | None) -> None:
         """Take the state of a checkpoint, or that of the start."""
@@ -187,8 +197,7 @@ class Loop(ABC):
         Raises:
             DivergedError: The error, if there is nothing left to try.
         """
-        with contextlib.suppress(DivergedError):
-            self.recovery.finish()
+        self.recovery.finish()
         run = self.options.out
         change = None
         if run is not None and len(self.retreats) < _RETREATS:
@@ -232,7 +241,7 @@ class Loop(ABC):
             "dataset": self.facts.summary,
             "history": self.history.nbytes,
             "counts": counts(self.transport, self.clock, names),
-            "retreats": self.retreats,
+            "retreats": list(self.retreats),
             **about,
         }
         name = f"{depth:04d}-{epoch:06d}"

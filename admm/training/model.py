@@ -20,6 +20,7 @@ import numpy as np
 from admm.errors import InputError
 from admm.parallel.transport import Transport
 from admm.training.files import (
+    PART,
     make_folder,
     read_arrays,
     read_json,
@@ -58,7 +59,7 @@ def save_model(
     if transport.is_root:
         write_manifest(run, about, files)
         for old in folder.parent.iterdir():
-            if old != folder:
+            if old != folder and PART.fullmatch(old.name):
                 shutil.rmtree(old)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from admm.errors import AdmmError, InputError, StoppedError, WorkerLostError
 from admm.parallel import Transport
-from admm.training.checkpoint import Snapshot, Writer
+from admm.training.checkpoint import Snapshot, save_checkpoint
 from admm.training.clock import Clock
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -21,13 +21,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Recovery:
     """Checkpoints every so often and on a signal, agreed on by all processes of a run.
 
-    After every epoch the processes begin to tell each other whether they were asked to stop and
-    whether they still write; what they said an epoch before is then known to all, and costs no
-    wait.
+    After every epoch the processes begin to tell each other whether they were asked to stop; what
+    they said an epoch before is then known to all, and costs no wait.
 
     Args:
         run: Folder of the run; None writes no checkpoints.
-        every: Epochs that may be lost; 0 writes them on a signal only.
+        every: Epochs from one to the next; 0 writes them on a signal only.
         keep: How many to keep.
         transport: Of the run.
         clock: Of this process.
@@ -45,16 +44,15 @@ class Recovery:
     ) -> None:
         self._run = run
         self._every = every
-        self._writer = None if run is None else Writer(run, keep, transport)
+        self._keep = keep
         self._transport = transport
         self._clock = clock
         self._units = units
-        self._flags: Callable[[], np.ndarray] | None = None
+        self._asked: Callable[[], np.ndarray] | None = None
         self._signal: signal.Signals | None = None
         self._where = "in the first epoch"
         self._place: str | None = None  # of the newest checkpoint
-        # Epochs since the start of the process: all, at the last two marks, and between those.
-        self._epochs = self._begun = self._saved = self._lag = 0
+        self._epochs = 0  # since the start, or since the checkpoint that was resumed
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -113,13 +111,10 @@ class Recovery:
     def resumed(self, place: str) -> None:
         """Note that the run goes on from a checkpoint."""
         self._place = self._where = place
-        self._begun = self._saved = self._epochs
+        self._epochs = 0
 
     def after_epoch(self, place: str, snapshot: Callable[[], Snapshot]) -> None:
         """Save what is due; stop where that was asked for.
-
-        No more than `every` epochs are ever lost: a checkpoint begins as many epochs early as the
-        slowest so far took to be complete, and if that is not enough training waits for it.
 
         Args:
             place: What epoch this was, in words.
@@ -132,51 +127,24 @@ class Recovery:
         """
         self._where = f"after {place}"
         self._epochs += 1
-        stop, writing = (0.0, 0.0) if self._flags is None else self._flags()
-        own = [self._signal is not None, self._writer is not None and self._writer.writing]
-        self._flags = self._transport.begin_total(np.array(own, float))
-        if self._writer is not None:
+        stop = self._asked is not None and self._asked()[0] > 0
+        self._asked = self._transport.begin_total(np.array([float(self._signal is not None)]))
+        due = self._every > 0 and self._epochs % self._every == 0
+        if self._run is not None and (stop or due):
             with self._clock.section("checkpoint"):
-                if not writing:
-                    self._commit()
-                if stop or self._is_due():
-                    self._commit()
-                    self._writer.begin(snapshot())
-                    self._begun, self._begun_place = self._epochs, place
-                if stop or (self._every and self._epochs - self._saved >= self._every):
-                    self._commit()
+                try:
+                    save_checkpoint(self._run, snapshot(), self._keep, self._transport)
+                except Exception:
+                    self.finish()
+                    raise
+            self._place = place
         if stop:
             names = self._transport.gather(self._signal and self._signal.name)
+            self.finish()
             raise StoppedError(f"stopped by {next(filter(None, names))}")
 
-    def _is_due(self) -> bool:
-        pause = max(1, self._every - self._lag)
-        return self._every > 0 and self._epochs - self._begun >= pause
-
-    def _commit(self) -> None:
-        """Complete the checkpoint under way, if any; errors are those of all processes."""
-        if self._writer is None or not self._writer.open:
-            return
-        try:
-            self._writer.commit()
-        except Exception:
-            self._drain()
-            raise
-        self._saved, self._place = self._begun, self._begun_place
-        self._lag = max(self._lag, self._epochs - self._begun)
-
-    def _drain(self) -> None:
-        if self._flags is not None:
-            self._flags()
-            self._flags = None
-
     def finish(self) -> None:
-        """Bring what is under way to its end; all processes call it, after training or an error.
-
-        Raises:
-            DivergedError: As `after_epoch`.
-            OutputError: As `after_epoch`.
-        """
-        self._drain()
-        with self._clock.section("checkpoint"):
-            self._commit()
+        """Take the last answer to whether to stop; all processes call it, at the end."""
+        if self._asked is not None:
+            self._asked()
+            self._asked = None

@@ -113,17 +113,16 @@ class _Run(Loop):
         self.best_network: dict[int, Dense] = {}
         self.best_is_full = False  # whether its W₁ takes the inputs in full, not those of a basis
         self.stages: list[dict[str, Any]] = []
-        self.stage, self.epoch = 0, 0
+        self.stage, self.epoch, self.began = 0, 0, self.clock.elapsed
         self._start_stage(self.options.stages[0], None)
 
     def run(self) -> None:
         stages = self.options.stages
         for stage in range(self.stage, len(stages)):
-            started = self.clock.elapsed
             if stage != self.stage:
                 hidden = range(1, stages[self.stage])  # the output layer starts anew
                 kept = {n: params for n, params in self._network().items() if n in hidden}
-                self.stage, self.epoch = stage, 0
+                self.stage, self.epoch, self.began = stage, 0, self.clock.elapsed
                 self._start_stage(stages[stage], kept)
             while self.epoch < self.options.epochs:
                 self._train_epoch(stages[stage])
@@ -131,7 +130,7 @@ class _Run(Loop):
                 {
                     "layers": stages[stage],
                     "epochs": self.options.epochs,
-                    "seconds": self.clock.elapsed - started,
+                    "seconds": self.clock.elapsed - self.began,
                     "best": scores(self.history.best_of_stage(stage)),
                 }
             )
@@ -169,13 +168,14 @@ class _Run(Loop):
             self.epoch,
             units,
             penalties=self.penalties._asdict(),
-            stages=self.stages,
+            stages=list(self.stages),
+            spent=self.clock.elapsed - self.began,
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         manifest = checkpoint.manifest
         self.stage, self.epoch = manifest["stage"], manifest["epoch"]
-        self.stages = manifest["stages"]
+        self.stages, self.began = manifest["stages"], self.clock.elapsed - manifest["spent"]
         self._start_stage(self.options.stages[self.stage], None)
         self.restore_workers(checkpoint, self.workers, self.owned, "sent")
         if manifest["options"]["rho"] == self.options_json()["rho"]:  # else they are safer now
@@ -227,6 +227,8 @@ class _Run(Loop):
         losses = [worker.loss() for worker in self.workers]
         loss = self.transport.share(losses[-1], self.transport.size - 1)
         if not math.isfinite(loss):
+            for worker in self.workers:
+                worker.finish()  # nothing of this iteration may be on its way
             raise DivergedError(
                 f"training diverged in the stage of {self.options.stages[self.stage]} layers, "
                 f"epoch {self.epoch}: loss {loss}; try {self.method.remedy}"

@@ -117,6 +117,19 @@ def test_newton_needs_no_weight_decay(layer):
     np.testing.assert_allclose(r, rows @ best - layer["z"], atol=1e-6)
 
 
+@pytest.mark.parametrize("mu", [0.0, 0.02])
+def test_newton_in_float32_with_a_large_mean_and_low_rank(mu):
+    """Of p that varies little about a large mean, only the variation counts."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    p = 10 + 0.01 * jax.random.normal(keys[0], (2000, 8)) @ jax.random.normal(keys[1], (8, 64))
+    W, z = jax.random.normal(keys[2], (64, 5)) / 8, jax.random.normal(keys[3], (2000, 5))
+    b, nu = jnp.zeros(5), jnp.float32(0.003)
+    new, _, r = updates.update_Wb(p, W, b, p @ W - z, nu, mu, "newton", 512)
+    assert np.isfinite(new).all()
+    assert np.isfinite(r).all()
+    assert jnp.sum(r**2) <= 1.02 * jnp.sum((z - z.mean(axis=0)) ** 2)
+
+
 @pytest.mark.parametrize("variable", ["p", "W"])
 def test_the_joint_step_is_the_best_single_one(layer, variable):
     objective = {"p": p_objective, "W": W_objective}[variable]
