@@ -80,7 +80,7 @@ def predict(
         Probabilities, (nodes, classes), in the order of the data set, in every process.
 
     Raises:
-        InputError: As `evaluate`.
+        InputError: If network or data cannot be read, or do not belong together.
     """
     if "subnetworks" in transport.at_root(lambda: read_manifest(run))["options"]:
         _, logits = _pass_modules(run, transport, data_dir, network, every=True)
@@ -165,7 +165,7 @@ def _pass_modules(
         raise InputError(f"{run} was not trained by gsadmm or gsam; use admm.training.evaluate")
     options = subnetwork_options_from_json(manifest["options"])
     if network is None and manifest.get("own_network"):
-        raise InputError(f"{run} holds a network of one's own; pass it to evaluate_subnetworks")
+        raise InputError(f"{run} holds a network of one's own; pass it along, as network")
     check_dtype(options.dtype)
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)

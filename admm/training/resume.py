@@ -104,7 +104,12 @@ def rewind(
     history: History,
     transport: Transport,
 ) -> None:
-    """Take the history back to a checkpoint, or to the start, in every process."""
+    """Take the history back to a checkpoint, or to the start, in every process.
+
+    Raises:
+        InputError: If it is damaged.
+        OutputError: If the system refuses to write.
+    """
     nbytes = 0 if checkpoint is None else checkpoint.manifest["history"]
     left: list[Evaluation] = transport.at_root(lambda: history.rewind(nbytes))
     if not transport.is_root:

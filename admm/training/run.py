@@ -48,7 +48,11 @@ def train(
 
     Raises:
         InputError: If data or options cannot be used.
-        DivergedError: If training leaves the finite numbers; `summary.json` says `diverged`.
+        DivergedError: If training leaves the finite numbers, and going back to the last checkpoint
+            with safer settings does not help; `summary.json` says `diverged`.
+        StoppedError: After SIGTERM or SIGINT; `summary.json` says `interrupted`.
+        OutputError: If results cannot be written.
+        WorkerLostError: If another rank is silent for too long, or its messages are damaged.
 
     Example:
         >>> result = train(Options(layers=2, hidden=16, epochs=5, workers=2))

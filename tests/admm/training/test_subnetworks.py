@@ -165,7 +165,7 @@ def test_a_network_of_ones_own(tmp_path):
     best = result.summary["best"]
     found = evaluate_subnetworks(tmp_path, LocalTransport(2), network=network)
     assert found["test"] == pytest.approx(best["test_accuracy"], abs=0.004)
-    with pytest.raises(InputError, match="a network of one's own; pass it to evaluate"):
+    with pytest.raises(InputError, match="a network of one's own; pass it along"):
         evaluate_subnetworks(tmp_path, LocalTransport(1))
     smaller = from_modules([*modules[:3], lambda x: x[:10]], (8, 8, 1))
     with pytest.raises(InputError, match="got a network of 3 modules; .* holds one of 4"):
