@@ -13,8 +13,8 @@ def named_leaves(tree: Any) -> dict[str, Array]:
     """The leaves of a tree, named by their place in it.
 
     Example:
-        >>> named_leaves((jax.numpy.ones(2), {"a": None, "b": jax.numpy.zeros(1)})).keys()
-        dict_keys(["[0]", "[1]['b']"])
+        >>> list(named_leaves((jax.numpy.ones(2), [None, jax.numpy.zeros(1)])))
+        ['[0]', '[1][1]']
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}

@@ -163,7 +163,7 @@ def test_quantised_p_arrives_exact():
     workers, _ = start(SPLITS[0], Codecs(make_codec("levels", LEVELS), Float()), solver)
     for _ in range(10):
         iterate(workers)
-        sent, received = workers[1].block.layers[0].p, workers[0]._cut_above.p._last
+        sent, received = workers[1].block.layers[0].p, workers[0]._cut_above.p.last
         np.testing.assert_array_equal(sent, received)
 
 
