@@ -288,5 +288,8 @@ def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, v
 def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
-    names = "accuracy,checkpoint,communication,convergence,kernels,network,scaling,speedup,time-to-accuracy,tssm"
+    names = (
+        "accuracy,checkpoint,communication,convergence,kernels,"
+        "network,scaling,speedup,time-to-accuracy,tssm"
+    )
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
