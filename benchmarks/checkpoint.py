@@ -1,13 +1,13 @@
-"""What checkpoints cost the training beside which they are written.
+"""What checkpoints cost the training.
 
     python -m benchmarks checkpoint --ranks 2 --json checkpoint.json
 
 Ten layers of 512 on a random graph of 410 classes, 8,200 training nodes, all layers at once, with
-several checkpoints in a run. A checkpoint is copied in memory while training stands still:
-`blocked` seconds, mean over the checkpoints. Then it is written beside the training, whose epochs
-take longer: `slower` is by how many seconds the three epochs after its begin exceed three times the
-median of the other epochs, mean over the checkpoints. `share` is what both come to in one
-checkpoint every `--every` epochs. `bytes` is the size of a checkpoint.
+several checkpoints in a run. Training stands still while one is written: `blocked` seconds, mean
+over the checkpoints, the wait for the epoch under way included. `slower` is by how many seconds the
+three epochs after it exceed three times the median of the other epochs, mean over the checkpoints.
+`share` is what both come to in one checkpoint every `--every` epochs. `bytes` is the size of a
+checkpoint.
 """
 
 import argparse

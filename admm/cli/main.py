@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from admm.cli.parser import make_parser
 from admm.errors import AdmmError, InputError, WorkerLostError
@@ -96,13 +96,10 @@ def _train(arguments: argparse.Namespace, comm) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace, comm) -> None:
-    from admm.training.model import read_manifest
-
-    manifest = read_manifest(arguments.run)
-    transport = _transport(1, manifest["options"]["dtype"], comm, timeout=_TIMEOUT)
+    options, transport = _opened(arguments.run, comm)
     from admm.training.evaluate import evaluate, evaluate_subnetworks
 
-    of_images = "subnetworks" in manifest["options"]
+    of_images = "subnetworks" in options
     score = evaluate_subnetworks if of_images else evaluate
     scores = score(arguments.run, transport, arguments.data_dir)
     if transport.is_root:
@@ -110,12 +107,9 @@ def _evaluate(arguments: argparse.Namespace, comm) -> None:
 
 
 def _predict(arguments: argparse.Namespace, comm) -> None:
-    from admm.training.files import write_table
-    from admm.training.model import read_manifest
-
-    manifest = read_manifest(arguments.run)
-    transport = _transport(1, manifest["options"]["dtype"], comm, timeout=_TIMEOUT)
+    _, transport = _opened(arguments.run, comm)
     from admm.training.evaluate import predict
+    from admm.training.files import write_table
 
     if arguments.out.suffix not in (".csv", ".npz"):
         raise InputError(f"--out must end in .csv or .npz, got {arguments.out}")
@@ -123,6 +117,14 @@ def _predict(arguments: argparse.Namespace, comm) -> None:
     transport.at_root(lambda: write_table(arguments.out, found))
     if transport.is_root:
         print(f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}")
+
+
+def _opened(run: Path, comm) -> "tuple[dict[str, Any], Transport]":
+    """The options of a run, and a transport to pass data through its network."""
+    from admm.training.model import read_manifest
+
+    options = read_manifest(run)["options"]
+    return options, _transport(1, options["dtype"], comm, timeout=_TIMEOUT)
 
 
 _COMMANDS = {"train": _train, "evaluate": _evaluate, "predict": _predict}

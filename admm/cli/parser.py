@@ -25,14 +25,14 @@ def make_parser() -> argparse.ArgumentParser:
         help="accuracy of a trained network",
         description="Accuracy of a run's best network on its training, validation and test data.",
     )
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
-    evaluate.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
     predict = commands.add_parser(
         "predict",
         help="class and probabilities of every node or image",
         description="What a run's best network says of every node or image of its data set.",
     )
-    predict.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
+    for reader in (evaluate, predict):
+        reader.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
+        reader.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
     predict.add_argument(
         "--out",
         type=Path,
@@ -40,7 +40,6 @@ def make_parser() -> argparse.ArgumentParser:
         required=True,
         help=".csv: number, class, probabilities; .npz: classes and probabilities",
     )
-    predict.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
     return parser
 
 

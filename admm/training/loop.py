@@ -168,20 +168,18 @@ class Loop(ABC):
         return True
 
     def _open(self, run: Path) -> Checkpoint:
-        checkpoint = self.transport.at_root(
-            lambda: open_checkpoint(run, self.options_json(), self.facts.summary)
-        )
-        self.transport.at_root(lambda: self._reopen(checkpoint))
+        checkpoint = self.transport.at_root(lambda: self._reopen(run))
         continue_counts(checkpoint.manifest["counts"], self.transport, self.clock)
         self.retreats = checkpoint.manifest["retreats"]
         return checkpoint
 
-    def _reopen(self, checkpoint: Checkpoint) -> None:
-        """The run is no longer done, and its network is that of the checkpoint."""
-        run = checkpoint.folder.parent.parent
+    def _reopen(self, run: Path) -> Checkpoint:
+        """The checkpoint to go on from: the run is no longer done, its network is that one's."""
+        checkpoint = open_checkpoint(run, self.options_json(), self.facts.summary)
         with writing(run):
             (run / "summary.json").unlink(missing_ok=True)
         checkpoint.name_best()
+        return checkpoint
 
     def _go_to(self, checkpoint: Checkpoint | None) -> None:
         """Take the state of a checkpoint, or that of the start."""
