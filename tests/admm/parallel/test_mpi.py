@@ -275,7 +275,7 @@ if rank == 1:
 try:
     transport.expect(10, 1, 2, "q")() if rank == 2 else transport.total(np.ones(1))
 except WorkerLostError as error:
-    print(rank, error.workers, error.spokesman, error, flush=True)
+    print(f"{rank} {error.workers} {error.spokesman} {error}\\n", end="", flush=True)
     time.sleep(4)
     comm.Abort(error.exit_code)
 """,
@@ -296,7 +296,7 @@ from admm.errors import WorkerLostError
 try:
     transport.expect(10, 1 - rank, rank, "q")()
 except WorkerLostError as error:
-    print(rank, error.spokesman, error, flush=True)
+    print(f"{rank} {error.spokesman} {error}\\n", end="", flush=True)
     comm.Barrier() if rank == 0 else None
     comm.Abort(4)
 """,
