@@ -15,6 +15,9 @@ from admm.errors import InputError
 _RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 
+# What a rank prints passes through the launcher, which an abort does not wait for.
+_PRINTING_SECONDS = 0.1
+
 
 def launched() -> bool:
     """Whether an MPI launcher started this process."""
@@ -114,6 +117,7 @@ class Failure:
         """End every rank at once with this exit code."""
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(_PRINTING_SECONDS)
         self._comm.Abort(code)
 
     def close(self) -> None:
