@@ -169,6 +169,7 @@ def test_seeds_do_not_meet():
     assert [shallow(Setting(1e-4, 0.5, 0.0), (seed,), 1)[0] for seed in (0, 1, 2)] == scores
 
 
+@pytest.mark.slow
 def test_the_shallow_rival_is_evaluated_at_intervals():
     """The last of few evaluations is that of as many epochs."""
     setting = Setting(1e-2, 0.5, 0.0)

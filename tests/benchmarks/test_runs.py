@@ -216,6 +216,7 @@ def test_scaling(rows_of):
     assert abs(results["worst_error"]) == max(abs(row["error"]) for row in checked)
 
 
+@pytest.mark.slow
 def test_network(rows_of, hosts):
     rows, results = rows_of(
         "network", "--links", 1000, "--width", 8, "--layers", 2, "--codecs", "float32", "delta2"

@@ -163,6 +163,7 @@ def test_what_is_timed():
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges():
     options = ["--solver", "gsam", "--subnetworks", "1", "--lr", "1e30", "--epochs", "2"]
     size = ["--layers", "2", "--hidden", "8"]

@@ -240,7 +240,7 @@ def test_an_interrupt_leaves_no_process_behind(interruptible, tmp_path, whom):
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("solver", ["pdadmm-g", "gsam"])
+@pytest.mark.parametrize("solver", ["pdadmm-g", pytest.param("gsam", marks=pytest.mark.slow)])
 def test_an_interrupted_run_keeps_what_it_has(admm, interruptible, tmp_path, solver):
     process = start_long_run(str(tmp_path), interruptible, solver)
     try:

@@ -82,6 +82,7 @@ def test_more_ranks_than_subnetworks(admm, tmp_path):
     check(done.returncode, done.stderr, "start fewer ranks or raise --subnetworks")
 
 
+@pytest.mark.slow
 def test_divergence_on_two_ranks(admm, tmp_path):
     options = ("--layers", 3, "--hidden", 8, "--optimizer", "gd", "--lr", 1e20, "--epochs", 3)
     done = admm("train", "--solver", "gsadmm", *options, "--out", tmp_path, ranks=2)

@@ -162,7 +162,10 @@ print("good", flush=True)
 """
 
 
-@pytest.mark.parametrize(("ranks", "dtype"), [(2, "float32"), (4, "float64")])
+@pytest.mark.parametrize(
+    ("ranks", "dtype"),
+    [(2, "float32"), pytest.param(4, "float64", marks=pytest.mark.slow)],
+)
 def test_states_and_duals_over_ranks(mpi_python, ranks, dtype):
     """All variables equal the serial ones; u is the same bits on both sides, for every codec."""
     done = mpi_python(STATES, dtype, ranks=ranks, timeout=200)

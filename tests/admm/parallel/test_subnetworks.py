@@ -382,6 +382,7 @@ def test_ranks_do_not_change_the_run(admm, tmp_path, solver):
         assert len(summary["workers"]["layers_per_rank"]) == ranks
 
 
+@pytest.mark.slow
 def test_delta_coded_messages_between_ranks(admm, tmp_path):
     """As many bytes as the codec says; evaluated on one rank and on two, the network is itself."""
     done = admm(

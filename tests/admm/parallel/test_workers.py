@@ -60,7 +60,11 @@ SOLVERS = {
 
 
 @pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
-@pytest.mark.parametrize("split", SPLITS, ids=str)
+@pytest.mark.parametrize(
+    "split",
+    [SPLITS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in SPLITS[1:])],
+    ids=str,
+)
 def test_any_split_gives_the_serial_iterates(split, solver):
     network, x, targets = problem()
     state = solver.init(network, x, targets)
@@ -78,7 +82,7 @@ def test_any_split_gives_the_serial_iterates(split, solver):
         assert total == pytest.approx(float(getattr(info, name)), rel=1e-4), name
 
 
-@pytest.mark.parametrize("row_block", [8, 15, None])
+@pytest.mark.parametrize("row_block", [8, pytest.param(15, marks=pytest.mark.slow), None])
 @pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
 def test_any_split_gives_the_same_bits(solver, row_block):
     """Whatever of a layer's work is compiled together: see CONTRIBUTING.md."""
@@ -145,7 +149,7 @@ def test_both_sides_of_a_cut_agree_bit_for_bit(name):
     assert transport.sent == {"p": 2 * 20 * size, "q": 2 * 20 * size + exact_start}
 
 
-@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("bits", [pytest.param(8, marks=pytest.mark.slow), 4, 2])
 def test_delta_messages_reach_the_lossless_solution(bits):
     """The iterates differ on the way, but the residual of the coupling vanishes all the same."""
     solver = PDADMMG(rho=0.5, nu=0.1)

@@ -41,6 +41,7 @@ def test_all_columns_are_kept():
     assert inputs.rows.shape[1] == facts.columns == facts.features
 
 
+@pytest.mark.slow
 def test_growing():
     result = train(Options(**SMALL, epochs=4, grow=(2, 3), workers=3))
     assert [stage["layers"] for stage in result.summary["stages"]] == [2, 3]

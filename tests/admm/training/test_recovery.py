@@ -53,7 +53,10 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, kind):
     assert json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])["epoch"] == 7
 
 
-@pytest.mark.parametrize("kind", ["pdadmm-g", "adam", "gsadmm"])
+@pytest.mark.parametrize(
+    "kind",
+    ["pdadmm-g", *(pytest.param(name, marks=pytest.mark.slow) for name in ("adam", "gsadmm"))],
+)
 def test_on_other_workers_it_is_the_same_to_rounding(tmp_path, kind):
     options = replace(KINDS[kind], codec=None)
     whole = run(options, epochs=7, workers=1)
