@@ -10,6 +10,7 @@ type and shape, and pickles of any values. A crash ends the process; memory is l
 
 import gzip
 import io
+import json
 import pickle
 import resource
 import sys
@@ -29,8 +30,10 @@ from hypothesis import strategies as st
 
 from admm.datasets.cifar import read_cifar
 from admm.datasets.graph import Graph
+from admm.datasets.graphsaint import load_graphsaint
 from admm.datasets.idx import read_idx
 from admm.datasets.npz import load_npz
+from admm.datasets.ogb import load_ogb
 from admm.datasets.planetoid import load_planetoid
 from admm.errors import InputError
 
@@ -77,6 +80,34 @@ def _planetoid() -> dict[str, bytes]:
     return {**files, "ind.cora.test.index": "\n".join(map(str, range(510, 520))).encode()}
 
 
+def _csv() -> dict[str, bytes]:
+    """The tables of ogbn-arxiv for eight nodes."""
+    tables = {
+        "raw/edge": [(node, (node + 1) % _NODES) for node in range(_NODES)],
+        "raw/node-feat": [(node / 4, -0.5, 1e3) for node in range(_NODES)],
+        "raw/node-label": [(node % 2,) for node in range(_NODES)],
+        "split/time/train": [(0,), (1,)],
+        "split/time/valid": [(2,), (3,)],
+        "split/time/test": [(5,), (6,)],
+    }
+    return {
+        f"{name}.csv.gz": "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
+        for name, rows in tables.items()
+    }
+
+
+def _graphsaint() -> dict[str, bytes]:
+    arrays = {k.removeprefix("adj_"): v for k, v in _npz_arrays().items() if k.startswith("adj_")}
+    features = io.BytesIO()
+    np.save(features, np.ones((_NODES, 3)))
+    return {
+        "adj_full.npz": _npz(arrays, True),
+        "feats.npy": features.getvalue(),
+        "class_map.json": json.dumps({str(node): node % 2 for node in range(_NODES)}).encode(),
+        "role.json": json.dumps({"tr": [0, 1], "va": [2, 3], "te": [5]}).encode(),
+    }
+
+
 def _idx() -> bytes:
     return bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 3]) + bytes(range(18))
 
@@ -113,6 +144,14 @@ any_value = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | any_array,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(), inner, max_size=3),
     max_leaves=5,
+)
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=9)
+        | st.dictionaries(st.sampled_from([*map(str, range(9)), "tr", "va", "te"]), inner)
+    ),
+    max_leaves=20,
 )
 
 
@@ -169,28 +208,64 @@ def npz_members(data: Any, key: str) -> None:
     check_graph(lambda: load_npz("toy", path))
 
 
-def _load_planetoid(changed: str, content: bytes) -> None:
-    path = _FOLDER / changed
-    path.write_bytes(content)
-    try:
-        check_graph(lambda: load_planetoid("cora", {name: _FOLDER / name for name in _PLANETOID}))
-    finally:
-        path.write_bytes(_PLANETOID[changed])
+class Files:
+    """A data set of several files, one of which is changed at a time."""
+
+    def __init__(self, load: Callable[[dict[str, Path]], Graph], contents: dict[str, bytes]):
+        self.load = load
+        self.contents = contents
+        self.names = sorted(contents)
+        self.paths = {name: _FOLDER / name for name in contents}
+        for name, content in contents.items():
+            self.paths[name].parent.mkdir(parents=True, exist_ok=True)
+            self.paths[name].write_bytes(content)
+
+    def check(self, changed: str, content: bytes) -> None:
+        self.paths[changed].write_bytes(content)
+        try:
+            check_graph(lambda: self.load(self.paths))
+        finally:
+            self.paths[changed].write_bytes(self.contents[changed])
 
 
-_PLANETOID = _planetoid()
-for _name, _content in _PLANETOID.items():
-    (_FOLDER / _name).write_bytes(_content)
+_PLANETOID = Files(lambda paths: load_planetoid("cora", paths), _planetoid())
+_CSV = Files(lambda paths: load_ogb("ogbn-arxiv", "time", paths), _csv())
+_GRAPHSAINT = Files(lambda paths: load_graphsaint("flickr", paths), _graphsaint())
 
 
-@given(data=st.data(), name=st.sampled_from(sorted(_PLANETOID)))
+@given(data=st.data(), name=st.sampled_from(_PLANETOID.names))
 def planetoid_bytes(data: Any, name: str) -> None:
-    _load_planetoid(name, data.draw(damaged(_PLANETOID[name])))
+    _PLANETOID.check(name, data.draw(damaged(_PLANETOID.contents[name])))
 
 
-@given(name=st.sampled_from(sorted(_PLANETOID)), value=any_value)
+@given(name=st.sampled_from(_PLANETOID.names), value=any_value)
 def planetoid_values(name: str, value: Any) -> None:
-    _load_planetoid(name, pickle.dumps(value, 2))
+    _PLANETOID.check(name, pickle.dumps(value, 2))
+
+
+@given(data=st.data(), name=st.sampled_from(_CSV.names), zipped=st.booleans())
+def csv_bytes(data: Any, name: str, zipped: bool) -> None:
+    content = _CSV.contents[name]
+    _CSV.check(name, data.draw(damaged(gzip.compress(content) if zipped else content)))
+
+
+@given(
+    name=st.sampled_from(_CSV.names),
+    rows=st.lists(st.lists(st.integers() | st.floats() | st.text(max_size=3), max_size=3)),
+)
+def csv_values(name: str, rows: list[list[Any]]) -> None:
+    text = "\n".join(",".join(map(str, row)) for row in rows)
+    _CSV.check(name, text.encode(errors="surrogatepass"))
+
+
+@given(data=st.data(), name=st.sampled_from(_GRAPHSAINT.names))
+def graphsaint_bytes(data: Any, name: str) -> None:
+    _GRAPHSAINT.check(name, data.draw(damaged(_GRAPHSAINT.contents[name])))
+
+
+@given(name=st.sampled_from(["class_map.json", "role.json"]), value=any_json)
+def graphsaint_values(name: str, value: Any) -> None:
+    _GRAPHSAINT.check(name, json.dumps(value).encode())
 
 
 @given(content=st.booleans().flatmap(lambda z: damaged(gzip.compress(_idx()) if z else _idx())))
@@ -224,6 +299,10 @@ TARGETS = (
     npz_members,
     planetoid_bytes,
     planetoid_values,
+    csv_bytes,
+    csv_values,
+    graphsaint_bytes,
+    graphsaint_values,
     idx_bytes,
     cifar_bytes,
 )

@@ -119,6 +119,22 @@ def _predict(arguments: argparse.Namespace, comm) -> None:
         print(f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}")
 
 
+def _datasets(arguments: argparse.Namespace, comm) -> None:
+    if comm is not None and comm.rank > 0:
+        return
+    from admm.datasets import catalog
+    from admm.datasets.files import data_folder
+
+    if arguments.action == "check":
+        lines = catalog.check(arguments.path)
+    elif arguments.action == "list":
+        lines = catalog.listing(data_folder(arguments.data_dir))
+    else:
+        lines = catalog.fetch(arguments.name, data_folder(arguments.data_dir))
+    for line in lines:
+        print(line, flush=True)
+
+
 def _opened(run: Path, comm) -> "tuple[dict[str, Any], Transport]":
     """The options of a run, and a transport to pass data through its network."""
     from admm.training.model import read_manifest
@@ -127,7 +143,12 @@ def _opened(run: Path, comm) -> "tuple[dict[str, Any], Transport]":
     return options, _transport(1, options["dtype"], comm, timeout=_TIMEOUT)
 
 
-_COMMANDS = {"train": _train, "evaluate": _evaluate, "predict": _predict}
+_COMMANDS = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "datasets": _datasets,
+}
 
 
 def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":

@@ -40,7 +40,29 @@ def make_parser() -> argparse.ArgumentParser:
         required=True,
         help=".csv: number, class, probabilities; .npz: classes and probabilities",
     )
+    _add_datasets(commands)
     return parser
+
+
+def _add_datasets(commands: argparse._SubParsersAction) -> None:
+    datasets = commands.add_parser(
+        "datasets",
+        help="the known data sets: list, download, check",
+        description="Where the known data sets are, how to get them, and what is in them.",
+    )
+    actions = datasets.add_subparsers(dest="action", required=True, parser_class=_Parser)
+    list_ = actions.add_parser("list", help="where each known data set is")
+    download = actions.add_parser(
+        "download",
+        help="fetch the files of one into a folder of its name in the data directory",
+        description="Fetch a data set over HTTPS. Size and checksum of every file are those of its "
+        "upstream, or the file is not kept.",
+    )
+    download.add_argument("name", metavar="NAME", help="as in the list")
+    for reader in (list_, download):
+        reader.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
+    check = actions.add_parser("check", help="read a .npz graph, or all data sets below a folder")
+    check.add_argument("path", type=Path, metavar="PATH", help="a .npz file or a folder")
 
 
 def _add_train(commands: argparse._SubParsersAction) -> None:

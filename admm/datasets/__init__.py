@@ -6,10 +6,12 @@ Files are looked for by their upstream names, in any folder below the data direc
 from pathlib import Path
 
 from admm.datasets.digits import load_digits
-from admm.datasets.files import Source, data_folder, find_files
+from admm.datasets.files import Source, data_folder, downloads, find_files
 from admm.datasets.graph import Graph, Split, checked_graph, random_split
+from admm.datasets.graphsaint import GRAPHSAINT_FILES, load_graphsaint
 from admm.datasets.images import IMAGES, Images, load_images
 from admm.datasets.npz import load_npz
+from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.errors import InputError
 
@@ -25,19 +27,32 @@ __all__ = [
     "random_split",
 ]
 
-_PLANETOID = "github.com/kimiyoung/planetoid, folder data"
-_GNN_BENCHMARK = "github.com/shchur/gnn-benchmark, folder data/npz"
+
+def _planetoid(name: str) -> Source:
+    files = planetoid_files(name)
+    known = downloads("https://raw.githubusercontent.com/kimiyoung/planetoid/master/data/", files)
+    return Source(files, "github.com/kimiyoung/planetoid, folder data", known)
+
+
+def _gnn_benchmark(file: str) -> Source:
+    folder = "https://raw.githubusercontent.com/shchur/gnn-benchmark/master/data/npz/"
+    page = "github.com/shchur/gnn-benchmark, folder data/npz"
+    return Source((file,), page, downloads(folder, [file]))
+
 
 DATASETS: dict[str, Source] = {
     "digits": Source((), "embedded, from scikit-learn"),
-    **{
-        name: Source(tuple(planetoid_files(name)), _PLANETOID)
-        for name in ("cora", "citeseer", "pubmed")
-    },
-    "amazon-photo": Source(("amazon_electronics_photo.npz",), _GNN_BENCHMARK),
-    "amazon-computers": Source(("amazon_electronics_computers.npz",), _GNN_BENCHMARK),
-    "coauthor-cs": Source(("ms_academic_cs.npz",), _GNN_BENCHMARK),
-    "coauthor-physics": Source(("ms_academic_phy.npz",), _GNN_BENCHMARK),
+    **{name: _planetoid(name) for name in ("cora", "citeseer", "pubmed")},
+    "amazon-photo": _gnn_benchmark("amazon_electronics_photo.npz"),
+    "amazon-computers": _gnn_benchmark("amazon_electronics_computers.npz"),
+    "coauthor-cs": _gnn_benchmark("ms_academic_cs.npz"),
+    "coauthor-physics": _gnn_benchmark("ms_academic_phy.npz"),
+    "flickr": Source(
+        GRAPHSAINT_FILES,
+        "github.com/GraphSAINT/GraphSAINT (to be kept in a folder with 'flickr' in its name)",
+        belongs=lambda folders: any("flickr" in folder.lower() for folder in folders),
+    ),
+    "ogbn-arxiv": Source(ogb_files("time"), "ogb.stanford.edu/docs/nodeprop, unpacked"),
 }
 """Data sets that `load` knows by name.
 
@@ -81,6 +96,10 @@ def load(name: str, data_dir: str | Path | None = None, split_seed: int = 100) -
         return load_digits(split_seed)
     source = DATASETS[name]
     files = find_files(name, source, data_folder(data_dir))
+    if name == "flickr":
+        return load_graphsaint(name, files)
+    if name == "ogbn-arxiv":
+        return load_ogb(name, "time", files)
     if name in ("cora", "citeseer", "pubmed"):
         return load_planetoid(name, files)
     return load_npz(name, files[source.files[0]], split_seed)

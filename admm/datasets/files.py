@@ -1,8 +1,9 @@
 """Where the files of a data set come from, and where they lie here."""
 
+import functools
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +11,73 @@ from admm.errors import InputError
 
 
 @dataclass(frozen=True)
+class Download:
+    """A file of the net that never changes.
+
+    Args:
+        url: Its address, HTTPS.
+        checksum: `sha256:` and the digest, or `git:` and the name git has for the content, which
+            is a checksum of its size too.
+        size: Bytes, if known.
+    """
+
+    url: str
+    checksum: str
+    size: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+
+def downloads(folder: str, names: Iterable[str]) -> tuple[Download, ...]:
+    """What is known of files of upstream, in `upstream.txt`.
+
+    Args:
+        folder: Of the net, with a slash at the end.
+        names: Of the files.
+
+    Example:
+        >>> (mnist,) = downloads(
+        ...     "https://storage.googleapis.com/cvdf-datasets/mnist/", ["t10k-labels-idx1-ubyte.gz"]
+        ... )
+        >>> mnist.size
+        4542
+    """
+    return tuple(_known_downloads()[folder + name] for name in names)
+
+
+@functools.cache
+def _known_downloads() -> dict[str, Download]:
+    lines = Path(__file__).with_name("upstream.txt").read_text().splitlines()
+    entries = [line.split() for line in lines if not line.startswith("#")]
+    return {
+        url: Download(url, checksum, None if size == "?" else int(size))
+        for url, size, checksum in entries
+    }
+
+
+def _anywhere(folders: tuple[str, ...]) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
 class Source:
-    """Where a named data set comes from.
+    """Where a named data set comes from, and how its files are known.
 
     Args:
         files: Upstream names, with the folders that are part of them. A name that ends in `.gz`
             also stands for the unpacked file.
         page: Where to get them, for messages.
+        downloads: The files, or an archive of them, where they can be fetched.
+        belongs: Tells from a file's folders, the data directory first, if it is one of this data
+            set; for names that several share.
     """
 
     files: tuple[str, ...]
     page: str
+    downloads: tuple[Download, ...] = ()
+    belongs: Callable[[tuple[str, ...]], bool] = _anywhere
 
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
@@ -29,12 +86,7 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     return Path(data_dir or os.environ.get("ADMM_DATA") or cache)
 
 
-def find_files(
-    name: str,
-    source: Source,
-    folder: Path,
-    belongs: Callable[[tuple[str, ...]], bool] = lambda folders: True,
-) -> dict[str, Path]:
+def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
     """Path of each of the `source`'s files, in any folder below `folder`.
 
     Args:
@@ -42,15 +94,17 @@ def find_files(
         source: The files to find, in one folder. Of several folders that have all of them the
             last in order counts.
         folder: Where to search.
-        belongs: Tells from a file's folders, `folder` itself first, if it is one of this data set.
 
     Raises:
         InputError: If the folder does not exist, or none below it has all files.
     """
+    page = source.page
+    if source.downloads:
+        page += f", or with: admm datasets download {name}"
     if not folder.is_dir():
         raise InputError(
             f"{name}: the data directory {folder} does not exist; "
-            f"pass --data-dir or set ADMM_DATA to a folder with the files from {source.page}"
+            f"pass --data-dir or set ADMM_DATA to a folder with the files from {page}"
         )
     top = Path(os.path.abspath(folder))
     wanted = {
@@ -61,7 +115,7 @@ def find_files(
     for path in sorted(top.rglob("*")):
         for depth in depths:
             file = wanted.get("/".join(path.parts[-depth:]))
-            if file and belongs(path.relative_to(top.parent).parts[:-1]) and path.is_file():
+            if file and source.belongs(path.relative_to(top.parent).parts[:-1]) and path.is_file():
                 found[path.parents[depth - 1]][file] = path
     complete = [files for files in found.values() if len(files) == len(source.files)]
     if complete:
@@ -69,7 +123,7 @@ def find_files(
     missing = [file for file in source.files if not any(file in files for files in found.values())]
     if missing:
         raise InputError(
-            f"{name}: {', '.join(missing)} not found below {folder}; get it from {source.page}"
+            f"{name}: {', '.join(missing)} not found below {folder}; get it from {page}"
         )
     raise InputError(
         f"{name}: no folder below {folder} has all of {', '.join(source.files)}; they lie in "

@@ -66,14 +66,15 @@ def checked_graph(
     with `random_split`.
 
     Raises:
-        InputError: If shapes disagree, a feature is not finite, or a label is out of range.
+        InputError: If shapes disagree, a feature is not finite, a label is out of range, or the
+            parts of the split are empty, meet, or name nodes that are not there.
 
     Example:
-        >>> edges = sp.csr_array(np.array([[0, 1], [0, 0]]))
-        >>> split = Split(*(np.array([i]) for i in (0, 1, 1)))
-        >>> graph = checked_graph("pair", edges, sp.csr_array(np.eye(2)), np.array([0, 1]), split)
+        >>> edges = sp.csr_array(np.array([[0, 1, 0], [0, 0, 0], [0, 1, 0]]))
+        >>> split = Split(*(np.array([node]) for node in range(3)))
+        >>> graph = checked_graph("path", edges, sp.csr_array(np.eye(3)), np.arange(3), split)
         >>> graph.nodes, graph.edges, graph.classes
-        (2, 2, 2)
+        (3, 4, 3)
     """
     nodes = adjacency.shape[0]
     if adjacency.shape != (nodes, nodes):
@@ -110,6 +111,8 @@ def checked_graph(
     symmetric.data[:] = 1
     if split is None:
         split = random_split(name, labels, split_seed)
+    else:
+        _check_split(name, split, nodes)
     return Graph(name, symmetric, sp.csr_array(features), labels, split)
 
 
@@ -141,6 +144,20 @@ def random_split(
         )
     tests = min(held_out, len(rest) // 2)
     return Split(np.sort(train), np.sort(rest[tests : tests + held_out]), np.sort(rest[:tests]))
+
+
+def _check_split(name: str, split: Split, nodes: int) -> None:
+    parts = {"training": split.train, "validation": split.val, "test": split.test}
+    for what, part in parts.items():
+        if not len(part) or part.min() < 0 or part.max() >= nodes:
+            got = f"{part.min()}…{part.max()}" if len(part) else "none"
+            raise InputError(f"{name}: expected {what} nodes in 0…{nodes - 1}, got {got}")
+    found, times = np.unique(np.concatenate(list(parts.values())), return_counts=True)
+    if (times > 1).any():
+        raise InputError(
+            f"{name}: {(times > 1).sum()} nodes are in the split more than once, "
+            f"node {found[np.argmax(times > 1)]} the first"
+        )
 
 
 def _checked_labels(name: str, labels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from admm.datasets.cifar import read_cifar
 from admm.datasets.digits import read_digits
-from admm.datasets.files import Source, data_folder, find_files
+from admm.datasets.files import Source, data_folder, downloads, find_files
 from admm.datasets.graph import Split
 from admm.datasets.idx import read_idx
 from admm.errors import InputError
@@ -19,14 +19,43 @@ _IDX = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-_MNIST = Source(_IDX, "yann.lecun.com/exdb/mnist or a mirror of it")
-_FASHION = Source(
-    _IDX,
+# In this order: the first two words are more special than the last.
+_FAMILIES = {
+    "fashion": "fashion-mnist",
+    "kmnist": "kmnist",
+    "kuzushiji": "kmnist",
+    "mnist": "mnist",
+}
+
+
+def _family(folders: tuple[str, ...]) -> str:
+    for folder in reversed(folders):
+        for word, family in _FAMILIES.items():
+            if word in folder.lower():
+                return family
+    return "mnist"
+
+
+def _idx_source(family: str, page: str, folder: str) -> Source:
+    return Source(_IDX, page, downloads(folder, _IDX), lambda folders: _family(folders) == family)
+
+
+_MNIST = _idx_source(
+    "mnist",
+    "yann.lecun.com/exdb/mnist or a mirror of it",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+_FASHION = _idx_source(
+    "fashion-mnist",
     "github.com/zalandoresearch/fashion-mnist (to be kept in a folder with 'fashion' in its name)",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
 )
-_KMNIST = Source(
-    _IDX, "codh.rois.ac.jp/kmnist (to be kept in a folder with 'kmnist' or 'kuzushiji' in its name)"
+_KMNIST = _idx_source(
+    "kmnist",
+    "codh.rois.ac.jp/kmnist (to be kept in a folder with 'kmnist' or 'kuzushiji' in its name)",
+    "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
 )
+_CIFAR = "https://www.cs.toronto.edu/~kriz/"
 _CIFAR_PAGE = "www.cs.toronto.edu/~kriz/cifar.html, binary version"
 
 IMAGES: dict[str, Source] = {
@@ -43,10 +72,12 @@ IMAGES: dict[str, Source] = {
             for part in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
         ),
         _CIFAR_PAGE,
+        downloads(_CIFAR, ["cifar-10-binary.tar.gz"]),
     ),
     "cifar100": Source(
         ("cifar-100-binary/train.bin", "cifar-100-binary/test.bin"),
         _CIFAR_PAGE,
+        downloads(_CIFAR, ["cifar-100-binary.tar.gz"]),
     ),
 }
 """Data sets that `load_images` knows by name.
@@ -65,14 +96,6 @@ MNIST, Fashion-MNIST and KMNIST name their files alike. The nearest folder with 
 `kuzushiji` or `mnist` in its name, up to the data directory, says which of them a file belongs to;
 where there is none it is MNIST's.
 """
-
-# In this order: the first two words are more special than the last.
-_FAMILIES = {
-    "fashion": "fashion-mnist",
-    "kmnist": "kmnist",
-    "kuzushiji": "kmnist",
-    "mnist": "mnist",
-}
 
 
 @dataclass(frozen=True)
@@ -158,22 +181,13 @@ def _load_digits(split_seed: int) -> Images:
 
 
 def _load_mnist(name: str, folder: Path) -> Images:
-    family = name.removesuffix("14")
     source = IMAGES[name]
-    files = find_files(name, source, folder, lambda folders: _family(folders) == family)
+    files = find_files(name, source, folder)
     train, test = (
         _read_mnist(files[images], files[labels])
         for images, labels in (source.files[:2], source.files[2:])
     )
     return _joined(name, train, test, classes=10)
-
-
-def _family(folders: tuple[str, ...]) -> str:
-    for folder in reversed(folders):
-        for word, family in _FAMILIES.items():
-            if word in folder.lower():
-                return family
-    return "mnist"
 
 
 def _read_mnist(images_file: Path, labels_file: Path) -> tuple[np.ndarray, np.ndarray]:

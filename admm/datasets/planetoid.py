@@ -64,9 +64,9 @@ class _Unpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
-def planetoid_files(name: str) -> list[str]:
+def planetoid_files(name: str) -> tuple[str, ...]:
     """Names of the upstream files of one data set."""
-    return [f"ind.{name}.{part}" for part in (*_PARTS, "test.index")]
+    return tuple(f"ind.{name}.{part}" for part in (*_PARTS, "test.index"))
 
 
 def load_planetoid(name: str, files: dict[str, Path]) -> Graph:

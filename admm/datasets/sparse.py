@@ -6,6 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 
 
+def float_type(dtype: np.dtype) -> type[np.floating]:
+    """The floating type that holds numbers of this one, and that SciPy knows."""
+    return np.float32 if dtype.itemsize <= 4 and dtype.kind in "bf" else np.float64
+
+
 def checked_csr(data: Any, indices: Any, indptr: Any, shape: Any) -> sp.csr_array:
     """A CSR matrix, once its parts are known to be consistent.
 
@@ -42,6 +47,9 @@ def checked_csr(data: Any, indices: Any, indptr: Any, shape: Any) -> sp.csr_arra
     if indptr[0] != 0 or indptr[-1] != len(indices) or (indptr[1:] < indptr[:-1]).any():
         raise ValueError(f"indptr must rise from 0 to {len(indices)}")
     # In a type of its own, in the machine's byte order.
-    kind = np.float32 if data.dtype.itemsize <= 4 and data.dtype.kind in "bf" else np.float64
-    numbers = (data.astype(kind), indices.astype(np.int64), indptr.astype(np.int64))
+    numbers = (
+        data.astype(float_type(data.dtype)),
+        indices.astype(np.int64),
+        indptr.astype(np.int64),
+    )
     return sp.csr_array(numbers, shape=(rows, columns))

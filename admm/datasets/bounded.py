@@ -1,0 +1,67 @@
+"""Reading files without trusting what they announce: memory is taken for what is there."""
+
+import gzip
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+
+# A file may unpack to so many bytes, and to so many times its own size.
+_LARGEST, _RATIO = 2**30, 100
+_PIECE = 2**20
+
+
+def bound(path: Path) -> int:
+    """Bytes that a file may unpack to."""
+    return max(_LARGEST, _RATIO * path.stat().st_size)
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """The content of a file; its first bytes tell if it is gzipped, whatever its name.
+
+    Args:
+        path: The file.
+        most: Bytes that it may unpack to, `bound(path)` by default.
+
+    Raises:
+        ValueError: If it unpacks to more.
+        Exception: If it cannot be read or unpacked.
+    """
+    most = bound(path) if most is None else most
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        source: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if zipped else file
+        content = bytearray()
+        while piece := source.read(_PIECE):
+            content += piece
+            if len(content) > most:
+                raise ValueError(f"it unpacks to more than {most:,} bytes")
+    return bytes(content)
+
+
+def parse_array(name: str, content: bytes) -> np.ndarray:
+    """An array from the `.npy` format, once it is certain that all of its bytes are there.
+
+    Raises:
+        ValueError: If they are not, or are Python objects.
+        Exception: If the content is not in this format.
+    """
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    if version > (2, 0):
+        raise ValueError(f"{name} has the .npy format {version}; expected 1 or 2")
+    header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran_order, dtype = header(file)
+    if dtype.hasobject:
+        raise ValueError(f"{name} has Python objects, which are not read")
+    elements = memoryview(content)[file.tell() :]
+    if len(elements) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{name}: {len(elements):,} bytes for shape {shape} of {dtype}")
+    array = np.frombuffer(elements, dtype)
+    return array.reshape(shape, order="F" if fortran_order else "C")
