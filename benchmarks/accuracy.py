@@ -273,8 +273,8 @@ def _run_shallow(
     case: Case, what: Sequence[tuple[tuple[Any, ...], int]], data_dir: Path | None
 ) -> list[Run]:
     options = Options(
-        case.dataset,
-        data_dir,
+        dataset=case.dataset,
+        data_dir=data_dir,
         normalize=case.inputs,  # type: ignore[arg-type]
         split_seed=case.split_seed,
     )

@@ -69,8 +69,8 @@ def main(argv: Sequence[str]) -> None:
     report = Report("convergence", _COLUMNS)
     for dataset, nu, (ratio, codec) in product(given.datasets, given.nu, _cases(given)):
         case = Options(
-            dataset,
-            given.data_dir,
+            dataset=dataset,
+            data_dir=given.data_dir,
             layers=given.layers,
             hidden=given.hidden,
             grow=(given.layers,),

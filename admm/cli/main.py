@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from admm.cli.parser import make_parser
 from admm.errors import AdmmError, InputError, WorkerLostError
@@ -96,19 +96,17 @@ def _train(arguments: argparse.Namespace, comm) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace, comm) -> None:
-    options, transport = _opened(arguments.run, comm)
-    from admm.training.evaluate import evaluate, evaluate_subnetworks
+    transport = _opened(arguments.run, comm)
+    from admm.training import evaluate
 
-    of_images = "subnetworks" in options
-    score = evaluate_subnetworks if of_images else evaluate
-    scores = score(arguments.run, transport, arguments.data_dir)
+    scores = evaluate(arguments.run, transport, arguments.data_dir)
     if transport.is_root:
         print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
 
 
 def _predict(arguments: argparse.Namespace, comm) -> None:
-    _, transport = _opened(arguments.run, comm)
-    from admm.training.evaluate import predict
+    transport = _opened(arguments.run, comm)
+    from admm.training import predict
     from admm.training.files import write_table
 
     if arguments.out.suffix not in (".csv", ".npz"):
@@ -135,12 +133,11 @@ def _datasets(arguments: argparse.Namespace, comm) -> None:
         print(line, flush=True)
 
 
-def _opened(run: Path, comm) -> "tuple[dict[str, Any], Transport]":
-    """The options of a run, and a transport to pass data through its network."""
+def _opened(run: Path, comm) -> "Transport":
+    """A transport to pass data through the network of a run."""
     from admm.training.model import read_manifest
 
-    options = read_manifest(run)["options"]
-    return options, _transport(1, options["dtype"], comm, timeout=_TIMEOUT)
+    return _transport(1, read_manifest(run)["options"]["dtype"], comm, timeout=_TIMEOUT)
 
 
 _COMMANDS = {

@@ -1,5 +1,6 @@
 """Training runs: options, the loops around the solvers, evaluation, results on disk."""
 
+from admm.training.evaluate import evaluate, predict
 from admm.training.history import Evaluation
 from admm.training.options import Options
 from admm.training.resume import resumed
@@ -13,6 +14,8 @@ __all__ = [
     "Options",
     "Result",
     "SubnetworkOptions",
+    "evaluate",
+    "predict",
     "resumed",
     "train",
     "train_subnetworks",

@@ -1,7 +1,9 @@
 """What a saved network makes of its data, each worker holding only its own layers or modules."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.errors import InputError
-from admm.parallel import Transport, chain, pass_dense, pass_forward
+from admm.parallel import LocalTransport, Transport, chain, pass_dense, pass_forward
 from admm.training.checks import check_dtype
 from admm.training.data import (
     Facts,
@@ -22,8 +24,8 @@ from admm.training.data import (
 )
 from admm.training.model import read_layer, read_manifest
 from admm.training.network import CHUNK, check_inputs, fill, make_network
-from admm.training.options import options_from_json
-from admm.training.subnetwork_options import subnetwork_options_from_json
+from admm.training.options import Options
+from admm.training.subnetwork_options import SubnetworkOptions, options_from_json
 from layers import (
     RELU,
     Dense,
@@ -38,24 +40,36 @@ from layers import (
 )
 
 
-def evaluate(run: Path, transport: Transport, data_dir: Path | None = None) -> dict[str, float]:
-    """Accuracy of the best network of a run so far, on all its labelled nodes.
+def evaluate(
+    run: Path,
+    transport: Transport | None = None,
+    data_dir: Path | None = None,
+    network: Network | None = None,
+) -> dict[str, float]:
+    """Accuracy of the best network of a run so far, on all its labelled nodes or images.
 
     Args:
         run: The `--out` folder of the run.
-        transport: Its workers share the layers out.
+        transport: Its workers share the network out; by default it is passed in one piece.
         data_dir: Where the data set lies; by default where it lay in training.
+        network: The network of one's own that was trained, if it was.
 
     Returns:
         `train`, `val` and `test` accuracy, in every process.
 
     Raises:
-        InputError: If the network or the data cannot be read, or do not belong together.
+        InputError: If network or data cannot be read, or do not belong together.
+
+    Example:
+        >>> import tempfile
+        >>> from admm.training import Options, train
+        >>> run = Path(tempfile.mkdtemp())
+        >>> best = train(Options(layers=2, hidden=16, epochs=5, out=run)).summary["best"]
+        >>> evaluate(run)["test"] == best["test_accuracy"]
+        True
     """
-    return _accuracies(*_pass_layers(run, transport, data_dir), transport)
-
-
-def _accuracies(facts: Labelled, logits: Array | None, transport: Transport) -> dict[str, float]:
+    transport = transport or LocalTransport(1)
+    facts, logits = _pass(run, transport, data_dir, network)
     found = None if logits is None else facts.accuracies(logits)
     found = transport.share(found, transport.size - 1)
     transport.flush()
@@ -64,7 +78,7 @@ def _accuracies(facts: Labelled, logits: Array | None, transport: Transport) -> 
 
 def predict(
     run: Path,
-    transport: Transport,
+    transport: Transport | None = None,
     data_dir: Path | None = None,
     network: Network | None = None,
 ) -> np.ndarray:
@@ -72,7 +86,7 @@ def predict(
 
     Args:
         run: The `--out` folder of the run.
-        transport: Its workers share the network out.
+        transport: Its workers share the network out; by default it is passed in one piece.
         data_dir: Where the data set lies; by default where it lay in training.
         network: The network of one's own that was trained, if it was.
 
@@ -82,27 +96,41 @@ def predict(
     Raises:
         InputError: If network or data cannot be read, or do not belong together.
     """
-    if "subnetworks" in transport.at_root(lambda: read_manifest(run))["options"]:
-        _, logits = _pass_modules(run, transport, data_dir, network, every=True)
-    else:
-        _, logits = _pass_layers(run, transport, data_dir, every=True)
+    transport = transport or LocalTransport(1)
+    _, logits = _pass(run, transport, data_dir, network, every=True)
     found = None if logits is None else np.asarray(jax.nn.softmax(logits, axis=1))
     found = transport.share(found, transport.size - 1)
     transport.flush()
     return found
 
 
-def _pass_layers(
-    run: Path, transport: Transport, data_dir: Path | None, every: bool = False
-) -> tuple[Facts, Array | None]:
-    """Facts, and where the output layer is the logits: of the labelled nodes, or of every one."""
+def _pass(
+    run: Path,
+    transport: Transport,
+    data_dir: Path | None,
+    network: Network | None,
+    every: bool = False,
+) -> tuple[Labelled, Array | None]:
+    """Facts, and where the output layer is the logits: of what is labelled, or of everything."""
     manifest = transport.at_root(lambda: read_manifest(run))
-    if "grow" not in manifest["options"]:
-        raise InputError(f"{run} was trained by gsadmm or gsam; use evaluate_subnetworks")
     options = options_from_json(manifest["options"])
     check_dtype(options.dtype)
     if data_dir is not None:
         options = replace(options, data_dir=data_dir)
+    if isinstance(options, SubnetworkOptions):
+        if network is None and manifest.get("own_network"):
+            raise InputError(f"{run} holds a network of one's own; pass it along, as network")
+        return _pass_modules(run, manifest, options, transport, network, every)
+    return _pass_layers(run, manifest, options, transport, every)
+
+
+def _pass_layers(
+    run: Path,
+    manifest: Mapping[str, Any],
+    options: Options,
+    transport: Transport,
+    every: bool,
+) -> tuple[Facts, Array | None]:
     if transport.size > manifest["depth"]:
         raise InputError(
             f"got {transport.size} workers for {manifest['depth']} layers; start fewer ranks"
@@ -132,43 +160,14 @@ def _pass_layers(
     return facts, found
 
 
-def evaluate_subnetworks(
-    run: Path,
-    transport: Transport,
-    data_dir: Path | None = None,
-    network: Network | None = None,
-) -> dict[str, float]:
-    """Accuracy of the best network of a run of gsADMM or gsAM; see `evaluate`.
-
-    Args:
-        run: The `--out` folder of the run.
-        transport: Its workers share the modules out.
-        data_dir: Where the data set lies; by default where it lay in training.
-        network: The network of one's own that was trained, if it was.
-
-    Raises:
-        InputError: If network or data cannot be read, or do not belong together.
-    """
-    return _accuracies(*_pass_modules(run, transport, data_dir, network), transport)
-
-
 def _pass_modules(
     run: Path,
+    manifest: Mapping[str, Any],
+    options: SubnetworkOptions,
     transport: Transport,
-    data_dir: Path | None,
     network: Network | None,
-    every: bool = False,
+    every: bool,
 ) -> tuple[ImageFacts, Array | None]:
-    """As `_pass_layers`, of images."""
-    manifest = transport.at_root(lambda: read_manifest(run))
-    if "subnetworks" not in manifest["options"]:
-        raise InputError(f"{run} was not trained by gsadmm or gsam; use admm.training.evaluate")
-    options = subnetwork_options_from_json(manifest["options"])
-    if network is None and manifest.get("own_network"):
-        raise InputError(f"{run} holds a network of one's own; pass it along, as network")
-    check_dtype(options.dtype)
-    if data_dir is not None:
-        options = replace(options, data_dir=data_dir)
     facts, rows = load_again(lambda: image_inputs(options, every), manifest, transport)
     network = network or make_network(options, facts.shape, facts.classes)
     check_inputs(network, options, facts)

@@ -99,10 +99,6 @@ class Loop(ABC):
         """Change `options` such that training that has diverged may not; returns how, if at all."""
 
     @abstractmethod
-    def options_json(self) -> dict[str, Any]:
-        """The options, resolved, as JSON values."""
-
-    @abstractmethod
     def best_arrays(self) -> Mapping[int, Mapping[str, Any]]:
         """The best network's layers or modules of this process: their arrays by name."""
 
@@ -150,7 +146,7 @@ class Loop(ABC):
             self.transport,
             self.variables,
             status,
-            options=self.options_json(),
+            options=self.options.as_json(),
             dataset=self.facts.summary,
             split=self.split,
             retreats=self.retreats,
@@ -175,7 +171,7 @@ class Loop(ABC):
 
     def _reopen(self, run: Path) -> Checkpoint:
         """The checkpoint to go on from: the run is no longer done, its network is that one's."""
-        checkpoint = open_checkpoint(run, self.options_json(), self.facts.summary)
+        checkpoint = open_checkpoint(run, self.options.as_json(), self.facts.summary)
         with writing(run):
             (run / "summary.json").unlink(missing_ok=True)
         checkpoint.name_best()
@@ -223,7 +219,7 @@ class Loop(ABC):
         return {
             "depth": best.layers,
             "epoch": best.epoch,
-            "options": self.options_json(),
+            "options": self.options.as_json(),
             "dataset": self.facts.summary,
         }
 
@@ -235,7 +231,7 @@ class Loop(ABC):
         every = {
             "stage": stage,
             "epoch": epoch,
-            "options": self.options_json(),
+            "options": self.options.as_json(),
             "dataset": self.facts.summary,
             "history": self.history.nbytes,
             "counts": counts(self.transport, self.clock, names),

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from admm.errors import InputError
@@ -12,18 +11,14 @@ from admm.solvers.growth import default_stages
 from admm.solvers.schedule import PenaltyState
 from admm.solvers.updates import StepRule
 from admm.training.checks import (
-    PATHS,
-    Dtype,
     check_choice,
-    check_codec,
     check_counts,
     check_positive,
-    check_recovery,
     flag,
-    paths_json,
 )
+from admm.training.run_options import RunOptions
 from layers.hops import Normalization
-from quant import CODEC_NAMES, Codec, Float, Levels, make_codec
+from quant import Codec, Float, Levels, make_codec
 
 # No training that diverges with higher ones does so for want of a penalty.
 _HIGHEST_PENALTY = 1e3
@@ -50,15 +45,15 @@ _FORWARD_DEPTH = 3
 _SETTING_NAMES = sorted({name for settings in _SETTINGS.values() for name in settings})
 
 
-@dataclass(frozen=True)
-class Options:
-    """What to train, on what, and how. `None` means: derived from the other options.
+@dataclass(frozen=True, kw_only=True)
+class Options(RunOptions):
+    """A GA-MLP: what to train, and how, besides what `RunOptions` say.
+
+    `None` means: derived from the other options.
 
     The options of a solver that were given, and its defaults for the rest, are its `settings`.
 
     Args:
-        dataset: Name, or path of an `.npz` graph.
-        data_dir: Folder searched for data sets; `$ADMM_DATA`, else the user's cache.
         layers: Layers of the network, the output layer included.
         hidden: Width of the hidden layers.
         hops: Number of hop operators K.
@@ -68,7 +63,7 @@ class Options:
         solver: `pdadmm-g`, or backpropagation with `gd`, `adadelta`, `adagrad` or `adam`.
         epochs: Iterations per stage.
         rho: Penalty ρ of the coupling p = q; pdADMM-G only, as `nu`, `step`, `start`,
-            `levels`, `levels_q` and `codec`.
+            `levels`, `levels_q` and, of all runs' options, `codec`.
         nu: Penalty ν of the relaxed layer equations.
         weight_decay: μ of pdADMM-G, λ of backpropagation.
         lr: Learning rate; backpropagation only.
@@ -78,20 +73,6 @@ class Options:
             not get far: with levels, or with more than three layers.
         levels: Set of levels for p (pdADMM-G-Q).
         levels_q: Set of levels for q too.
-        codec: How p and q travel; by default as they are.
-        workers: Workers in this process, each on its own JAX device; 1 under MPI.
-        seed: Seed of the initial weights.
-        split_seed: Seed of the random split of data sets that come without one.
-        eval_every: Epochs between evaluations; the last epoch of a stage always has one.
-        dtype: Type of the arithmetic.
-        out: Folder of the results.
-        trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
-        checkpoint_every: Epochs that may be lost, with checkpoints in `out` so often; with 0 there
-            are none but those that a signal asks for.
-        keep: Checkpoints to keep.
-        resume: Folder of a run to go on with, see `resumed`.
-        timeout: Seconds that another rank may be silent while this one waits for it.
-        checksum: Whether messages between ranks carry a checksum.
 
     Raises:
         InputError: If an option is out of range or does not fit the others.
@@ -101,8 +82,6 @@ class Options:
         (2, 4)
     """
 
-    dataset: str = "digits"
-    data_dir: Path | None = None
     layers: int = 10
     hidden: int = 100
     hops: int = 4
@@ -118,26 +97,12 @@ class Options:
     start: Start | None = None
     levels: Levels | None = None
     levels_q: Levels | None = None
-    codec: str | None = None
-    workers: int = 1
-    seed: int = 0
-    split_seed: int = 100
-    eval_every: int = 1
-    dtype: Dtype = "float32"
-    out: Path | None = None
-    trace: Path | None = None
-    checkpoint_every: int = 50
-    keep: int = 2
-    resume: Path | None = None
-    timeout: float = 600.0
-    checksum: bool = False
 
     def __post_init__(self) -> None:
-        check_counts(self, ("layers", "hidden", "hops", "epochs", "workers", "eval_every"))
-        check_recovery(self)
+        super().__post_init__()
+        check_counts(self, ("layers", "hidden", "hops", "epochs"))
         check_choice("solver", self.solver, Solver)
         check_choice("normalize", self.normalize, Normalization)
-        check_choice("dtype", self.dtype, Dtype)
         if self.step is not None:
             check_choice("step", self.step, StepRule)
         if self.start is not None:
@@ -167,7 +132,6 @@ class Options:
             raise InputError(
                 f"--grow starts with a hidden and an output layer, 2, or more; got {self.stages[0]}"
             )
-        check_codec(self.codec, self.dtype, CODEC_NAMES)
         if self.codec == "levels" and self.levels is None and self.levels_q is None:
             raise InputError("--codec levels needs --levels (for p) or --levels-q (for q)")
 
@@ -228,25 +192,22 @@ class Options:
             return Float(self.dtype)
         return make_codec(self.codec, levels)
 
+    def as_json(self) -> dict[str, Any]:
+        values = super().as_json() | self.settings
+        values["grow"] = list(self.stages)
+        if self.solver == "pdadmm-g":
+            values["codec"] = self.codec or self.dtype
+            values["start"] = "codes" if self.coded else "forward"
+        for name in ("levels", "levels_q"):
+            levels = getattr(self, name)
+            values[name] = None if levels is None else str(levels)
+        return values
 
-def options_json(options: Options) -> dict[str, Any]:
-    """All options, resolved, as JSON values; null for those that are not for the solver."""
-    values = asdict(options) | options.settings | paths_json(options)
-    values["grow"] = list(options.stages)
-    if options.solver == "pdadmm-g":
-        values["codec"] = options.codec or options.dtype
-        values["start"] = "codes" if options.coded else "forward"
-    for name in ("levels", "levels_q"):
-        levels = getattr(options, name)
-        values[name] = None if levels is None else str(levels)
-    return values
-
-
-def options_from_json(values: Mapping[str, Any]) -> Options:
-    """The inverse of `options_json`."""
-    values = dict(values)
-    values["grow"] = tuple(values["grow"])
-    for names, parse in ((("levels", "levels_q"), Levels.parse), (PATHS, Path)):
-        for name in names:
-            values[name] = None if values.get(name) is None else parse(values[name])
-    return Options(**values)
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Options":
+        levels = {
+            name: Levels.parse(values[name])
+            for name in ("levels", "levels_q")
+            if values.get(name) is not None
+        }
+        return super().from_json({**values, **levels, "grow": tuple(values["grow"])})

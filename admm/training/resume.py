@@ -13,8 +13,8 @@ from admm.training.checkpoint import Checkpoint, newest_checkpoint
 from admm.training.checks import flag
 from admm.training.clock import Clock
 from admm.training.history import Evaluation, History
-from admm.training.options import Options, options_from_json
-from admm.training.subnetwork_options import SubnetworkOptions, subnetwork_options_from_json
+from admm.training.options import Options
+from admm.training.subnetwork_options import SubnetworkOptions, options_from_json
 
 # Options that say nothing about the iterates; more epochs go further.
 MAY_CHANGE = (
@@ -50,9 +50,7 @@ def resumed(run: Path, **changes: Any) -> Options | SubnetworkOptions:
         >>> len(train(resumed(run, epochs=8)).history)
         8
     """
-    values = newest_checkpoint(run).manifest["options"]
-    kind = "subnetworks" in values
-    options = subnetwork_options_from_json(values) if kind else options_from_json(values)
+    options = options_from_json(newest_checkpoint(run).manifest["options"])
     for name, value in changes.items():
         known = getattr(options, name, None)
         if name not in MAY_CHANGE and value != known:

@@ -27,7 +27,7 @@ from admm.training.data import Facts, begin_run, training_inputs
 from admm.training.history import Evaluation, Text
 from admm.training.loop import Around, Loop
 from admm.training.method import make_method
-from admm.training.options import Options, options_json
+from admm.training.options import Options
 from admm.training.stage import start_stage
 from admm.training.summary import Result, scores
 from layers import Dense, layer_costs, split_layers, widths
@@ -182,7 +182,7 @@ class _Run(Loop):
         self.stages, self.began = manifest["stages"], self.clock.elapsed - manifest["spent"]
         self._start_stage(self.options.stages[self.stage], None)
         self.restore_workers(checkpoint, self.workers, self.owned, "sent")
-        if manifest["options"]["rho"] == self.options_json()["rho"]:  # else they are safer now
+        if manifest["options"]["rho"] == self.options.as_json()["rho"]:  # else they are safer now
             self.penalties = PenaltyState(**manifest["penalties"])
         for worker in self.workers:
             worker.set_penalties(self.penalties.rho, self.penalties.nu)
@@ -202,9 +202,6 @@ class _Run(Loop):
             return None
         self.options, change = found
         return change
-
-    def options_json(self) -> dict[str, Any]:
-        return options_json(self.options)
 
     def _start_stage(self, depth: int, kept: dict[int, Dense] | None) -> None:
         """Give every worker its layers of the stage, and link the workers that have any."""

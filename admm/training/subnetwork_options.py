@@ -1,23 +1,15 @@
 """Options of a run of gsADMM or gsAM."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 from admm.errors import InputError
 from admm.solvers.backprop import LEARNING_RATES, Optimizer
 from admm.solvers.tssm import Method
-from admm.training.checks import (
-    PATHS,
-    Dtype,
-    check_choice,
-    check_codec,
-    check_counts,
-    check_positive,
-    check_recovery,
-    paths_json,
-)
+from admm.training.checks import check_choice, check_counts, check_positive
+from admm.training.options import Options
+from admm.training.run_options import RunOptions
 from quant import CODEC_NAMES, Codec, Float, make_codec
 
 Architecture = Literal["mlp", "cnn", "resnet"]
@@ -26,15 +18,13 @@ Architecture = Literal["mlp", "cnn", "resnet"]
 ONLY_FOR = {"layers": ("mlp",), "blocks": ("resnet",), "filters": ("cnn", "resnet")}
 
 
-@dataclass(frozen=True)
-class SubnetworkOptions:
-    """What network to train, cut into how many subnetworks, on what, and how.
+@dataclass(frozen=True, kw_only=True)
+class SubnetworkOptions(RunOptions):
+    """A network cut into subnetworks: what to train, and how, besides what `RunOptions` say.
 
     `None` means: derived from the other options.
 
     Args:
-        dataset: Name of an image data set.
-        data_dir: Folder searched for data sets; `$ADMM_DATA`, else the user's cache.
         solver: `gsadmm` or `gsam`; both are plain mini-batch training with one subnetwork.
         network: `mlp`, `cnn` or `resnet`, see `layers.architectures`.
         layers: Layers of an mlp, the output layer included.
@@ -55,20 +45,6 @@ class SubnetworkOptions:
         inner: Repetitions of all updates in a visit of a mini-batch; more than one need an alpha.
         refresh: Whether p, q and u of a sample start each visit anew; otherwise it needs an alpha.
         frozen_lower: Train the last subnetwork only, as a control.
-        codec: How f, p and q travel; by default as they are.
-        workers: Workers in this process, each on its own JAX device; 1 under MPI.
-        seed: Seed of the initial weights and of the mini-batches.
-        split_seed: Seed of the random split of the digits.
-        eval_every: Epochs between evaluations; the last epoch always has one.
-        dtype: Type of the arithmetic.
-        out: Folder of the results.
-        trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
-        checkpoint_every: Epochs that may be lost, with checkpoints in `out` so often; with 0 there
-            are none but those that a signal asks for.
-        keep: Checkpoints to keep.
-        resume: Folder of a run to go on with, see `resumed`.
-        timeout: Seconds that another rank may be silent while this one waits for it.
-        checksum: Whether messages between ranks carry a checksum.
 
     Raises:
         InputError: If an option is out of range or does not fit the others.
@@ -78,8 +54,6 @@ class SubnetworkOptions:
         0.1
     """
 
-    dataset: str = "digits"
-    data_dir: Path | None = None
     solver: Method = "gsadmm"
     network: Architecture = "mlp"
     layers: int = 10
@@ -99,28 +73,17 @@ class SubnetworkOptions:
     inner: int = 1
     refresh: bool = True
     frozen_lower: bool = False
-    codec: str | None = None
-    workers: int = 1
-    seed: int = 0
-    split_seed: int = 100
-    eval_every: int = 1
-    dtype: Dtype = "float32"
-    out: Path | None = None
-    trace: Path | None = None
     checkpoint_every: int = 5
-    keep: int = 2
-    resume: Path | None = None
-    timeout: float = 600.0
-    checksum: bool = False
+
+    codecs: ClassVar[Sequence[str]] = tuple(name for name in CODEC_NAMES if name != "levels")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive = ("layers", "hidden", "blocks", "filters", "subnetworks", "batch", "epochs")
-        check_counts(self, (*positive, "inner", "workers", "eval_every"))
-        check_recovery(self)
+        check_counts(self, (*positive, "inner"))
         check_choice("solver", self.solver, Method)
         check_choice("network", self.network, Architecture)
         check_choice("optimizer", self.optimizer, Optimizer)
-        check_choice("dtype", self.dtype, Dtype)
         for name in ("alpha", "rho", "reach", "lr"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
@@ -147,8 +110,6 @@ class SubnetworkOptions:
                 f"--cuts needs {self.subnetworks - 1} numbers for --subnetworks "
                 f"{self.subnetworks}, got {len(self.cuts)}"
             )
-        fitting = [name for name in CODEC_NAMES if name != "levels"]
-        check_codec(self.codec, self.dtype, fitting)
 
     @property
     def learning_rate(self) -> float:
@@ -165,19 +126,20 @@ class SubnetworkOptions:
         """How messages are coded."""
         return Float(self.dtype) if self.codec is None else make_codec(self.codec)
 
+    def as_json(self) -> dict[str, Any]:
+        values = super().as_json()
+        values["lr"] = self.learning_rate
+        values["codec"] = self.codec or self.dtype
+        values["cuts"] = None if self.cuts is None else list(self.cuts)
+        return values
 
-def subnetwork_options_json(options: SubnetworkOptions) -> dict[str, Any]:
-    """All options, resolved, as JSON values."""
-    values = asdict(options) | paths_json(options)
-    values["lr"] = options.learning_rate
-    values["codec"] = options.codec or options.dtype
-    values["cuts"] = None if options.cuts is None else list(options.cuts)
-    return values
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "SubnetworkOptions":
+        cuts = None if values["cuts"] is None else tuple(values["cuts"])
+        return super().from_json({**values, "cuts": cuts})
 
 
-def subnetwork_options_from_json(values: Mapping[str, Any]) -> SubnetworkOptions:
-    """The inverse of `subnetwork_options_json`."""
-    values = dict(values)
-    for name, parse in (("cuts", tuple), *((name, Path) for name in PATHS)):
-        values[name] = None if values[name] is None else parse(values[name])
-    return SubnetworkOptions(**values)
+def options_from_json(values: Mapping[str, Any]) -> Options | SubnetworkOptions:
+    """Options of either kind, from what their `as_json` gave."""
+    kind = SubnetworkOptions if "subnetworks" in values else Options
+    return kind.from_json(values)

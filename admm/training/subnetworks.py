@@ -30,7 +30,6 @@ from admm.training.loop import Around, Loop
 from admm.training.network import CHUNK, check_inputs, fill, make_network, named_arrays
 from admm.training.subnetwork_options import (
     SubnetworkOptions,
-    subnetwork_options_json,
 )
 from admm.training.summary import Result, scores
 from layers import (
@@ -223,9 +222,6 @@ class _Run(Loop):
     def safer(self) -> str | None:
         self.options, change = self.options.safer()
         return change
-
-    def options_json(self) -> dict[str, Any]:
-        return subnetwork_options_json(self.options)
 
     def _evaluate(self, epoch: int) -> None:
         """Pass all images through the network, record the scores, keep the best network."""

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from admm.errors import InputError
-from admm.training.options import Options, options_from_json, options_json
+from admm.training.options import Options
 from quant import Delta, Float, LevelCodec, Levels
 
 
@@ -47,7 +47,7 @@ def test_bad_options(given, message):
     ids=lambda options: options.solver,
 )
 def test_json_round_trip(options):
-    again = options_from_json(options_json(options))
+    again = Options.from_json(options.as_json())
     start = ("codes" if options.coded else "forward") if options.solver == "pdadmm-g" else None
     settings = options.settings | ({"start": start} if start else {})
     assert again == dataclasses.replace(options, grow=options.stages, **settings)
@@ -75,10 +75,10 @@ def test_where_class_codes_are_the_start(given, coded, size):
 
 
 def test_options_of_a_release_without_solvers_and_traces():
-    values = options_json(Options(layers=3))
+    values = Options(layers=3).as_json()
     for name in ("solver", "lr", "trace"):
         del values[name]
-    assert options_from_json(values) == options_from_json(options_json(Options(layers=3)))
+    assert Options.from_json(values) == Options.from_json(Options(layers=3).as_json())
 
 
 def test_defaults_follow_the_solver():

@@ -14,13 +14,9 @@ from admm.errors import DivergedError, InputError
 from admm.parallel import LocalTransport
 from admm.training import SubnetworkOptions, train_subnetworks
 from admm.training.data import image_inputs
-from admm.training.evaluate import evaluate_subnetworks
+from admm.training.evaluate import evaluate
 from admm.training.model import read_layer, read_manifest
 from admm.training.network import make_network
-from admm.training.subnetwork_options import (
-    subnetwork_options_from_json,
-    subnetwork_options_json,
-)
 from layers import Subnetwork, build, from_modules
 
 SMALL = {"layers": 4, "hidden": 24, "epochs": 4, "batch": 200, "lr": 5e-3}
@@ -92,8 +88,8 @@ def test_network_on_disk_is_the_best_one(run):
     best = {name: result.summary["best"][f"{name}_accuracy"] for name in ("train", "val", "test")}
     for found in (
         facts.accuracies(network(jnp.asarray(rows))),
-        evaluate_subnetworks(out, LocalTransport(1)),
-        evaluate_subnetworks(out, LocalTransport(3)),
+        evaluate(out, LocalTransport(1)),
+        evaluate(out, LocalTransport(3)),
     ):
         assert found == pytest.approx(best, abs=0.004)
 
@@ -163,19 +159,17 @@ def test_a_network_of_ones_own(tmp_path):
     assert result.history[-1].train_loss < result.history[0].train_loss
     assert (result.network[2].weight != modules[1].weight).any()
     best = result.summary["best"]
-    found = evaluate_subnetworks(tmp_path, LocalTransport(2), network=network)
+    found = evaluate(tmp_path, LocalTransport(2), network=network)
     assert found["test"] == pytest.approx(best["test_accuracy"], abs=0.004)
     with pytest.raises(InputError, match="a network of one's own; pass it along"):
-        evaluate_subnetworks(tmp_path, LocalTransport(1))
+        evaluate(tmp_path, LocalTransport(1))
     smaller = from_modules([*modules[:3], lambda x: x[:10]], (8, 8, 1))
     with pytest.raises(InputError, match="got a network of 3 modules; .* holds one of 4"):
-        evaluate_subnetworks(
-            tmp_path, LocalTransport(1), network=from_modules(modules[:3], (8, 8, 1))
-        )
+        evaluate(tmp_path, LocalTransport(1), network=from_modules(modules[:3], (8, 8, 1)))
     with pytest.raises(
         InputError, match=r"module 3 of .* has parameters .*\(20, 10\).*; the network's has {}"
     ):
-        evaluate_subnetworks(tmp_path, LocalTransport(1), network=smaller)
+        evaluate(tmp_path, LocalTransport(1), network=smaller)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +211,7 @@ def test_networks_of_images(solver, kind, tmp_path):
     fresh = build(make_network(options, (8, 8, 1), 10), range(1), seed=0).modules[0]
     first = result.network[1]
     assert (first.convolution.W != fresh.convolution.W).any()  # the lower subnetwork learns
-    found = evaluate_subnetworks(tmp_path, LocalTransport(1))
+    found = evaluate(tmp_path, LocalTransport(1))
     assert found["val"] == pytest.approx(result.summary["best"]["val_accuracy"], abs=0.004)
 
 
@@ -318,12 +312,12 @@ def test_bad_options(given, message):
 )
 def test_json_round_trip(options, tmp_path):
     options = dataclasses.replace(options, out=tmp_path, trace=tmp_path / "t", data_dir=tmp_path)
-    values = json.loads(json.dumps(subnetwork_options_json(options)))
-    assert subnetwork_options_from_json(values) == options
+    values = json.loads(json.dumps(options.as_json()))
+    assert SubnetworkOptions.from_json(values) == options
 
 
 def test_json_says_what_the_defaults_mean():
-    values = subnetwork_options_json(SubnetworkOptions(optimizer="gd"))
+    values = SubnetworkOptions(optimizer="gd").as_json()
     assert (values["lr"], values["codec"], values["cuts"]) == (0.1, "float32", None)
 
 
