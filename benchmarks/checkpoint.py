@@ -1,4 +1,4 @@
-"""What checkpoints cost the training.
+"""What checkpoints and the checksums of messages cost the training.
 
     python -m benchmarks checkpoint --ranks 2 --json checkpoint.json
 
@@ -7,7 +7,8 @@ several checkpoints in a run. Training stands still while one is written: `block
 over the checkpoints, the wait for the epoch under way included. `slower` is by how many seconds the
 three epochs after it exceed three times the median of the other epochs, mean over the checkpoints.
 `share` is what both come to in one checkpoint every `--every` epochs. `bytes` is the size of a
-checkpoint.
+checkpoint. `checksum` is by what share `--checksum` makes an epoch longer, with float32 messages:
+the median over pairs of runs, one without and one with it, both without checkpoints.
 """
 
 import argparse
@@ -34,9 +35,11 @@ _COLUMNS = {
     "every": ">5",
     "share": ">6.3f",
     "bytes": ">13,",
+    "checksum": ">8.3f",
 }
 _WINDOW = 3  # epochs
 _PER_CLASS = 20  # of a random split
+_PAIRED = 20  # epochs of the runs for `checksum`
 
 
 def main(argv: Sequence[str]) -> None:
@@ -58,9 +61,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--hidden", type=int, help="[512; quick: 64]")
     parser.add_argument("--epochs", type=int, help="of the run, with a checkpoint in 12 [60]")
     parser.add_argument("--every", type=int, help="epochs that `share` is for [50]")
+    parser.add_argument("--pairs", type=int, help="of runs, for `checksum` [5; quick: 1]")
     given = parser.parse_args(argv)
-    small = {"classes": 20, "hidden": 64, "epochs": 60, "every": 50}
-    full = {"classes": 410, "hidden": 512, "epochs": 60, "every": 50}
+    small = {"classes": 20, "hidden": 64, "epochs": 60, "every": 50, "pairs": 1}
+    full = {"classes": 410, "hidden": 512, "epochs": 60, "every": 50, "pairs": 5}
     set_defaults(given, small, full)
     return given
 
@@ -79,17 +83,35 @@ def _write_graph(path: Path, classes: int, features: int) -> None:
     np.savez(path, **arrays, labels=np.arange(nodes) % classes)
 
 
-def _measure(given: argparse.Namespace, ranks: int, graph: Path, out: Path) -> Row:
+def _epochs(
+    given: argparse.Namespace, ranks: int, graph: Path, out: Path, epochs: int, *options: str
+) -> np.ndarray:
+    """Seconds of every epoch of a run but the first."""
     run_module(
         "admm",
         *("train", "--dataset", str(graph), "--hops", "1", "--grow", "none"),
-        *("--hidden", str(given.hidden), "--epochs", str(given.epochs)),
-        *("--checkpoint-every", "12", "--keep", str(given.epochs), "--out", str(out)),
+        *("--hidden", str(given.hidden), "--epochs", str(epochs), "--out", str(out), *options),
         ranks=ranks,
     )
     lines = (out / "history.jsonl").read_text().splitlines()
-    passed = [json.loads(line)["iterate_seconds"] for line in lines]
-    epochs = np.diff(passed)  # the first of them is the second epoch, number 0
+    return np.diff([json.loads(line)["iterate_seconds"] for line in lines])
+
+
+def _checksum_share(given: argparse.Namespace, ranks: int, graph: Path, out: Path) -> float:
+    ratios = []
+    for _ in range(given.pairs):
+        without, with_it = (
+            float(np.median(_epochs(given, ranks, graph, out, _PAIRED, *more)))
+            for more in ((), ("--checksum",))
+        )
+        ratios.append(with_it / without)
+    return float(np.median(ratios)) - 1
+
+
+def _measure(given: argparse.Namespace, ranks: int, graph: Path, out: Path) -> Row:
+    checksum = _checksum_share(given, ranks, graph, out) if ranks > 1 else None
+    keep = ("--checkpoint-every", "12", "--keep", str(given.epochs))
+    epochs = _epochs(given, ranks, graph, out, given.epochs, *keep)  # epoch 2 has number 0
     begun = [int(p.parent.name[-6:]) for p in (out / "checkpoints").glob("*/manifest.json")]
     windows = [np.arange(b - 1, b - 1 + _WINDOW) for b in begun if b + _WINDOW <= given.epochs]
     usual = float(np.median(np.delete(epochs, np.concatenate(windows))))
@@ -108,6 +130,7 @@ def _measure(given: argparse.Namespace, ranks: int, graph: Path, out: Path) -> R
         "every": given.every,
         "share": (blocked + slower) / (given.every * usual),
         "bytes": sum(path.stat().st_size for path in newest.iterdir()),
+        "checksum": checksum,
     }
 
 
