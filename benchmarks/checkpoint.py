@@ -98,13 +98,17 @@ def _epochs(
 
 
 def _checksum_share(given: argparse.Namespace, ranks: int, graph: Path, out: Path) -> float:
+    ways = {"without": (), "with": ("--checksum",)}
     ratios = []
-    for _ in range(given.pairs):
-        without, with_it = (
-            float(np.median(_epochs(given, ranks, graph, out, _PAIRED, *more)))
-            for more in ((), ("--checksum",))
-        )
-        ratios.append(with_it / without)
+    for pair in range(given.pairs):
+        order = list(ways)[:: 1 if pair % 2 else -1]
+        medians = {
+            way: np.median(
+                _epochs(given, ranks, graph, out, _PAIRED, "--checkpoint-every", "0", *ways[way])
+            )
+            for way in order
+        }
+        ratios.append(medians["with"] / medians["without"])
     return float(np.median(ratios)) - 1
 
 

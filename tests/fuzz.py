@@ -246,7 +246,7 @@ def planetoid_values(name: str, value: Any) -> None:
 @given(data=st.data(), name=st.sampled_from(_CSV.names), zipped=st.booleans())
 def csv_bytes(data: Any, name: str, zipped: bool) -> None:
     content = _CSV.contents[name]
-    _CSV.check(name, data.draw(damaged(gzip.compress(content) if zipped else content)))
+    _CSV.check(name, data.draw(damaged(gzip.compress(content, mtime=0) if zipped else content)))
 
 
 @given(
@@ -268,7 +268,11 @@ def graphsaint_values(name: str, value: Any) -> None:
     _GRAPHSAINT.check(name, json.dumps(value).encode())
 
 
-@given(content=st.booleans().flatmap(lambda z: damaged(gzip.compress(_idx()) if z else _idx())))
+@given(
+    content=st.booleans().flatmap(
+        lambda z: damaged(gzip.compress(_idx(), mtime=0) if z else _idx())
+    )
+)
 def idx_bytes(content: bytes) -> None:
     path = _FOLDER / "images"
     path.write_bytes(content)

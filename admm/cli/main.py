@@ -251,6 +251,8 @@ def _print_error(error: BaseException) -> None:
         print(f"admm: error: {words}", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
         print("admm: interrupted", file=sys.stderr)
+    elif isinstance(error, BrokenPipeError):  # nobody reads on: nothing to say, now or at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         traceback.print_exception(error)
     sys.stderr.flush()

@@ -63,6 +63,8 @@ DATASETS: dict[str, Source] = {
 | citeseer | 3,327 | 9,104 | 3,703 | 6 |
 | amazon-photo | 7,650 | 238,162 | 745 | 8 |
 | coauthor-cs | 18,333 | 163,788 | 6,805 | 15 |
+
+Others, by what their upstream says: pubmed, amazon-computers, coauthor-physics, flickr, ogbn-arxiv.
 """
 
 

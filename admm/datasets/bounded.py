@@ -4,6 +4,7 @@ import gzip
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ _PIECE = 2**20
 
 
 def bound(path: Path) -> int:
-    """Bytes that a file may unpack to."""
+    """Bytes that a file may unpack to: 1 GiB, or 100 times its size where that is more."""
     return max(_LARGEST, _RATIO * path.stat().st_size)
 
 
@@ -28,16 +29,28 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         ValueError: If it unpacks to more.
         Exception: If it cannot be read or unpacked.
     """
-    most = bound(path) if most is None else most
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         source: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if zipped else file
-        content = bytearray()
-        while piece := source.read(_PIECE):
-            content += piece
-            if len(content) > most:
-                raise ValueError(f"it unpacks to more than {most:,} bytes")
+        return read_pieces(source, bound(path) if most is None else most)
+
+
+def read_pieces(source: Any, most: int) -> bytes:
+    """All that a file gives, which may unpack what it reads.
+
+    Args:
+        source: A file object of bytes.
+        most: Bytes that it may give.
+
+    Raises:
+        ValueError: If it gives more.
+    """
+    content = bytearray()
+    while piece := source.read(_PIECE):
+        content += piece
+        if len(content) > most:
+            raise ValueError(f"it unpacks to more than {most:,} bytes")
     return bytes(content)
 
 

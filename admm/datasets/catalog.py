@@ -5,7 +5,7 @@ from pathlib import Path
 
 from admm.datasets import DATASETS, IMAGES, Graph, Images, load, load_images
 from admm.datasets.download import download, is_upstream
-from admm.datasets.files import Source, find_files
+from admm.datasets.files import Source, candidates, find_files, folder_of
 from admm.errors import InputError
 
 # Smaller versions of the same files go with these.
@@ -20,11 +20,11 @@ def listing(folder: Path) -> Iterator[str]:
         'digits            both    embedded, from scikit-learn'
     """
     for name, source in _KNOWN.items():
-        files = _found(name, source, folder)
+        files = _found(source, folder)
         if not source.files:
             where = source.page
         elif files:
-            where = str(_folder_of(files))
+            where = str(folder_of(files))
         elif source.downloads:
             where = f"not there; admm datasets download {name}"
         else:
@@ -36,57 +36,67 @@ def listing(folder: Path) -> Iterator[str]:
 
 
 def fetch(name: str, folder: Path) -> Iterator[str]:
-    """Download a known data set into a folder of its name; a line for each file that is fetched.
+    """Download a known data set into a folder of its name, unless it is there; lines on the way.
 
     Raises:
         InputError: If the name is unknown, or for the reasons of `download`.
+        OutputError: For the reasons of `download`.
         AdmmError: For the reasons of `download`.
+
+    Example:
+        >>> list(fetch("digits", Path("nowhere")))
+        ['digits is embedded, from scikit-learn']
     """
+    name = name.removesuffix("14")  # made of the same files
     if name not in _KNOWN:
         raise InputError(f"unknown data set {name!r}; expected one of {', '.join(_KNOWN)}")
-    for path in download(name, _KNOWN[name], folder / name):
-        yield f"{path}: {path.stat().st_size:,} bytes"
-    yield f"{name} is in {folder / name}"
+    source = _KNOWN[name]
+    if not source.files:
+        yield f"{name} is {source.page}"
+        return
+    files = _found(source, folder)
+    if files:
+        yield f"{name} is there: {folder_of(files)} ({_origin(source, files)})"
+        return
+    yield from download(name, source, folder / name)
+    yield f"{name} is in {folder_of(find_files(name, source, folder))}"
 
 
 def check(path: Path) -> Iterator[str]:
     """Read an `.npz` graph, or all known data sets below a folder: a line on each.
 
     Raises:
-        InputError: If the graph, or one of the data sets, is not readable, or there is none. The
-            others are read first.
+        InputError: If the graph, or one of the data sets, is not complete and readable, or there
+            is none. The others are read first.
     """
     if path.suffix == ".npz":
         yield _of_graph(load(str(path)))
         return
-    found = [name for name in _KNOWN if _KNOWN[name].files and _found(name, _KNOWN[name], path)]
-    if not found:
+    if not path.is_dir():
+        raise InputError(f"expected a folder or a .npz graph, got {path}, which is neither")
+    named = [name for name, source in _KNOWN.items() if source.files and candidates(source, path)]
+    if not named:
         known = ", ".join(_KNOWN)
         raise InputError(f"{path} has the files of no known data set; known are {known}")
     mistakes = []
-    for name in found:
+    for name in named:
         try:
+            origin = _origin(_KNOWN[name], find_files(name, _KNOWN[name], path))
             if name in IMAGES:
                 text = _of_images(load_images(name, path))
             else:
                 text = _of_graph(load(name, path))
-            yield f"{text}; {_origin(_KNOWN[name], find_files(name, _KNOWN[name], path))}"
+            yield f"{text}; {origin}"
         except InputError as error:
             mistakes.append(str(error))
     if mistakes:
         raise InputError("; ".join(mistakes))
 
 
-def _found(name: str, source: Source, folder: Path) -> dict[str, Path]:
-    try:
-        return find_files(name, source, folder)
-    except InputError:
-        return {}
-
-
-def _folder_of(files: dict[str, Path]) -> Path:
-    name, path = next(iter(files.items()))
-    return path.parents[name.count("/")]
+def _found(source: Source, folder: Path) -> dict[str, Path]:
+    """The files that a loader would take, if they are complete."""
+    complete = [each for each in candidates(source, folder) if len(each) == len(source.files)]
+    return complete[-1] if complete else {}
 
 
 def _of_graph(graph: Graph) -> str:

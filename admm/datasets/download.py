@@ -9,7 +9,10 @@ import hashlib
 import os
 import tarfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urljoin
 
 from admm.datasets.files import Download, Source
 from admm.errors import AdmmError, InputError, OutputError
@@ -17,10 +20,11 @@ from admm.errors import AdmmError, InputError, OutputError
 # Where the size of a file is not known, it is refused beyond so many bytes.
 _LARGEST = 2**30
 _PIECE = 2**16
-_SECONDS = 30  # without a byte
+_SECONDS = 30.0  # without a byte
+_REDIRECTIONS = 5
 
 
-def download(name: str, source: Source, folder: Path) -> list[Path]:
+def download(name: str, source: Source, folder: Path) -> Iterator[str]:
     """Fetch the files of a data set into a folder; those that are there already stay.
 
     Args:
@@ -28,32 +32,34 @@ def download(name: str, source: Source, folder: Path) -> list[Path]:
         source: Its files and where they come from.
         folder: Where to put them; made if it is not there.
 
-    Returns:
-        The files that were fetched.
+    Yields:
+        A line on each file, before it is fetched.
 
     Raises:
         InputError: If the data set has to be fetched by hand, a file is not the one that is
             expected, or another file has its name.
         OutputError: If a file cannot be written.
-        AdmmError: If the server cannot be reached or does not have the file.
+        AdmmError: If the server cannot be reached, is silent for 30 s or does not have the file.
     """
     if not source.downloads:
         raise InputError(f"{name} is not downloaded: {source.page}")
-    fetched = []
     for each in source.downloads:
         path = folder / each.name
-        if path.exists():
-            _check(each, path, f"{path} is there; move it away to fetch it again")
-        else:
+        if not path.exists():
+            size = "" if each.size is None else f", {each.size:,} bytes"
+            yield f"fetching {each.url}{size}"
             _fetch(each, path)
-            fetched.append(path)
+        elif not is_upstream(each, path):
+            raise InputError(f"{path} is there, but is not {_expected(each)}; move it away")
         if path.name.endswith(".tar.gz"):
             _unpack(path, source.files)
-    return fetched
 
 
 def is_upstream(each: Download, path: Path) -> bool:
     """Whether a file has size and checksum of its upstream.
+
+    Raises:
+        InputError: If it cannot be read.
 
     Example:
         >>> import hashlib, pathlib, tempfile
@@ -63,58 +69,74 @@ def is_upstream(each: Download, path: Path) -> bool:
         >>> is_upstream(Download("https://example.org/a", git), path)
         True
     """
-    size = path.stat().st_size
-    if each.size not in (None, size):
-        return False
-    kind, _, expected = each.checksum.partition(":")
-    digest = hashlib.sha256() if kind == "sha256" else hashlib.sha1(b"blob %d\0" % size)
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
+    try:
+        size = path.stat().st_size
+        if each.size not in (None, size):
+            return False
+        kind, _, expected = each.checksum.partition(":")
+        digest = hashlib.sha256() if kind == "sha256" else hashlib.sha1(b"blob %d\0" % size)
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
     return digest.hexdigest() == expected
 
 
-def _check(each: Download, path: Path, what: str) -> None:
-    if not is_upstream(each, path):
-        size = "" if each.size is None else f"{each.size:,} bytes with "
-        raise InputError(
-            f"{what}: expected {size}{each.checksum}, got another file of "
-            f"{path.stat().st_size:,} bytes"
-        )
+def _expected(each: Download) -> str:
+    size = "" if each.size is None else f"of {each.size:,} bytes, "
+    return f"the file {size}{each.checksum}"
 
 
 def _fetch(each: Download, path: Path) -> None:
-    import requests
-
     most = _LARGEST if each.size is None else each.size
-    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
+    with _new_file(path) as file:
+        for piece in _pieces(each, path):
+            file.write(piece)
+            if file.tell() > most:
+                raise InputError(f"{each.url} has more than the {most:,} bytes expected")
+        file.flush()
+        if not is_upstream(each, Path(file.name)):
+            raise InputError(
+                f"{each.url} is not {_expected(each)}, but another one of {file.tell():,} bytes; "
+                "it is not kept"
+            )
+
+
+def _pieces(each: Download, path: Path) -> Iterator[bytes]:
+    """The bytes of a file of the net.
+
+    Redirections are followed here: requests would read what a server sends with one, however long.
+    """
+    import requests
+    import urllib3
+
+    url = each.url
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with requests.Session() as session, temporary.open("wb") as file:
-            del session.adapters["http://"]  # a redirection there is an error
+        with requests.Session() as session:
             # Encoded, the number of bytes would be another than that of the file.
             session.headers["Accept-Encoding"] = "identity"
-            with session.get(each.url, stream=True, timeout=_SECONDS) as response:
-                response.raise_for_status()
-                for piece in response.iter_content(_PIECE):
-                    file.write(piece)
-                    if file.tell() > most:
-                        raise InputError(f"{each.url} has more than the {most:,} bytes expected")
-        _check(each, temporary, f"{each.url} is not what it was")
-        temporary.replace(path)
-    except requests.RequestException as error:  # first: it is an OSError too
+            for _ in range(_REDIRECTIONS + 1):
+                if not url.startswith("https://"):
+                    raise InputError(f"{each.url} leads to {url}; only HTTPS is fetched")
+                request = session.prepare_request(requests.Request("GET", url))
+                settings = session.merge_environment_settings(url, {}, True, None, None)
+                adapter = session.get_adapter(url)
+                with adapter.send(request, timeout=_SECONDS, **settings) as response:
+                    if not response.is_redirect:
+                        response.raise_for_status()
+                        yield from response.raw.stream(_PIECE, decode_content=False)
+                        return
+                    url = urljoin(url, response.headers["location"])
+            raise AdmmError(f"{each.url} leads to more than {_REDIRECTIONS} other addresses")
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         raise AdmmError(
             f"cannot fetch {each.url} ({error}); fetch it by other means into {path.parent}"
         ) from error
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _unpack(archive: Path, names: tuple[str, ...]) -> None:
-    """The named files of an archive that is known to be good, each complete or absent."""
+    """The named files of an archive that is known to be good, those that are not there."""
     missing = [name for name in names if not (archive.parent / name).exists()]
     if not missing:
         return
@@ -122,8 +144,23 @@ def _unpack(archive: Path, names: tuple[str, ...]) -> None:
         for name in missing:
             content = packed.extractfile(name)
             assert content is not None  # a plain file in the upstream archive
-            path = archive.parent / name
-            path.parent.mkdir(exist_ok=True)
-            temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-            temporary.write_bytes(content.read())
-            temporary.replace(path)
+            with _new_file(archive.parent / name) as file:
+                file.write(content.read())
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name at the end of the block, or never."""
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from admm.errors import InputError
 
 @dataclass(frozen=True)
 class Download:
-    """A file of the net that never changes.
+    """A file of the net, and how it is known again.
 
     Args:
         url: Its address, HTTPS.
@@ -86,6 +86,22 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     return Path(data_dir or os.environ.get("ADMM_DATA") or cache)
 
 
+def candidates(source: Source, folder: Path) -> list[dict[str, Path]]:
+    """Path of each of a source's files in every folder below `folder` that has some of them."""
+    top = Path(os.path.abspath(folder))
+    wanted = {
+        spelling: file for file in source.files for spelling in (file, file.removesuffix(".gz"))
+    }
+    depths = {file.count("/") + 1 for file in source.files}
+    found: defaultdict[Path, dict[str, Path]] = defaultdict(dict)
+    for path in sorted(top.rglob("*")):
+        for depth in depths:
+            file = wanted.get("/".join(path.parts[-depth:]))
+            if file and source.belongs(path.relative_to(top.parent).parts[:-1]) and path.is_file():
+                found[path.parents[depth - 1]][file] = path
+    return list(found.values())
+
+
 def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
     """Path of each of the `source`'s files, in any folder below `folder`.
 
@@ -100,32 +116,29 @@ def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
     """
     page = source.page
     if source.downloads:
-        page += f", or with: admm datasets download {name}"
+        page += f", or with: admm datasets download {name} --data-dir {folder}"
     if not folder.is_dir():
         raise InputError(
             f"{name}: the data directory {folder} does not exist; "
             f"pass --data-dir or set ADMM_DATA to a folder with the files from {page}"
         )
-    top = Path(os.path.abspath(folder))
-    wanted = {
-        spelling: file for file in source.files for spelling in (file, file.removesuffix(".gz"))
-    }
-    depths = {file.count("/") + 1 for file in source.files}
-    found: defaultdict[Path, dict[str, Path]] = defaultdict(dict)
-    for path in sorted(top.rglob("*")):
-        for depth in depths:
-            file = wanted.get("/".join(path.parts[-depth:]))
-            if file and source.belongs(path.relative_to(top.parent).parts[:-1]) and path.is_file():
-                found[path.parents[depth - 1]][file] = path
-    complete = [files for files in found.values() if len(files) == len(source.files)]
+    found = candidates(source, folder)
+    complete = [files for files in found if len(files) == len(source.files)]
     if complete:
         return complete[-1]
-    missing = [file for file in source.files if not any(file in files for files in found.values())]
+    missing = [file for file in source.files if not any(file in files for files in found)]
     if missing:
         raise InputError(
             f"{name}: {', '.join(missing)} not found below {folder}; get it from {page}"
         )
+    places = ", ".join(str(folder_of(files)) for files in found)
     raise InputError(
         f"{name}: no folder below {folder} has all of {', '.join(source.files)}; they lie in "
-        f"{', '.join(map(str, found))}: put them together"
+        f"{places}: put them together"
     )
+
+
+def folder_of(files: dict[str, Path]) -> Path:
+    """The folder that upstream names of files are relative to."""
+    name, path = next(iter(files.items()))
+    return path.parents[name.count("/")]

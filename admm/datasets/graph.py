@@ -149,9 +149,16 @@ def random_split(
 def _check_split(name: str, split: Split, nodes: int) -> None:
     parts = {"training": split.train, "validation": split.val, "test": split.test}
     for what, part in parts.items():
-        if not len(part) or part.min() < 0 or part.max() >= nodes:
-            got = f"{part.min()}…{part.max()}" if len(part) else "none"
-            raise InputError(f"{name}: expected {what} nodes in 0…{nodes - 1}, got {got}")
+        if not part.size:
+            raise InputError(f"{name}: there are no {what} nodes")
+        if part.ndim != 1 or part.dtype.kind not in "iu":
+            raise InputError(
+                f"{name}: expected numbers of {what} nodes, got {part.dtype} of shape {part.shape}"
+            )
+        if part.min() < 0 or part.max() >= nodes:
+            raise InputError(
+                f"{name}: expected {what} nodes in 0…{nodes - 1}, got {part.min()}…{part.max()}"
+            )
     found, times = np.unique(np.concatenate(list(parts.values())), return_counts=True)
     if (times > 1).any():
         raise InputError(

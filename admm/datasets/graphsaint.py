@@ -20,7 +20,7 @@ from admm.errors import InputError
 
 GRAPHSAINT_FILES = ("adj_full.npz", "feats.npy", "class_map.json", "role.json")
 
-# Python takes much more for a number than the file: some 20 bytes for one.
+# Python takes up to 30 times as much memory for it.
 _LARGEST = 2**26
 _PARTS = ("tr", "va", "te")
 
@@ -33,8 +33,8 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
         files: Path of each of `GRAPHSAINT_FILES`.
 
     Raises:
-        InputError: If a file is missing, damaged or unpacks to more than 1 GiB and 100 times its
-            own size, or they do not fit together.
+        InputError: If a file is missing, damaged or unpacks to more than `bound` allows, or they
+            do not fit together.
     """
     path = files["adj_full.npz"]
     try:
@@ -44,7 +44,10 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
         features = parse_array(path.name, read_bytes(path))
         path = files["class_map.json"]
         classes = json.loads(read_bytes(path, _LARGEST))
-        labels = np.array([classes[str(node)] for node in range(len(classes))])
+        keys = [str(node) for node in range(adjacency.shape[0])]
+        if not isinstance(classes, dict) or classes.keys() != set(keys):
+            raise InputError(f"{path}: expected an object with the keys 0…{len(keys) - 1}")
+        labels = np.array([classes[key] for key in keys])
         if labels.ndim != 1 or labels.dtype.kind != "i":
             raise InputError(
                 f"{path}: expected one class a node, as an integer, got {labels.dtype} of shape "
@@ -52,22 +55,17 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
             )
         path = files["role.json"]
         roles = json.loads(read_bytes(path, _LARGEST))
-        split = Split(*(_nodes(roles[part]) for part in _PARTS))
+        split = Split(*(np.array(roles[part]) for part in _PARTS))
     except InputError:
         raise
     except Exception as error:  # a damaged file may raise anything
         raise InputError(f"{path} is not a readable file of GraphSAINT ({error!r})") from error
-    if features.ndim != 2 or features.dtype.kind not in "biuf":
+    nodes = adjacency.shape[0]
+    table = features.ndim == 2 and features.dtype.kind in "biuf" and features.shape[1] > 0
+    if not table or features.shape[0] != nodes:
         raise InputError(
-            f"{files['feats.npy']}: expected a row of numbers for each node, got shape "
+            f"{files['feats.npy']}: expected a row of numbers for each of {nodes} nodes, got shape "
             f"{features.shape} of {features.dtype}"
         )
-    rows = sp.csr_array(features.astype(float_type(features.dtype)))
-    return checked_graph(name, adjacency, rows, labels, split)
-
-
-def _nodes(part: object) -> np.ndarray:
-    nodes = np.array(part)
-    if nodes.ndim != 1 or nodes.dtype.kind != "i":
-        raise ValueError(f"expected node numbers, got {nodes.dtype} of shape {nodes.shape}")
-    return nodes.astype(np.int64)
+    features = sp.csr_array(features.astype(float_type(features.dtype)))
+    return checked_graph(name, adjacency, features, labels, split)

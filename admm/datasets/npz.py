@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from admm.datasets.bounded import bound, parse_array
+from admm.datasets.bounded import bound, parse_array, read_pieces
 from admm.datasets.graph import Graph, checked_graph
 from admm.datasets.sparse import checked_csr
 from admm.errors import InputError
+
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 
 
 def load_npz(name: str, path: Path, split_seed: int = 100) -> Graph:
@@ -22,7 +24,7 @@ def load_npz(name: str, path: Path, split_seed: int = 100) -> Graph:
 
     Raises:
         InputError: If the file is missing, damaged or lacks an array, or an array is invalid, or
-            if it unpacks to more than 1 GiB and 100 times its own size.
+            if it unpacks to more than `bound` allows.
     """
     try:
         with open_archive(path) as archive:
@@ -48,6 +50,8 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         total, most = sum(member.file_size for member in archive.infolist()), bound(path)
         if total > most:
             raise InputError(f"{path} unpacks to {total:,} bytes, expected at most {most:,}")
+        if not {member.compress_type for member in archive.infolist()} <= _METHODS:
+            raise ValueError("it is compressed in another way than NumPy does")
         yield archive
 
 
@@ -55,7 +59,9 @@ def _read(name: str, archive: zipfile.ZipFile, key: str) -> np.ndarray:
     if f"{key}.npy" not in archive.namelist():
         names = sorted(each.removesuffix(".npy") for each in archive.namelist())
         raise InputError(f"{name}: no array {key!r} in the file; it has {names}")
-    return parse_array(key, archive.read(f"{key}.npy"))
+    # In pieces: what the archive says of the size may not be true.
+    with archive.open(f"{key}.npy") as file:
+        return parse_array(key, read_pieces(file, archive.getinfo(f"{key}.npy").file_size))
 
 
 def read_csr(name: str, archive: zipfile.ZipFile, prefix: str = "") -> sp.csr_array:

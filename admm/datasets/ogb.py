@@ -8,6 +8,7 @@ Source: ogb.stanford.edu, the folder that its downloads unpack to.
 
 import io
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from admm.datasets.graph import Graph, Split, checked_graph
 from admm.errors import InputError
 
 _PARTS = ("train", "valid", "test")
+_LONGEST = 2**20
 
 
 def ogb_files(split: str) -> tuple[str, ...]:
@@ -35,8 +37,8 @@ def load_ogb(name: str, split: str, files: dict[str, Path]) -> Graph:
         files: Path of each of `ogb_files(split)`.
 
     Raises:
-        InputError: If a file is missing, damaged or unpacks to more than 1 GiB and 100 times its
-            own size, or the tables do not fit together.
+        InputError: If a file is missing, damaged, unpacks to more than `bound` allows or has a
+            line above 1 MiB, or the tables do not fit together.
     """
     edge_file, feature_file, label_file, *split_files = (files[file] for file in ogb_files(split))
     features = _read_table(feature_file, np.float32)
@@ -55,10 +57,15 @@ def load_ogb(name: str, split: str, files: dict[str, Path]) -> Graph:
 
 def _read_table(path: Path, dtype: type, columns: int | None = None) -> np.ndarray:
     try:
+        content = io.BytesIO(read_bytes(path))
+        # Whole lines are taken apart, at many times their size.
+        if any(len(line) > _LONGEST for line in iter(partial(content.readline, _LONGEST + 1), b"")):
+            raise ValueError(f"a line is longer than {_LONGEST:,} bytes")
+        content.seek(0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # an empty file is a warning to NumPy
             table: np.ndarray = np.loadtxt(
-                io.BytesIO(read_bytes(path)),
+                content,
                 dtype,
                 comments=None,
                 delimiter=",",
@@ -66,7 +73,7 @@ def _read_table(path: Path, dtype: type, columns: int | None = None) -> np.ndarr
                 encoding="ascii",
             )
     except Exception as error:  # a damaged file may raise anything
-        raise InputError(f"{path} is not a readable table of numbers ({error})") from error
+        raise InputError(f"{path} is not a readable table of numbers ({error!r})") from error
     if columns not in (None, table.shape[1]):
         raise InputError(f"{path}: expected {columns} columns, got {table.shape[1]}")
     return table

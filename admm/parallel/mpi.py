@@ -114,11 +114,13 @@ class Failure:
         return True
 
     def abort(self, code: int) -> None:
-        """End every rank at once with this exit code."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        time.sleep(_PRINTING_SECONDS)
-        self._comm.Abort(code)
+        """End every rank with this exit code, once what was printed has had time to travel."""
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            time.sleep(_PRINTING_SECONDS)
+        finally:  # an interrupt too
+            self._comm.Abort(code)
 
     def close(self) -> None:
         """Give the communicator back, on every rank, at the end of a good run."""

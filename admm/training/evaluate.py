@@ -91,7 +91,7 @@ def predict(
         network: The network of one's own that was trained, if it was.
 
     Returns:
-        Probabilities, (nodes, classes), in the order of the data set, in every process.
+        Probabilities, (nodes or images, classes), in the order of the data set, in every process.
 
     Raises:
         InputError: If network or data cannot be read, or do not belong together.
@@ -121,6 +121,8 @@ def _pass(
         if network is None and manifest.get("own_network"):
             raise InputError(f"{run} holds a network of one's own; pass it along, as network")
         return _pass_modules(run, manifest, options, transport, network, every)
+    if network is not None:
+        raise InputError(f"{run} was trained by {options.solver}, which takes no network")
     return _pass_layers(run, manifest, options, transport, every)
 
 

@@ -28,9 +28,7 @@ from admm.training.data import ImageFacts, begin_run, image_inputs
 from admm.training.history import Evaluation, Text
 from admm.training.loop import Around, Loop
 from admm.training.network import CHUNK, check_inputs, fill, make_network, named_arrays
-from admm.training.subnetwork_options import (
-    SubnetworkOptions,
-)
+from admm.training.subnetwork_options import SubnetworkOptions
 from admm.training.summary import Result, scores
 from layers import (
     Network,

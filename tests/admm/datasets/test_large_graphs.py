@@ -43,14 +43,17 @@ def write_ogb(folder, zipped=True, **changes):
         path.write_bytes(gzip.compress(table) if zipped else table)
 
 
+def classes(first=0):
+    return {str(node): node % 4 if node else first for node in reversed(range(NODES))}
+
+
 def write_saint(folder, **changes):
     folder.mkdir(parents=True, exist_ok=True)
     adjacency = sp.coo_array((np.ones(NODES + 2), edges().T), shape=(NODES, NODES)).tocsr()
     roles = dict(zip(("tr", "va", "te"), map(list, PARTS), strict=True))
-    classes = {str(node): node % 4 for node in reversed(range(NODES))}
     sp.save_npz(folder / "adj_full.npz", changes.get("adjacency", adjacency))
     np.save(folder / "feats.npy", changes.get("features", features()))
-    (folder / "class_map.json").write_text(json.dumps(changes.get("classes", classes)))
+    (folder / "class_map.json").write_text(json.dumps(changes.get("classes", classes())))
     (folder / "role.json").write_text(json.dumps({**roles, **changes.get("roles", {})}))
 
 
@@ -105,6 +108,12 @@ def test_bad_tables(tmp_path, changes, message):
         load("ogbn-arxiv", tmp_path)
 
 
+def test_a_long_line(tmp_path):
+    write_ogb(tmp_path, **{"node-feat": b"1," * 2**20})
+    with pytest.raises(InputError, match="node-feat.csv.gz .*a line is longer than 1,048,576 byt"):
+        load("ogbn-arxiv", tmp_path)
+
+
 def test_a_truncated_table(tmp_path):
     write_ogb(tmp_path)
     path = tmp_path / "raw/edge.csv.gz"
@@ -116,17 +125,25 @@ def test_a_truncated_table(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": np.ones(NODES)}, "feats.npy: expected a row of numbers for each node, got"),
+        (
+            {"features": np.ones(NODES)},
+            "feats.npy: expected a row of numbers for each of 40 nodes, got",
+        ),
         ({"features": np.full((NODES, 2), "a")}, "feats.npy: expected a row of numbers"),
         ({"features": np.full((NODES, 2), {})}, "feats.npy is not a readable.*Python objects"),
-        ({"features": np.ones((NODES - 1, 2))}, "one row of features for each of 40 nodes"),
+        ({"features": np.ones((NODES - 1, 2))}, "feats.npy: expected a row of numbers"),
+        ({"features": np.ones((NODES, 0))}, "feats.npy: expected a row of numbers"),
+        ({"features": np.ones((2**42, 0))}, "feats.npy: expected a row of numbers"),
         ({"features": np.full((NODES, 2), np.inf)}, "80 feature values are NaN or infinite"),
-        ({"classes": {"0": 0, "2": 1}}, "class_map.json is not a readable .*KeyError..1"),
-        ({"classes": {"0": 0, "1": 1}}, "one label for each of 40 nodes, got shape .2,"),
-        ({"classes": {"0": [0, 1], "1": [1, 0]}}, "class_map.json: expected one class a node"),
-        ({"classes": {"0": 0.5, "1": 1}}, "class_map.json: expected one class a node"),
-        ({"roles": {"tr": ["a"]}}, "role.json is not a readable .*expected node numbers"),
-        ({"roles": {"tr": []}}, "role.json is not a readable .*expected node numbers"),
+        ({"classes": {"0": 0, "2": 1}}, "class_map.json: expected an object with the keys 0…39"),
+        ({"classes": [0, 1]}, "class_map.json: expected an object with the keys 0…39"),
+        ({"classes": classes([0, 1])}, "class_map.json is not a readable file .*inhomogeneous"),
+        ({"classes": {key: [0, 1] for key in classes()}}, "class_map.json: expected one class a n"),
+        ({"classes": classes(0.5)}, "class_map.json: expected one class a node"),
+        ({"roles": {"tr": ["a"]}}, "expected numbers of training nodes, got <U1 of shape .1,"),
+        ({"roles": {"tr": [[0], [1]]}}, "expected numbers of training nodes, got int64 of shape"),
+        ({"roles": {"tr": []}}, "there are no training nodes"),
+        ({"roles": {"tr": [[0], [1, 2]]}}, "role.json is not a readable file of GraphSAINT"),
         ({"roles": {"te": [24]}}, "1 nodes are in the split more than once, node 24 the first"),
         ({"adjacency": sp.csr_array((NODES, 3))}, "the adjacency must be square"),
     ],

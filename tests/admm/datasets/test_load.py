@@ -1,6 +1,8 @@
 """Loaders: small files in the true layouts, damaged ones, and the real data sets."""
 
 import pickle
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,39 @@ def test_truncated_npz(npz, keep, tmp_path):
     (tmp_path / "cut.npz").write_bytes(whole[:keep])
     with pytest.raises(InputError, match="not a readable .npz graph"):
         load(str(tmp_path / "cut.npz"))
+
+
+def test_an_archive_that_says_less_than_it_unpacks_to(npz, tmp_path):
+    """Of 64 MiB no more is unpacked than the archive has announced."""
+    path = Path(npz())
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["labels.npy"] += bytes(2**26)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        announced = len(members.pop("labels.npy")).to_bytes(4, "little")
+    content = path.read_bytes()
+    assert content.count(announced) == 2  # before the member, and in the directory
+    path.write_bytes(content.replace(announced, (1000).to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="not a readable .npz graph"):
+            load(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+def test_other_compressions_are_refused(npz):
+    path = Path(npz())
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match="compressed in another way than NumPy does"):
+        load(str(path))
 
 
 @pytest.fixture

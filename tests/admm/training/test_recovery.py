@@ -16,6 +16,7 @@ from admm.training import Options, SubnetworkOptions, checkpoint, train, train_s
 from admm.training.evaluate import evaluate, predict
 from admm.training.history import History
 from admm.training.resume import resumed
+from layers import from_modules
 
 SMALL = {"layers": 4, "hidden": 8, "hops": 1, "checkpoint_every": 2}
 KINDS = {
@@ -335,6 +336,13 @@ def test_predictions(tmp_path, kind):
     data = load("digits")
     right = found.argmax(axis=1) == data.labels
     assert right[data.split.test].mean() == pytest.approx(result.summary["best"]["test_accuracy"])
+
+
+def test_a_network_is_for_runs_that_took_one(tmp_path):
+    run(KINDS["pdadmm-g"], epochs=1, out=tmp_path)
+    network = from_modules([lambda x: x.reshape(-1), lambda x: x[:10]], (8, 8, 1))
+    with pytest.raises(InputError, match="was trained by pdadmm-g, which takes no network"):
+        predict(tmp_path, network=network)
 
 
 def test_predictions_on_disk(admm, tmp_path):
