@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from admm.cli.parser import make_parser
-from admm.errors import AdmmError, InputError, WorkerLostError
+from admm.errors import AdmmError, InputError, OutputError, WorkerLostError
 from admm.parallel import mpi
 
 if TYPE_CHECKING:
@@ -129,8 +129,11 @@ def _datasets(arguments: argparse.Namespace, comm) -> None:
         lines = catalog.listing(data_folder(arguments.data_dir))
     else:
         lines = catalog.fetch(arguments.name, data_folder(arguments.data_dir))
-    for line in lines:
-        print(line, flush=True)
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except BrokenPipeError:  # nobody reads on; nor does the interpreter write on at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _opened(run: Path, comm) -> "Transport":
@@ -213,9 +216,13 @@ def _new_folder(dataset: str) -> Path:
     base = Path("runs", f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
     for number in count(1):
         folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
-        with contextlib.suppress(FileExistsError):
+        try:
             folder.mkdir(parents=True)
             return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"cannot make {folder} ({error.strerror})") from error
     raise AssertionError("unreachable")
 
 
@@ -251,8 +258,6 @@ def _print_error(error: BaseException) -> None:
         print(f"admm: error: {words}", file=sys.stderr)
     elif isinstance(error, KeyboardInterrupt):
         print("admm: interrupted", file=sys.stderr)
-    elif isinstance(error, BrokenPipeError):  # nobody reads on: nothing to say, now or at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     else:
         traceback.print_exception(error)
     sys.stderr.flush()

@@ -6,7 +6,7 @@ Files are looked for by their upstream names, in any folder below the data direc
 from pathlib import Path
 
 from admm.datasets.digits import load_digits
-from admm.datasets.files import Source, data_folder, downloads, find_files
+from admm.datasets.files import Source, data_folder, downloads, find_files, reading
 from admm.datasets.graph import Graph, Split, checked_graph, random_split
 from admm.datasets.graphsaint import GRAPHSAINT_FILES, load_graphsaint
 from admm.datasets.images import IMAGES, Images, load_images
@@ -52,7 +52,11 @@ DATASETS: dict[str, Source] = {
         "github.com/GraphSAINT/GraphSAINT (to be kept in a folder with 'flickr' in its name)",
         belongs=lambda folders: any("flickr" in folder.lower() for folder in folders),
     ),
-    "ogbn-arxiv": Source(ogb_files("time"), "ogb.stanford.edu/docs/nodeprop, unpacked"),
+    "ogbn-arxiv": Source(
+        ogb_files("time"),
+        "ogb.stanford.edu/docs/nodeprop, unpacked (into a folder with 'arxiv' in its name)",
+        belongs=lambda folders: any("arxiv" in folder.lower() for folder in folders),
+    ),
 }
 """Data sets that `load` knows by name.
 
@@ -85,7 +89,9 @@ def load(name: str, data_dir: str | Path | None = None, split_seed: int = 100) -
     """
     if name.endswith(".npz"):
         path = Path(name)
-        if not path.is_file():
+        with reading(path):
+            there = path.is_file()
+        if not there:
             raise InputError(f"no such file: {path}")
         return load_npz(path.stem, path, split_seed)
     if name not in DATASETS:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-# A file may unpack to so many bytes, and to so many times its own size.
-_LARGEST, _RATIO = 2**30, 100
+# A file may unpack to so many bytes, or to so many times its own size.
+_LARGEST, _RATIO = 2**27, 20
 _PIECE = 2**20
 
 
 def bound(path: Path) -> int:
-    """Bytes that a file may unpack to: 1 GiB, or 100 times its size where that is more."""
+    """Bytes that a file may unpack to: 128 MiB, or 20 times its size where that is more."""
     return max(_LARGEST, _RATIO * path.stat().st_size)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from admm.datasets import DATASETS, IMAGES, Graph, Images, load, load_images
 from admm.datasets.download import download, is_upstream
-from admm.datasets.files import Source, candidates, find_files, folder_of
+from admm.datasets.files import Source, candidates, download_command, find_files, folder_of, reading
 from admm.errors import InputError
 
 # Smaller versions of the same files go with these.
@@ -26,7 +26,7 @@ def listing(folder: Path) -> Iterator[str]:
         elif files:
             where = str(folder_of(files))
         elif source.downloads:
-            where = f"not there; admm datasets download {name}"
+            where = f"not there; {download_command(name, folder)}"
         else:
             where = f"not there; get it from {source.page}"
         kind = "graph" if name in DATASETS else "images"
@@ -47,7 +47,8 @@ def fetch(name: str, folder: Path) -> Iterator[str]:
         >>> list(fetch("digits", Path("nowhere")))
         ['digits is embedded, from scikit-learn']
     """
-    name = name.removesuffix("14")  # made of the same files
+    if name in IMAGES:
+        name = name.removesuffix("14")  # made of the same files
     if name not in _KNOWN:
         raise InputError(f"unknown data set {name!r}; expected one of {', '.join(_KNOWN)}")
     source = _KNOWN[name]
@@ -72,7 +73,9 @@ def check(path: Path) -> Iterator[str]:
     if path.suffix == ".npz":
         yield _of_graph(load(str(path)))
         return
-    if not path.is_dir():
+    with reading(path):
+        is_folder = path.is_dir()
+    if not is_folder:
         raise InputError(f"expected a folder or a .npz graph, got {path}, which is neither")
     named = [name for name, source in _KNOWN.items() if source.files and candidates(source, path)]
     if not named:

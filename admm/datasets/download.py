@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin
 
-from admm.datasets.files import Download, Source
+from admm.datasets.files import Download, Source, reading
 from admm.errors import AdmmError, InputError, OutputError
 
 # Where the size of a file is not known, it is refused beyond so many bytes.
@@ -45,7 +45,9 @@ def download(name: str, source: Source, folder: Path) -> Iterator[str]:
         raise InputError(f"{name} is not downloaded: {source.page}")
     for each in source.downloads:
         path = folder / each.name
-        if not path.exists():
+        with reading(path):
+            there = path.exists()
+        if not there:
             size = "" if each.size is None else f", {each.size:,} bytes"
             yield f"fetching {each.url}{size}"
             _fetch(each, path)
@@ -69,7 +71,7 @@ def is_upstream(each: Download, path: Path) -> bool:
         >>> is_upstream(Download("https://example.org/a", git), path)
         True
     """
-    try:
+    with reading(path):
         size = path.stat().st_size
         if each.size not in (None, size):
             return False
@@ -78,8 +80,6 @@ def is_upstream(each: Download, path: Path) -> bool:
         with path.open("rb") as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror})") from error
     return digest.hexdigest() == expected
 
 
@@ -125,7 +125,9 @@ def _pieces(each: Download, path: Path) -> Iterator[bytes]:
                 with adapter.send(request, timeout=_SECONDS, **settings) as response:
                     if not response.is_redirect:
                         response.raise_for_status()
-                        yield from response.raw.stream(_PIECE, decode_content=False)
+                        # Not `stream`, which takes chunks as large as the server says.
+                        while piece := response.raw.read1(_PIECE, decode_content=False):
+                            yield piece
                         return
                     url = urljoin(url, response.headers["location"])
             raise AdmmError(f"{each.url} leads to more than {_REDIRECTIONS} other addresses")

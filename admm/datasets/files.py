@@ -1,9 +1,11 @@
 """Where the files of a data set come from, and where they lie here."""
 
+import contextlib
 import functools
 import os
+import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,23 +84,51 @@ class Source:
 
 def data_folder(data_dir: str | Path | None = None) -> Path:
     """`data_dir` if given, else `$ADMM_DATA`, else the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "layerwise-admm"
-    return Path(data_dir or os.environ.get("ADMM_DATA") or cache)
+    given = data_dir or os.environ.get("ADMM_DATA")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "layerwise-admm"
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say of an error of the system what could not be read.
+
+    Raises:
+        InputError: In place of an `OSError` of the body.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
+
+
+def download_command(name: str, folder: Path) -> str:
+    """What to type to get a data set into a data directory."""
+    return f"admm datasets download {name} --data-dir {shlex.quote(str(folder))}"
 
 
 def candidates(source: Source, folder: Path) -> list[dict[str, Path]]:
-    """Path of each of a source's files in every folder below `folder` that has some of them."""
+    """Path of each of a source's files in every folder below `folder` that has some of them.
+
+    Raises:
+        InputError: If the system refuses to say.
+    """
     top = Path(os.path.abspath(folder))
     wanted = {
         spelling: file for file in source.files for spelling in (file, file.removesuffix(".gz"))
     }
     depths = {file.count("/") + 1 for file in source.files}
     found: defaultdict[Path, dict[str, Path]] = defaultdict(dict)
-    for path in sorted(top.rglob("*")):
+    with reading(top):
+        paths = sorted(top.rglob("*"))
+    for path in paths:
         for depth in depths:
             file = wanted.get("/".join(path.parts[-depth:]))
-            if file and source.belongs(path.relative_to(top.parent).parts[:-1]) and path.is_file():
-                found[path.parents[depth - 1]][file] = path
+            if file and source.belongs(path.relative_to(top.parent).parts[:-1]):
+                with reading(path):
+                    if path.is_file():
+                        found[path.parents[depth - 1]][file] = path
     return list(found.values())
 
 
@@ -116,8 +146,10 @@ def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
     """
     page = source.page
     if source.downloads:
-        page += f", or with: admm datasets download {name} --data-dir {folder}"
-    if not folder.is_dir():
+        page += f", or with: {download_command(name, folder)}"
+    with reading(folder):
+        there = folder.is_dir()
+    if not there:
         raise InputError(
             f"{name}: the data directory {folder} does not exist; "
             f"pass --data-dir or set ADMM_DATA to a folder with the files from {page}"

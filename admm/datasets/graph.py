@@ -135,8 +135,10 @@ def random_split(
         (60, 120, 120)
     """
     order = np.random.default_rng(seed).permutation(len(labels))
-    of_class = [order[labels[order] == c] for c in range(labels.max() + 1)]
-    train = np.concatenate([nodes[: min(per_class, (len(nodes) + 1) // 2)] for nodes in of_class])
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    counts = np.bincount(labels)
+    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its class
+    train = by_class[place < np.repeat(np.minimum(per_class, (counts + 1) // 2), counts)]
     rest = order[~np.isin(order, train)]
     if len(rest) < 2:
         raise InputError(

@@ -8,6 +8,7 @@ Source: github.com/GraphSAINT/GraphSAINT.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -47,15 +48,10 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
         keys = [str(node) for node in range(adjacency.shape[0])]
         if not isinstance(classes, dict) or classes.keys() != set(keys):
             raise InputError(f"{path}: expected an object with the keys 0…{len(keys) - 1}")
-        labels = np.array([classes[key] for key in keys])
-        if labels.ndim != 1 or labels.dtype.kind != "i":
-            raise InputError(
-                f"{path}: expected one class a node, as an integer, got {labels.dtype} of shape "
-                f"{labels.shape}"
-            )
+        labels = _integers([classes[key] for key in keys])
         path = files["role.json"]
         roles = json.loads(read_bytes(path, _LARGEST))
-        split = Split(*(np.array(roles[part]) for part in _PARTS))
+        split = Split(*(_integers(roles[part]) for part in _PARTS))
     except InputError:
         raise
     except Exception as error:  # a damaged file may raise anything
@@ -69,3 +65,12 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
         )
     features = sp.csr_array(features.astype(float_type(features.dtype)))
     return checked_graph(name, adjacency, features, labels, split)
+
+
+def _integers(values: Any) -> np.ndarray:
+    """An array of a list that has nothing else: NumPy would make room for anything."""
+    wrong = [value for value in values if type(value) is not int]
+    if wrong or not isinstance(values, list):
+        got = f"{wrong[0]!r:.30}" if wrong else f"{type(values).__name__}"
+        raise ValueError(f"expected a list of integers, got {got}")
+    return np.array(values, np.int64)

@@ -8,7 +8,8 @@ import scipy.sparse as sp
 
 def float_type(dtype: np.dtype) -> type[np.floating]:
     """The floating type that holds numbers of this one, and that SciPy knows."""
-    return np.float32 if dtype.itemsize <= 4 and dtype.kind in "bf" else np.float64
+    small = dtype.itemsize <= (4 if dtype.kind == "f" else 2)
+    return np.float32 if small else np.float64
 
 
 def checked_csr(data: Any, indices: Any, indptr: Any, shape: Any) -> sp.csr_array:

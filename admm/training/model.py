@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from admm.datasets.files import reading
 from admm.errors import InputError
 from admm.parallel.transport import Transport
 from admm.training.files import (
@@ -80,7 +81,9 @@ def read_manifest(run: Path) -> dict[str, Any]:
         InputError: If there is none, or it is damaged or of another version.
     """
     path = run / "model.json"
-    if not path.is_file():
+    with reading(path):
+        there = path.is_file()
+    if not there:
         raise InputError(
             f"{run} holds no trained network (no {path.name}); pass the --out of a run"
         )

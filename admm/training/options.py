@@ -132,6 +132,7 @@ class Options(RunOptions):
             raise InputError(
                 f"--grow starts with a hidden and an output layer, 2, or more; got {self.stages[0]}"
             )
+        self.check_codec()
         if self.codec == "levels" and self.levels is None and self.levels_q is None:
             raise InputError("--codec levels needs --levels (for p) or --levels-q (for q)")
 

@@ -25,7 +25,7 @@ class RunOptions:
         workers: Workers in this process, each on its own JAX device; 1 under MPI.
         seed: Seed of the initial weights, and of the mini-batches where there are any.
         split_seed: Seed of the random split of data sets that come without one.
-        eval_every: Epochs between evaluations; the last epoch always has one.
+        eval_every: Epochs between evaluations; the last epoch of a stage always has one.
         dtype: Type of the arithmetic.
         out: Folder of the results.
         trace: File for spans of computation and messages, in the format of Chrome's trace viewer.
@@ -73,6 +73,13 @@ class RunOptions:
             raise InputError(
                 f"--resume {self.resume} goes on in that folder; leave out --out {self.out}"
             )
+
+    def check_codec(self) -> None:
+        """Whether there is such a codec: after other checks, which may say that there is none.
+
+        Raises:
+            InputError: If not.
+        """
         if self.codec not in (None, *self.codecs):
             raise InputError(
                 f"unknown codec {self.codec!r}; expected one of {', '.join(self.codecs)}"

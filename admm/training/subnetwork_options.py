@@ -110,6 +110,7 @@ class SubnetworkOptions(RunOptions):
                 f"--cuts needs {self.subnetworks - 1} numbers for --subnetworks "
                 f"{self.subnetworks}, got {len(self.cuts)}"
             )
+        self.check_codec()
 
     @property
     def learning_rate(self) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from admm.cli import main
 from admm.training import Options
 
 LIMIT = 20  # seconds, start-up included
@@ -126,6 +127,13 @@ def test_out_that_is_a_file(admm, tmp_path):
     (tmp_path / "file").write_text("mine")
     done = admm("train", "--layers", 2, "--out", tmp_path / "file", ranks=2, timeout=LIMIT)
     check(done, "cannot write results to")
+
+
+def test_a_folder_of_runs_that_cannot_be_made(tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--layers", "2", "--epochs", "1"]) == 1
+    assert "admm: error: cannot make runs/digits-" in capsys.readouterr().err
 
 
 def test_evaluate_without_a_run(admm, tmp_path):

@@ -40,16 +40,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append(self.path)
-        kind = self.path.rpartition("/")[2]
+        kind = self.path.rpartition("/")[2].replace("%20", " ")
         if kind == "missing":
             self.send_error(404)
         elif kind in TARGETS:
             self.send_response(302)
             self.send_header("Location", TARGETS[kind])
             self.send_endless()
-        elif kind == "endless":
+        elif kind in ("endless", "one chunk"):
             self.send_response(200)
-            self.send_endless()
+            self.send_endless(b"-1\r\n" if kind == "one chunk" else b"10000\r\n")
         else:
             self.send_response(200)
             self.send_header("Content-Length", str(SIZE))
@@ -62,11 +62,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.server.held.wait(timeout=60)
             self.wfile.write(CONTENT[SIZE // 2 :])
 
-    def send_endless(self):
+    def send_endless(self, head=b"10000\r\n"):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         while True:
-            self.wfile.write(b"10000\r\n" + bytes(2**16) + b"\r\n")
+            self.wfile.write(head + bytes(2**16) + b"\r\n")
 
     def log_message(self, *words):
         pass
@@ -151,6 +151,7 @@ def test_a_file_gets_its_name(server, tmp_path, kind, checksum, size):
         ("file", {"size": 256_001}, InputError, "of 256,001 bytes, .* another one of 256,000 byt"),
         ("file", {"size": 255_999}, InputError, "has more than the 255,999 bytes expected"),
         ("endless", {}, InputError, "has more than the 256,000 bytes expected"),
+        ("one%20chunk", {}, InputError, "has more than the 256,000 bytes expected"),
         ("broken", {}, AdmmError, "cannot fetch https://localhost.*fetch it by other means into"),
         ("missing", {}, AdmmError, "404"),
         ("insecure", {}, InputError, "leads to http://localhost:1/file; only HTTPS is fetched"),
@@ -298,8 +299,9 @@ def test_the_command(server, tmp_path, monkeypatch, capsys):
     assert run("list", "--data-dir", tmp_path) == 0
     out = capsys.readouterr().out
     assert "digits            both    embedded, from scikit-learn\n" in out
-    assert "cora              graph   not there; admm datasets download cora\n" in out
-    for name in ("toy", "toy14"):  # the second of them is made of the same files
+    assert "cora              graph   not there; admm datasets download cora --data-dir " in out
+    monkeypatch.setitem(IMAGES, "toy14", catalog._KNOWN["toy"])  # made of the same files
+    for name in ("toy", "toy14"):
         assert run("download", name, "--data-dir", tmp_path) == 0
     begin, end, again = capsys.readouterr().out.splitlines()
     assert begin == f"fetching {server.url}file, 256,000 bytes"
@@ -346,6 +348,10 @@ def test_check(data_dir, tmp_path, capsys):
         (["check", "nowhere"], "expected a folder or a .npz graph, got nowhere, which is neither"),
         (["check", "tests"], "tests has the files of no known data set; known are digits"),
         (["check", "nowhere.npz"], "no such file: nowhere.npz"),
+        (["check", "x" * 300], "(File name too long)"),
+        (["check", "x" * 300 + ".npz"], "(File name too long)"),
+        (["download", "cora", "--data-dir", "x" * 300], "(File name too long)"),
+        (["download", "14"], "unknown data set '14'; expected one of"),
         ([], "the following arguments are required: action (see admm datasets --help)"),
     ],
 )
