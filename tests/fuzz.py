@@ -151,7 +151,7 @@ any_json = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=3)
-    | st.just("long" * 2**16),
+    | st.builds(lambda: "long" * 2**16),
     lambda inner: (
         st.lists(inner, max_size=9)
         | st.dictionaries(st.sampled_from([*map(str, range(9)), "tr", "va", "te"]), inner)
