@@ -37,7 +37,7 @@ from admm.datasets.ogb import load_ogb
 from admm.datasets.planetoid import load_planetoid
 from admm.errors import InputError
 
-_MEMORY = 2**30
+_MEMORY = 2**31
 _CASES = 100_000
 _NODES = 8
 _SIDES = (2, _NODES, _NODES + 1, 8, 13)
@@ -151,7 +151,7 @@ any_json = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=3)
-    | st.builds(lambda: "long" * 2**16),
+    | st.builds(lambda: "long" * 2**12),
     lambda inner: (
         st.lists(inner, max_size=9)
         | st.dictionaries(st.sampled_from([*map(str, range(9)), "tr", "va", "te"]), inner)
