@@ -14,6 +14,7 @@ from benchmarks.convergence import follow, summarize
 OPTIONS = Options(layers=3, hidden=6, rho=5e-2, nu=1e-2, epochs=4, grow=(3,))
 
 
+@pytest.mark.slow
 def test_curves_are_those_of_the_serial_solver():
     """On two workers, all by hand: the objective from its definition, the change of every array."""
     curves = follow(OPTIONS)

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from admm.cli import main
+from admm.errors import OutputError
 from admm.training import Options
 
 LIMIT = 20  # seconds, start-up included
@@ -129,11 +130,11 @@ def test_out_that_is_a_file(admm, tmp_path):
     check(done, "cannot write results to")
 
 
-def test_a_folder_of_runs_that_cannot_be_made(tmp_path, monkeypatch, capsys):
+def test_a_folder_of_runs_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "runs").write_text("mine")
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "--layers", "2", "--epochs", "1"]) == 1
-    assert "admm: error: cannot make runs/digits-" in capsys.readouterr().err
+    with pytest.raises(OutputError, match=r"cannot make runs/digits-.* \(Not a directory\)"):
+        import_module("admm.cli.main")._new_folder("digits")
 
 
 def test_evaluate_without_a_run(admm, tmp_path):
@@ -155,7 +156,7 @@ def test_evaluate_a_damaged_run(admm, tmp_path):
 
 RAISES = """
 import sys
-from admm.cli import main
+from admm.errors import OutputError
 from admm.parallel import mpi
 from admm.parallel.worker import Worker
 

@@ -146,10 +146,7 @@ SOLVERS = {
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name in ("gsadmm", "gsam, stale") else pytest.mark.slow)
-        for name in SOLVERS
-    ],
+    [pytest.param(name, marks=[] if name == "gsadmm" else pytest.mark.slow) for name in SOLVERS],
 )
 def test_any_number_of_workers_gives_the_same_network(name):
     """Batches of 7 and 6, so that every compiled function has two sizes to serve."""
