@@ -156,7 +156,7 @@ def test_evaluate_a_damaged_run(admm, tmp_path):
 
 RAISES = """
 import sys
-from admm.errors import OutputError
+from admm.cli import main
 from admm.parallel import mpi
 from admm.parallel.worker import Worker
 
