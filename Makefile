@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RANKS ?= 2
 
-.PHONY: train test test-all faults fuzz check clean
+.PHONY: train test test-all faults fuzz same-bits check clean
 
 train: .venv/installed
 	$(BIN)/mpirun -n $(RANKS) $(BIN)/python -m admm train $(ARGS)
@@ -20,6 +20,9 @@ faults: .venv/installed
 
 fuzz: .venv/installed
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+same-bits: .venv/installed
+	$(BIN)/python -m tests.same_bits $(COMMIT) $(FOLDER) $(ARGS)
 
 check: .venv/installed
 	$(BIN)/ruff format --check

@@ -1,8 +1,11 @@
 """ADMM-based, layer-parallel training of neural networks in JAX.
 
-`admm.training` trains from options or a notebook, `admm.solvers` holds the algorithms,
-`admm.parallel` the workers and transports, `admm.datasets` the graphs and images. Nothing is
-imported here, so that `python -m admm` can bind a rank to its cores before JAX starts.
+Public names are imported when they are used, so that `import admm` starts neither JAX nor MPI, and
+`python -m admm` can bind a rank to its cores before JAX makes its threads.
 """
 
+import lazy_loader
+
 __version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,43 @@
-"""Errors meant for a person, each with the exit code of the command line."""
+"""Errors meant for a person, each with the exit code of the command line.
+
+A message names an option as the person at hand writes it, see `spelled`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_in_shell: ContextVar[bool] = ContextVar("in_shell", default=False)
+
+
+@contextmanager
+def shell_spelling() -> Iterator[None]:
+    """Within, messages name options as the command line does."""
+    token = _in_shell.set(True)
+    try:
+        yield
+    finally:
+        _in_shell.reset(token)
+
+
+def spelled(name: str, value: object = "") -> str:
+    """An option, and maybe its value, as a person writes them: in Python, or in a shell.
+
+    Example:
+        >>> spelled("eval_every"), spelled("lr", 0.1)
+        ('eval_every=', 'lr=0.1')
+        >>> with shell_spelling():
+        ...     spelled("eval_every"), spelled("lr", 0.1)
+        ('--eval-every', '--lr 0.1')
+    """
+    if not _in_shell.get():
+        return f"{name}={value}"
+    return f"--{name.replace('_', '-')} {value}".rstrip()
+
+
+def switched_off(name: str) -> str:
+    """An option that is on by default, as a person switches it off."""
+    return f"--no-{name.replace('_', '-')}" if _in_shell.get() else f"{name}=False"
 
 
 class AdmmError(Exception):
@@ -10,7 +49,7 @@ class AdmmError(Exception):
     exit_code = 1
 
 
-class InputError(AdmmError):
+class InputError(AdmmError, ValueError):
     """Bad data or options."""
 
     exit_code = 2

@@ -11,8 +11,9 @@ workers live in one process, which sends the same messages as ranks do. `levels`
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults, split_argv
 from benchmarks.training import Summary, mean_and_std, train_all
 from quant import CODEC_NAMES
 
@@ -32,33 +33,35 @@ _COLUMNS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    cut = list(argv).index("--") if "--" in argv else len(argv)
+    argv, options = split_argv(argv)
     parser = make_parser("communication", __doc__)
     parser.add_argument("--datasets", nargs="+", default=["digits"])
     parser.add_argument("--codecs", nargs="+", default=_CODECS, choices=_CODECS)
     parser.add_argument("--workers", nargs="+", type=int, help="[2 5; quick: 2]")
     parser.add_argument("--seeds", nargs="+", type=int, help="[0 1 2 3 4; quick: 0]")
-    given = parser.parse_args(argv[:cut])
-    if min(given.workers or [2]) < 2:
+    given = parser.parse_args(argv)
+    set_defaults(
+        given, {"workers": [2], "seeds": [0]}, {"workers": [2, 5], "seeds": [0, 1, 2, 3, 4]}
+    )
+    if min(given.workers) < 2:
         parser.error("--workers must be at least 2: a single worker sends nothing")
-    options = ["--epochs", "20"] if given.quick else []
-    options += argv[cut + 1 :]
-    seeds = given.seeds or ([0] if given.quick else [0, 1, 2, 3, 4])
-    cases = list(product(given.datasets, given.workers or ([2] if given.quick else [2, 5])))
+    if given.quick:
+        options = ["--epochs", "20", *options]
+    cases = list(product(given.datasets, given.workers))
     runs = [
         _options(dataset, workers, codec, seed, options)
         for dataset, workers in cases
         for codec in given.codecs
-        for seed in seeds
+        for seed in given.seeds
     ]
     summaries = train_all(runs)
     report = Report("communication", _COLUMNS)
     for dataset, workers in cases:
         for codec in given.codecs:
-            own = [next(summaries) for _ in seeds]
-            head = {"dataset": dataset, "workers": workers, "codec": codec, "seeds": len(seeds)}
+            own = [next(summaries) for _ in given.seeds]
+            head = {"dataset": dataset, "workers": workers, "codec": codec, "seeds": len(own)}
             report.add({**head, **_row(own), "options": options})
-    report.finish(given, _draw)
+    report.finish(given, draw)
 
 
 def _options(
@@ -86,7 +89,8 @@ def _row(runs: Sequence[Summary]) -> Row:
     }
 
 
-def _draw(figure, rows: Sequence[Row]) -> None:
+def draw(figure: Any, rows: Sequence[Row]) -> None:
+    """Test accuracy over bytes."""
     axes = figure.subplots()
     for dataset, workers in dict.fromkeys((row["dataset"], row["workers"]) for row in rows):
         own = [row for row in rows if (row["dataset"], row["workers"]) == (dataset, workers)]

@@ -27,16 +27,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from admm.parallel import LocalTransport
-from admm.solvers import stage_layers
-from admm.solvers.pdadmm_g import Block
-from admm.training.checks import check_dtype
-from admm.training.data import training_inputs
-from admm.training.method import make_method
-from admm.training.options import Options
-from admm.training.stage import start_stage
+from admm import LocalTransport, PDADMMGOptions
+from admm.solvers import Block
 from benchmarks.report import Report, Row, make_parser, set_defaults
-from layers import layer_costs, split_layers, widths
 from quant import CODEC_NAMES, Levels
 
 # ρ/ν above which theorem 1 holds, for S = 1.
@@ -68,12 +61,12 @@ def main(argv: Sequence[str]) -> None:
     jax.config.update("jax_num_cpu_devices", _WORKERS)
     report = Report("convergence", _COLUMNS)
     for dataset, nu, (ratio, codec) in product(given.datasets, given.nu, _cases(given)):
-        case = Options(
+        case = PDADMMGOptions(
             dataset=dataset,
             data_dir=given.data_dir,
             layers=given.layers,
             hidden=given.hidden,
-            grow=(given.layers,),
+            grow="none",
             nu=nu,
             rho=ratio * nu,
             codec=codec,
@@ -121,32 +114,22 @@ def _cases(given: argparse.Namespace) -> list[tuple[float, str]]:
 # A run.
 
 
-def follow(options: Options) -> dict[str, list[float]]:
-    """The curves of a run, one value an iteration."""
-    check_dtype(options.dtype)
+def follow(options: PDADMMGOptions) -> dict[str, list[float]]:
+    """The curves of a run in a single stage, one value an iteration."""
     transport = LocalTransport(_WORKERS)
-    facts, inputs = training_inputs(options)
-    shape = widths(facts.columns, options.hidden, facts.classes, options.layers)
-    owned = stage_layers(split_layers(layer_costs(shape), _WORKERS), options.layers)
-    method = make_method(options, transport)
-    labels = facts.labels[: facts.nodes]
-    one_hot = jnp.asarray(np.eye(facts.classes)[labels], options.dtype)
-    rows = jnp.asarray(inputs.rows[: facts.nodes])
-    start_stage(method.workers, owned, options, facts, rows, one_hot)
+    training = options.begin(options.load(transport), transport, 0, None)
     curves: dict[str, list[float]] = {name: [] for name in _CURVES}
-    for _ in range(options.epochs):
-        before = [_variables(worker.block) for worker in method.workers]
-        method.iterate(method.workers, True)
-        infos = [worker.info() for worker in method.workers]
-        blocks = [worker.block for worker in method.workers]
+    for number in range(1, options.epochs + 1):
+        before = [_variables(worker.block) for worker in training.workers]
+        training.epoch(number, True)
+        infos = [worker.info() for worker in training.workers]
+        blocks = [worker.block for worker in training.workers]
         lagrangian, primal, dual = np.sum(jax.device_get(infos), axis=0, dtype=float)
         change = sum(float(_change(a, b)) for a, b in zip(before, blocks, strict=True))
         coupling = sum(float(_coupling(block)) for block in blocks)
         values = (lagrangian, lagrangian - coupling, primal**0.5, dual**0.5, change)
         for name, value in zip(_CURVES, values, strict=True):
             curves[name].append(float(value))
-    for worker in method.workers:
-        worker.finish()
     return curves
 
 

@@ -15,76 +15,11 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from benchmarks.cases import Case, NetworkCase
 from benchmarks.launch import run_module, take_cores
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is timed: a method on a network and data drawn from a fixed seed, in full batches.
-
-    Inputs are as wide as the hidden layers; there are ten classes.
-
-    Args:
-        method: One of `benchmarks.methods`.
-        nodes: V.
-        width: Neurons of a hidden layer.
-        layers: L.
-        codec: How p and q travel; backpropagation ignores it.
-        train: Epochs of a train.
-        trains: Timed trains, at least.
-        seconds: Further trains are timed until so much time has passed.
-        warmup: Trains before the timed ones, without the epoch that compiles.
-    """
-
-    method: str
-    nodes: int
-    width: int
-    layers: int
-    codec: str = "float32"
-    train: int = 4
-    trains: int = 5
-    seconds: float = 5.0
-    warmup: int = 1
-
-
-@dataclass(frozen=True)
-class NetworkCase:
-    """What is timed: a method on a network of images, in mini-batches, drawn from a fixed seed.
-
-    Args:
-        method: One of `benchmarks.subnetworks`.
-        network: mlp, cnn or resnet.
-        subnetworks: Parts that it is cut into; backpropagation has 1.
-        codec: How f, p and q travel; backpropagation ignores it.
-        layers: Of an mlp.
-        hidden: Width of dense layers.
-        blocks: Residual blocks of a resnet.
-        filters: Channels of the convolutions of a cnn or a resnet.
-        batch: Images of a mini-batch.
-        batches: Mini-batches of an epoch.
-        train: Epochs of a train; the pipeline fills and drains in each.
-        trains: Timed trains, at least.
-        seconds: Further trains are timed until so much time has passed.
-        warmup: Trains before the timed ones, without the epoch that compiles.
-    """
-
-    method: str
-    network: str
-    subnetworks: int = 1
-    codec: str = "float32"
-    layers: int = 10
-    hidden: int = 512
-    blocks: int = 8
-    filters: int = 32
-    batch: int = 120
-    batches: int = 100
-    train: int = 1
-    trains: int = 5
-    seconds: float = 5.0
-    warmup: int = 1
 
 
 def time_epoch(
@@ -115,10 +50,10 @@ def time_epoch(
 def measure(case: Case | NetworkCase, cores_per_rank: int) -> None:
     """The part of one rank; the first one prints the row."""
     take_cores(cores_per_rank)  # first of all, since JAX sizes its thread pools by them
-    from admm.parallel import mpi
+    from admm.comm.launch import world
     from benchmarks import methods, subnetworks
 
-    comm = mpi.world()
+    comm = world()
     start = time.perf_counter()
     if isinstance(case, NetworkCase):
         part = subnetworks.prepare(case, comm)
@@ -151,7 +86,7 @@ def measure(case: Case | NetworkCase, cores_per_rank: int) -> None:
         times["wait"].append((transport.waited - waited) / case.train)
         more = count + 1 < case.warmup + case.trains
         more = comm.bcast(more or time.perf_counter() - began < case.seconds)
-    transport.flush()
+    transport.close()
     timed = {name: values[case.warmup :] for name, values in times.items()}
     own: dict[str, float] = {
         **{f"{name}_ms": 1e3 * statistics.median(t) for name, t in timed.items()},

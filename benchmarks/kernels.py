@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.launch import run_module
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults
 
 _SHAPES = ((140, 100), (1024, 256), (4096, 512), (8192, 512), (8192, 1024), (8192, 2048))
 _COLUMNS = {
@@ -43,20 +44,20 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="cores to use [1]")
     parser.add_argument("--nodes", type=int, help="with --width: this shape only")
     parser.add_argument("--width", type=int)
-    parser.add_argument("--seconds", type=float, default=20, help="per row [20]")
+    parser.add_argument("--seconds", type=float, help="per row [20; quick: 5]")
     given = parser.parse_args(argv)
+    set_defaults(given, {"seconds": 5.0}, {"seconds": 20.0})
     shapes: Sequence[tuple[int, int]] = _SHAPES[:4] if given.quick else _SHAPES
-    if given.nodes and given.width:
+    if (given.nodes is None) != (given.width is None):
+        parser.error("--nodes and --width make a shape together")
+    if given.nodes is not None:
         shapes = ((given.nodes, given.width),)
     report = Report("kernels", _COLUMNS)
     for threads in given.threads:
         for nodes, width in shapes:
-            seconds = min(given.seconds, 5) if given.quick else given.seconds
-            case = json.dumps(
-                {"nodes": nodes, "width": width, "threads": threads, "seconds": seconds}
-            )
-            report.add(json.loads(run_module("benchmarks.kernels", case)))
-    report.finish(given, _draw)
+            case = {"nodes": nodes, "width": width, "threads": threads, "seconds": given.seconds}
+            report.add(json.loads(run_module("benchmarks.kernels", json.dumps(case))))
+    report.finish(given, draw)
 
 
 def measure(nodes: int, width: int, threads: int, seconds: float) -> Row:
@@ -142,7 +143,8 @@ def _memory_rise(work: Callable[[], None]) -> int | None:
     return max(resident("VmHWM:") - before, 0)
 
 
-def _draw(figure, rows: Sequence[Row]) -> None:
+def draw(figure: Any, rows: Sequence[Row]) -> None:
+    """Bare products over a whole iteration."""
     axes = figure.subplots()
     names = [f"{row['nodes']}×{row['width']}\n{row['threads']} cores" for row in rows]
     axes.bar(names, [row["roofline_fraction"] for row in rows])

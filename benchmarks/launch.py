@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from admm.comm.launch import launch_rank
+
 
 def run_module(
     module: str,
@@ -55,8 +57,7 @@ def take_cores(count: int) -> None:
 
     By rank alone, not by host: network namespaces are hosts that see the same cores.
     """
-    rank = int(os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK", 0)))
-    cores = sorted(os.sched_getaffinity(0))
+    cores, rank = sorted(os.sched_getaffinity(0)), launch_rank()
     if count > len(cores):
         sys.exit(f"{count} cores per rank asked for, got {len(cores)}; is the launcher binding?")
     os.sched_setaffinity(0, {cores[(rank * count + k) % len(cores)] for k in range(count)})

@@ -67,9 +67,9 @@ def time_messages(
 def measure(sizes: Sequence[int], codecs: Sequence[str], shape: Sequence[int]) -> None:
     """The part of one of the two ranks; the first one prints."""
     take_cores(1)
-    from admm.parallel import mpi
+    from admm.comm.launch import world
 
-    comm = mpi.world()
+    comm = world()
     transfer = {size: _transfer(comm, size) for size in sizes}
     coding = {name: _coding(name, tuple(shape)) for name in codecs}
     comm.Barrier()
@@ -80,9 +80,10 @@ def measure(sizes: Sequence[int], codecs: Sequence[str], shape: Sequence[int]) -
 def _transfer(comm: Any, size: int) -> float:
     import jax.numpy as jnp
 
-    from admm.parallel.mpi_transport import MPITransport
+    from admm.comm import MPITransport
 
     transport = MPITransport(comm)
+    transport.declare("q")
     own, other = comm.rank, 1 - comm.rank
     message = jnp.zeros(size, jnp.uint8)
 
@@ -98,7 +99,9 @@ def _transfer(comm: Any, size: int) -> float:
         transport.flush()
 
     comm.Barrier()
-    return _median(round_trip, max(7, min(200, _TRAFFIC // size))) / 2
+    seconds = _median(round_trip, max(7, min(200, _TRAFFIC // size))) / 2
+    transport.close()
+    return seconds
 
 
 def _coding(name: str, shape: tuple[int, ...]) -> float:

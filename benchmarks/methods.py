@@ -9,33 +9,21 @@ All of them train the same network on the same data. What is known of workers an
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from admm import parallel
-from admm.parallel import Codecs, DataParallel, PipelineWorker, Transport, Worker, chain, pipeline
-from admm.parallel.mpi_transport import MPITransport
-from admm.solvers import PDADMMG
-from admm.solvers.backprop import LEARNING_RATES, Backprop
-from benchmarks.epoch import Case
+from admm.comm import MPITransport, chain, in_turns
+from admm.methods.layerwise.pipeline import PipelineWorker
+from admm.methods.layerwise.worker import Codecs, LayerWorker
+from admm.solvers import LEARNING_RATES, PDADMMG, Backprop
+from benchmarks.cases import CLASSES, Case, Part
+from benchmarks.data_parallel import SumTransport, full_batch
 from benchmarks.model import backprop_costs
 from layers import Dense, init_dense, layer_costs, split_layers, widths
 from quant import make_codec
-
-CLASSES = 10
-
-
-class Part(NamedTuple):
-    """One rank's part of a method."""
-
-    epoch: Callable[[], None]  # starts one epoch, after those before
-    finish: Callable[[], None]  # waits until the last one is done
-    products: Callable[[], None] | None  # runs the bare products of an epoch
-    transport: Transport
-    reduced: float = 0.0  # bytes sent in an epoch that the transport does not count
 
 
 def prepare(case: Case, comm: Any) -> Part:
@@ -45,32 +33,45 @@ def prepare(case: Case, comm: Any) -> Part:
         ValueError: If there is no such method, or not on so many ranks.
     """
     name, _, way = case.method.partition(" ")
-    transport = MPITransport(comm)
     if case.method == "pdadmm-g":
-        codec = make_codec(case.codec)
-        worker = Worker(comm.rank, PDADMMG(), transport, Codecs(codec, codec))
-        order = [_ptr, _pW, _rWt, _pW]
-        return _layers_over_ranks(case, transport, worker, _iterate, layer_costs, order)
+        return _pdadmm_g(case, MPITransport(comm))
     if name not in LEARNING_RATES or way not in ("", "data-parallel", "pipeline"):
         raise ValueError(f"unknown method {case.method!r}")
-    solver, order = Backprop(name, LEARNING_RATES[name]), [_ptr, _pW, _rWt]
+    solver = Backprop(name, LEARNING_RATES[name])
     if way == "pipeline":
-        piped = PipelineWorker(comm.rank, solver, transport)
-        return _layers_over_ranks(case, transport, piped, pipeline.iterate, backprop_costs, order)
+        return _pipeline(case, MPITransport(comm), solver)
     if way == "" and comm.size > 1:
         raise ValueError(f"{case.method!r} runs on one rank, got {comm.size}")
-    return _nodes_over_ranks(case, transport, solver, order)
+    return _nodes_over_ranks(case, SumTransport(comm), solver)
 
 
-def _layers_over_ranks(
+def _pdadmm_g(case: Case, transport: MPITransport) -> Part:
+    codec = make_codec(case.codec)
+    worker = LayerWorker(transport.local[0], PDADMMG(), transport, Codecs(codec, codec))
+
+    def epoch() -> None:
+        in_turns([worker.iteration(measure=False)])
+        transport.share(worker.loss(), transport.size - 1)  # as the penalty schedule does
+
+    products = _start(case, transport, worker, layer_costs, [_ptr, _pW, _rWt, _pW])
+    return Part(epoch, worker.finish, products, transport)
+
+
+def _pipeline(case: Case, transport: MPITransport, solver: Backprop) -> Part:
+    worker = PipelineWorker(transport.local[0], solver, transport)
+    products = _start(case, transport, worker, backprop_costs, _BACKPROP)
+    return Part(lambda: in_turns([worker.iteration()]), worker.finish, products, transport)
+
+
+def _start(
     case: Case,
     transport: MPITransport,
-    worker: Worker | PipelineWorker,
-    iterate: Callable[[Any], None],
+    worker: LayerWorker | PipelineWorker,
     costs: Callable[[Sequence[int]], list[int]],
     order: Sequence[Callable],
-) -> Part:
-    shape, last = network_shape(case.width, case.layers), transport.size - 1
+) -> Callable[[], None]:
+    """Give a worker its layers; returns what runs their bare products."""
+    shape = network_shape(case.width, case.layers)
     owned = [range(a, b + 1) for a, b in split_layers(costs(shape), transport.size)]
     own = owned[worker.index]
     x, y = _data(case)
@@ -81,46 +82,18 @@ def _layers_over_ranks(
         case.nodes,
         y if case.layers in own else None,
     )
-
-    def epoch() -> None:
-        iterate([worker])
-        if isinstance(worker, Worker):
-            transport.share(worker.loss(), last)  # as the penalty schedule does
-
-    return Part(epoch, worker.finish, _products(shape, case.nodes, own, order), transport)
+    return _products(shape, case.nodes, own, order)
 
 
-def _nodes_over_ranks(
-    case: Case, transport: MPITransport, solver: Backprop, order: Sequence[Callable]
-) -> Part:
+def _nodes_over_ranks(case: Case, transport: SumTransport, solver: Backprop) -> Part:
     shape = network_shape(case.width, case.layers)
-    network = [_layer(shape, number) for number in range(1, case.layers + 1)]
-    rank, ranks = transport.comm.rank, transport.size
+    every = range(1, case.layers + 1)
+    (rank,), ranks = transport.local, transport.size
     rows = slice(case.nodes * rank // ranks, case.nodes * (rank + 1) // ranks)
     x, y = (array[rows] for array in _data(case))
-    products = _products(shape, len(x), range(1, case.layers + 1), order)
-    if case.method.endswith("data-parallel"):
-        trainer = DataParallel(solver, transport, network, x, y)
-
-        def epoch() -> None:
-            trainer.step()
-
-        def finish() -> None:
-            jax.block_until_ready(trainer.block)
-
-        ring = 2 * (ranks - 1) / ranks * 4 * (1 + sum(W.size + b.size for W, b in network))
-        return Part(epoch, finish, products, transport, reduced=ring)
-    state = solver.init(network, x, y)
-
-    def serial() -> None:
-        nonlocal state
-        state, _ = solver.step(state)
-
-    return Part(serial, lambda: jax.block_until_ready(state), products, transport)
-
-
-def _iterate(workers: Sequence[Worker]) -> None:
-    parallel.iterate(workers, measure=False)
+    trainer = full_batch(solver, transport, [_layer(shape, number) for number in every], x, y)
+    products = _products(shape, len(x), every, _BACKPROP)
+    return Part(trainer.epoch, trainer.finish, products, transport, trainer.ring_bytes)
 
 
 def network_shape(width: int, layers: int) -> tuple[int, ...]:
@@ -174,3 +147,6 @@ def _pW(p, r, W):
 @jax.jit
 def _ptr(p, r, W):
     return p.T @ r
+
+
+_BACKPROP = (_ptr, _pW, _rWt)

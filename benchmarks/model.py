@@ -10,8 +10,8 @@ Assumptions:
   end; q leaves at the end and is needed halfway through the next, or at once by a rank with a
   single layer. What has not arrived by then is waited for. Coding is work of the ranks.
 - Pipeline: layers are split by cost; M micro-batches (the best of R, 2R and 4R), as fast as the
-  whole batch. The schedule of `admm.parallel.pipeline` is played through, message by message: a
-  rank waits for what has not arrived, a link carries one message at a time each way.
+  whole batch. The schedule of `admm.methods.layerwise.pipeline` is played through, message by
+  message: a rank waits for what has not arrived, a link carries one message at a time each way.
 - Data-parallel: V/R rows a rank, then a ring allreduce of all weights, which hides nothing:
   2(R − 1) messages of 1/R of the weights.
 """

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.epoch import Case, time_epoch
+from benchmarks.cases import Case
+from benchmarks.epoch import time_epoch
 from benchmarks.hosts import UnavailableError, two_hosts
 from benchmarks.messages import time_messages
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults
 
 _OURS = "pdadmm-g"
 _CODECS = ("float32", "delta4", "delta2")
@@ -33,21 +34,26 @@ _COLUMNS = {
 
 def main(argv: Sequence[str]) -> None:
     parser = make_parser("network", __doc__)
-    parser.add_argument("--links", nargs="+", type=float, metavar="MBIT", help="[1000 100]")
+    parser.add_argument(
+        "--links", nargs="+", type=float, metavar="MBIT", help="[1000 100; quick: 100]"
+    )
     parser.add_argument("--nodes", type=int, default=2048)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--codecs", nargs="+", default=_CODECS)
-    parser.add_argument("--seconds", type=float, help="timed, at least, of every row [2 or 10]")
-    arguments = parser.parse_args(argv)
-    links = arguments.links or ([100] if arguments.quick else [1000, 100])
-    seconds = arguments.seconds or (2 if arguments.quick else 10)
-    shape = (arguments.nodes, arguments.width, arguments.layers)
-    cases = [Case(_OURS, *shape, codec, seconds=seconds) for codec in arguments.codecs]
-    cases += [Case(method, *shape, seconds=seconds) for method in _RIVALS]
+    parser.add_argument(
+        "--seconds", type=float, help="timed, at least, of every row [10; quick: 2]"
+    )
+    given = parser.parse_args(argv)
+    set_defaults(
+        given, {"links": [100.0], "seconds": 2.0}, {"links": [1000.0, 100.0], "seconds": 10.0}
+    )
+    shape = (given.nodes, given.width, given.layers)
+    cases = [Case(_OURS, *shape, codec, seconds=given.seconds) for codec in given.codecs]
+    cases += [Case(method, *shape, seconds=given.seconds) for method in _RIVALS]
     report = Report("network", _COLUMNS)
     try:
-        for mbit in links:
+        for mbit in given.links:
             with two_hosts(mbit) as prefixes:
                 transfer, _ = time_messages([_PING_BYTES], prefixes=prefixes)
                 link = {
@@ -62,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
     except UnavailableError as why:
         print(f"cannot run the network benchmark: {why}", file=sys.stderr)
         sys.exit(2)
-    report.finish(arguments, draw)
+    report.finish(given, draw)
 
 
 def _compare(mbit: float, rows: Sequence[Row]) -> dict[str, float]:

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from admm.training.files import write_atomically
-from admm.training.versions import versions
+from admm.files import write_atomically
+from admm.run.versions import versions
 
 Row = dict[str, Any]
 
@@ -39,6 +39,17 @@ def set_defaults(given: argparse.Namespace, quick: Row, usual: Row) -> None:
             setattr(given, name, value)
 
 
+def split_argv(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options of the benchmark, and those behind `--`, of `admm train`.
+
+    Example:
+        >>> split_argv(["--quick", "--", "--rho", "1"])
+        (['--quick'], ['--rho', '1'])
+    """
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    return list(argv[:cut]), list(argv[cut + 1 :])
+
+
 def _new_file(text: str) -> Path:
     if not Path(text).resolve().parent.is_dir():
         raise argparse.ArgumentTypeError(f"no folder for {text}")
@@ -58,8 +69,7 @@ class Report:
 
     Args:
         name: Name of the benchmark.
-        columns: Column name to format specification, such as `">8.1f"`; a width is required.
-            Rows may hold more than is shown, and None where a figure does not apply.
+        columns: Of the first table, see `begin`; without, that is begun later.
 
     Attributes:
         columns: Of the table that rows are added to.
@@ -68,15 +78,21 @@ class Report:
         results: Figures over all rows, for the end of the table and the JSON.
     """
 
-    def __init__(self, name: str, columns: Mapping[str, str]) -> None:
+    def __init__(self, name: str, columns: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.rows: list[Row] = []
         self.others: Collection[Row] = ()
         self.results: dict[str, Any] = {}
-        self.begin(columns)
+        if columns is not None:
+            self.begin(columns)
 
     def begin(self, columns: Mapping[str, str]) -> None:
-        """Begin a table; a further one leaves the rows of those before where they are."""
+        """Begin a table; a further one leaves the rows of those before where they are.
+
+        Args:
+            columns: Column name to format specification, such as `">8.1f"`; a width is required.
+                Rows may hold more than is shown, and None where a figure does not apply.
+        """
         self.columns = columns
         print("  ".join(f"{key:{_text(spec)}}" for key, spec in columns.items()), flush=True)
 

@@ -18,10 +18,11 @@ from itertools import pairwise
 from typing import Any
 
 from benchmarks import model
-from benchmarks.epoch import Case, time_epoch
+from benchmarks.cases import Case
+from benchmarks.epoch import time_epoch
 from benchmarks.messages import Link, fit_link, time_messages
 from benchmarks.methods import network_shape
-from benchmarks.report import Report, Row, make_parser
+from benchmarks.report import Report, Row, make_parser, set_defaults
 from layers import layer_costs
 from quant import make_codec
 
@@ -91,23 +92,23 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--codecs", nargs="+", default=_CODECS)
     parser.add_argument("--link-mbit", type=float, help="extrapolate to a link of this rate")
-    parser.add_argument("--rounds", type=int, help="[1 or 3]")
-    parser.add_argument("--seconds", type=float, help="timed, at least, of every run [2 or 4]")
-    arguments = parser.parse_args(argv)
-    if arguments.layers < 4:
-        parser.error(f"--layers must be at least 4, since half are measured: {arguments.layers}")
-    width = arguments.width or (256 if arguments.quick else 512)
-    seconds = arguments.seconds or (2 if arguments.quick else 4)
-    rounds = arguments.rounds or (1 if arguments.quick else 3)
-    codecs = arguments.codecs
-    case = Case(_OURS, arguments.nodes, width, arguments.layers, codecs[0], seconds=seconds)
+    parser.add_argument("--rounds", type=int, help="[3; quick: 1]")
+    parser.add_argument("--seconds", type=float, help="timed, at least, of every run [4; quick: 2]")
+    given = parser.parse_args(argv)
+    small = {"width": 256, "seconds": 2.0, "rounds": 1}
+    full = {"width": 512, "seconds": 4.0, "rounds": 3}
+    set_defaults(given, small, full)
+    if given.layers < 4:
+        parser.error(f"--layers must be at least 4, since half are measured: {given.layers}")
+    codecs, width = given.codecs, given.width
+    case = Case(_OURS, given.nodes, width, given.layers, codecs[0], seconds=given.seconds)
     rival = replace(case, method=_RIVAL)
     halves = [replace(one, layers=case.layers // 2) for one in (case, rival)]
     rivals = [replace(case, method=method) for method in _RIVALS]
     many = [*[replace(case, codec=codec) for codec in codecs], *rivals]
     checked = [(case, 1), (rival, 1), *[(one, 2) for one in many]]
     transfer, coding = time_messages(_SIZES, codecs, (case.nodes, width))
-    timed = _time([*[(half, 1) for half in halves], *checked], rounds)
+    timed = _time([*[(half, 1) for half in halves], *checked], given.rounds)
     ours, others = (_speed(half, *timed[half, 1]) for half in halves)
     per_element = {codec: total / (case.nodes * width) for codec, total in coding.items()}
     machine = Machine(ours, others, fit_link(transfer), per_element)
@@ -118,8 +119,8 @@ def main(argv: Sequence[str]) -> None:
         report.add(_row(machine, one, ranks, 1e3 * timed[one, ranks][0]))
     report.results |= vars(machine)
     report.results["worst_error"] = max((row["error"] for row in report.rows), key=abs)
-    if arguments.link_mbit is not None:
-        machine = replace(machine, link=machine.link._replace(bandwidth=arguments.link_mbit / 8e-6))
+    if given.link_mbit is not None:
+        machine = replace(machine, link=machine.link._replace(bandwidth=given.link_mbit / 8e-6))
     for layers, neurons, all_ranks in _EXTRAPOLATED:
         for one in many:
             one = replace(one, layers=layers, width=neurons or width)
@@ -127,7 +128,7 @@ def main(argv: Sequence[str]) -> None:
                 report.add(_row(machine, one, ranks, None))
         name = f"best of ours against the best backpropagation, {report.rows[-1]['network']}"
         report.results[f"{name} on {ranks} ranks"] = _advantage(report.rows, ranks)
-    report.finish(arguments, draw)
+    report.finish(given, draw)
 
 
 def _time(

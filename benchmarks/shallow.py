@@ -39,7 +39,7 @@ GRID = tuple(Setting(*each) for each in product((1e-2, 1e-3), (0.0, 0.5, 0.8), (
 def train_shallow(
     rows: Array,
     labels: np.ndarray,
-    sizes: tuple[int, int, int],
+    sizes: tuple[int, ...],
     hidden: int,
     setting: Setting,
     seeds: tuple[int, ...],
@@ -51,7 +51,7 @@ def train_shallow(
     Args:
         rows: Inputs of training, validation and test nodes, (rows, columns).
         labels: Class of every row.
-        sizes: How many rows are of each part.
+        sizes: How many rows are of each of the three.
         hidden: Width of the hidden layer.
         setting: Hyperparameters.
         seeds: Of initial weights and dropout.
@@ -82,7 +82,7 @@ def _train(
     labels: Array,
     networks: Any,
     keys: Array,
-    sizes: tuple[int, int, int],
+    sizes: tuple[int, ...],
     setting: Setting,
     epochs: int,
     eval_every: int,

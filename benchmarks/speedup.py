@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from benchmarks.epoch import Case, time_epoch
-from benchmarks.report import Report, Row, make_parser
+from admm.solvers import LEARNING_RATES
+from benchmarks.cases import Case
+from benchmarks.epoch import time_epoch
+from benchmarks.report import Report, Row, make_parser, set_defaults
 
 _OURS = "pdadmm-g"
-_OPTIMIZERS = ("gd", "adadelta", "adagrad", "adam")
+_OPTIMIZERS = tuple(LEARNING_RATES)
 _COLUMNS = {
     "layers": ">6",
     "width": ">5",
@@ -48,20 +50,22 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--nodes", type=int, default=4096)
     parser.add_argument("--codec", default="float32", help="of pdADMM-G's messages")
     parser.add_argument("--optimizers", nargs="+", default=_OPTIMIZERS, choices=_OPTIMIZERS)
-    parser.add_argument("--seconds", type=float, help="timed, at least, of every row [1 or 10]")
-    arguments = parser.parse_args(argv)
-    layers = arguments.layers or ([8] if arguments.quick else [4, 8, 16])
-    widths = arguments.widths or ([256] if arguments.quick else [256, 512, 1024])
-    seconds = arguments.seconds or (1 if arguments.quick else 10)
+    parser.add_argument(
+        "--seconds", type=float, help="timed, at least, of every row [10; quick: 1]"
+    )
+    given = parser.parse_args(argv)
+    small = {"layers": [8], "widths": [256], "seconds": 1.0}
+    full = {"layers": [4, 8, 16], "widths": [256, 512, 1024], "seconds": 10.0}
+    set_defaults(given, small, full)
     report = Report("speedup", _COLUMNS)
-    for depth, width in product(layers, widths):
-        for method, ranks, cores in ways(arguments.optimizers):
-            case = Case(method, arguments.nodes, width, depth, arguments.codec, seconds=seconds)
+    for depth, width in product(given.layers, given.widths):
+        for method, ranks, cores in ways(given.optimizers):
+            case = Case(method, given.nodes, width, depth, given.codec, seconds=given.seconds)
             report.add(time_epoch(case, ranks, cores))
         rows = [r for r in report.rows if (r["layers"], r["width"]) == (depth, width)]
         for name, value in summarize(rows).items():
             report.results[f"{name} {depth}×{width}"] = value
-    report.finish(arguments, draw)
+    report.finish(given, draw)
 
 
 def ways(optimizers: Sequence[str]) -> list[Way]:

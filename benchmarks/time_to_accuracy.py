@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from admm.solvers.backprop import LEARNING_RATES
-from benchmarks.accuracy import RATES
+from admm.solvers import LEARNING_RATES
+from benchmarks.accuracy_row import RATES
 from benchmarks.report import Report, Row, make_parser, set_defaults
 from benchmarks.training import Summary, train_all
 

@@ -3,20 +3,6 @@
 Nothing here knows networks, solvers or MPI; everything is a pure, jitted function of arrays.
 """
 
-from quant.codecs import CODEC_NAMES, Codec, Delta, Float, LevelCodec, Uniform, make_codec
-from quant.levels import Levels
-from quant.packing import pack, packed_size, unpack
+import lazy_loader
 
-__all__ = [
-    "CODEC_NAMES",
-    "Codec",
-    "Delta",
-    "Float",
-    "LevelCodec",
-    "Levels",
-    "Uniform",
-    "make_codec",
-    "pack",
-    "packed_size",
-    "unpack",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

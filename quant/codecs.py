@@ -3,21 +3,21 @@
 The two ends of a channel hold the same `previous` array, the one decoded last (a start value that
 both know, at first). `decode(encode(x, previous), previous)` is what both ends go on with: the
 sender decodes its own message with the same compiled function, so the two copies are equal bit
-for bit. Only delta coding looks at `previous`.
+for bit. Only codecs that remember look at `previous`.
 """
 
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, UInt8
-from jaxtyping import Float as FloatArray
+from jaxtyping import Array, Float as FloatArray, UInt8
 
 from quant.levels import Levels
+from quant.names import CODEC_NAMES
 from quant.packing import pack, packed_size, unpack
 
 Shape = tuple[int, ...]
@@ -25,7 +25,14 @@ Shape = tuple[int, ...]
 
 @runtime_checkable
 class Codec(Protocol):
-    """What every codec offers; all are frozen dataclasses, hence hashable and static under jit."""
+    """What every codec offers; all are frozen dataclasses, hence hashable and static under jit.
+
+    Attributes:
+        remembers: Whether messages depend on `previous`: the ends of a channel then keep it, and
+            so does a checkpoint.
+    """
+
+    remembers: ClassVar[bool]
 
     def nbytes(self, shape: Shape) -> int:
         """Exact size of the message of an array of this shape, known before it is sent."""
@@ -53,6 +60,7 @@ class Float:
         60
     """
 
+    remembers: ClassVar[bool] = False
     dtype: str = "float32"
 
     def nbytes(self, shape: Shape) -> int:
@@ -77,6 +85,7 @@ class LevelCodec:
         500
     """
 
+    remembers: ClassVar[bool] = False
     levels: Levels
 
     def nbytes(self, shape: Shape) -> int:
@@ -109,6 +118,7 @@ class Uniform:
         13600
     """
 
+    remembers: ClassVar[bool] = False
     bits: int
     block: int = 256
 
@@ -167,6 +177,7 @@ class Delta:
         0.0703125
     """
 
+    remembers: ClassVar[bool] = True
     bits: int
     block: int = 256
 
@@ -184,15 +195,6 @@ class Delta:
     @property
     def _uniform(self) -> Uniform:
         return Uniform(self.bits, self.block)
-
-
-_BY_NAME: dict[str, Codec] = {
-    **{name: Float(name) for name in ("float64", "float32", "bfloat16")},
-    **{f"uniform{bits}": Uniform(bits) for bits in (16, 8, 4, 2)},
-    **{f"delta{bits}": Delta(bits) for bits in (8, 4, 2)},
-}
-
-CODEC_NAMES = (*_BY_NAME, "levels")
 
 
 def make_codec(name: str, levels: Levels | None = None) -> Codec:
@@ -213,9 +215,12 @@ def make_codec(name: str, levels: Levels | None = None) -> Codec:
         if levels is None:
             raise ValueError("codec 'levels' needs a set of levels for the variable it carries")
         return LevelCodec(levels)
-    if name not in _BY_NAME:
+    if name not in CODEC_NAMES:
         raise ValueError(f"unknown codec {name!r}; expected one of {', '.join(CODEC_NAMES)}")
-    return _BY_NAME[name]
+    for kind, codec in (("uniform", Uniform), ("delta", Delta)):
+        if name.startswith(kind):
+            return codec(int(name.removeprefix(kind)))
+    return Float(name)
 
 
 def _to_bytes(x: Array) -> Array:

@@ -1,15 +1,19 @@
 """Finite sets of equally spaced levels Δ, and the projection onto them.
 
+JAX is imported where there are arrays: options name sets of levels before it starts.
+
 A set of levels constrains what a solver optimises (pdADMM-G-Q). How an array travels is the
 business of `quant.codecs`.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
+
+Array = Any  # a jax.Array
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Levels:
         ValueError: If the numbers describe no such set, or one too large for 8-bit codes.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> levels = Levels(-1, 20)
         >>> levels.size, levels.bits
         (22, 5)
@@ -92,20 +97,26 @@ class Levels:
 
     def project(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The nearest member of Δ, element by element (the even code at a tie); NaN stays NaN."""
+        import jax.numpy as jnp
+
         return jnp.where(jnp.isnan(x), x, self.decode(self.encode(x), x.dtype))
 
     def encode(self, x: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
         """Codes 0…size−1 of the nearest members."""
+        import jax.numpy as jnp
+
         codes = jnp.round((x - self.low) / self.step)
         return jnp.clip(codes, 0, self.size - 1).astype(jnp.uint8)
 
     def decode(
-        self, codes: UInt8[Array, "*shape"], dtype: jnp.dtype = jnp.float32
+        self, codes: UInt8[Array, "*shape"], dtype: Any = np.float32
     ) -> Float[Array, "*shape"]:
         """The members that the codes stand for; exact inverse of `encode` on Δ.
 
         Members are looked up, not computed, so that they are the same bits wherever they are
         decoded, however a compiler fuses the arithmetic around.
         """
+        import jax.numpy as jnp
+
         members = np.linspace(self.low, self.high, self.size)
         return jnp.asarray(members, dtype)[codes]

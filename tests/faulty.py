@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from admm.cli.main import main
-from admm.parallel import channel, mpi, mpi_transport, worker
-from admm.training import checkpoint, loop
+from admm.comm import Channel, MPITransport, launch
+from admm.methods.layerwise.worker import LayerWorker
+from admm.run import saved
+from admm.run.run import Run
 
 # The epoch in which a fault in the middle of training happens; checkpoints come every four.
 EPOCH = 10
@@ -58,17 +60,17 @@ def prepare(fault: str, moment: str, note: Path, layers: int, cuts: int) -> None
     elif fault == "nan":
         poison(note, layers)
     elif moment == "start":
-        before(loop.Loop, "_go_to", lambda: strike(fault, note))
+        before(Run, "_go_to", lambda: strike(fault, note))
     elif moment == "iteration":
         calls = (EPOCH - 1) * layers + max(1, layers // 2)
-        before(worker.Worker, "_update_layer", lambda: strike(fault, note), calls)
+        before(LayerWorker, "_update_layer", lambda: strike(fault, note), calls)
     elif moment == "message":
         # One variable arrives from each neighbour in every iteration.
-        before(channel.Channel, "receive", lambda: strike(fault, note), EPOCH * cuts)
+        before(Channel, "receive", lambda: strike(fault, note), EPOCH * cuts)
     elif moment == "checkpoint":
         # The second checkpoint, when half of its first file is on the disk; each has a file of
         # state and one of the best network for every layer.
-        write = checkpoint.write_arrays
+        write = saved.write_arrays
         left = [2 * layers + 1]
 
         def half(path: Path, arrays: Any) -> str:
@@ -79,24 +81,26 @@ def prepare(fault: str, moment: str, note: Path, layers: int, cuts: int) -> None
                     strike(fault, note)
             return write(path, arrays)
 
-        checkpoint.write_arrays = half
+        saved.write_arrays = half
     elif moment == "end":
-        before(loop.Loop, "_end", lambda: strike(fault, note))
+        before(Run, "_end", lambda: strike(fault, note))
 
 
 class BadLink:
-    """A communicator that turns a bit of the tenth message of a tag round."""
+    """A communicator that turns a bit of the tenth message of a variable round."""
 
-    def __init__(self, comm: Any, tag: int, note: Path) -> None:
-        self._comm, self._tag, self._note = comm, tag, note
+    def __init__(self, transport: MPITransport, variable: str, note: Path) -> None:
+        self._comm, self._tags = transport.comm, transport.tags
+        self._variable, self._note = variable, note
         self._left = EPOCH
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._comm, name)
 
     def Isend(self, buffer: np.ndarray, target: int, tag: int) -> Any:
-        self._left -= tag == self._tag
-        if tag == self._tag and self._left == 0:
+        ours = tag == self._tags[self._variable]
+        self._left -= ours
+        if ours and self._left == 0:
             self._note.write_text(str(time.time()))
             buffer = buffer.copy()
             buffer[len(buffer) // 2] ^= 16
@@ -105,18 +109,18 @@ class BadLink:
 
 def flip(variable: str, note: Path) -> None:
     """Damage a message of a variable on its way."""
-    init = mpi_transport.MPITransport.__init__
+    init = MPITransport.__init__
 
-    def linked(self: Any, comm: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, comm, *args, **kwargs)
-        self.comm = BadLink(comm, mpi_transport._TAGS[variable], note)
+    def linked(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        self.comm = BadLink(self, variable, note)
 
-    mpi_transport.MPITransport.__init__ = linked  # type: ignore[method-assign]
+    MPITransport.__init__ = linked  # type: ignore[method-assign]
 
 
 def poison(note: Path, layers: int) -> None:
     """Make a weight of the highest own layer NaN, once."""
-    update = worker.Worker._update_layer
+    update = LayerWorker._update_layer
     left = [(EPOCH - 1) * layers + 1]
 
     def poisoned(self: Any, layers: Any, index: int) -> Any:
@@ -127,11 +131,11 @@ def poison(note: Path, layers: int) -> None:
             layer = layer._replace(W=layer.W.at[0, 0].set(jnp.nan))
         return layer
 
-    worker.Worker._update_layer = poisoned  # type: ignore[method-assign]
+    LayerWorker._update_layer = poisoned  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
     fault, moment, victim, note, layers, cuts, *arguments = sys.argv[1:]
-    if mpi.launch_rank() == int(victim):
+    if launch.launch_rank() == int(victim):
         prepare(fault, moment, Path(note), int(layers), int(cuts))
     sys.exit(main(arguments))

@@ -25,8 +25,7 @@ from typing import Any
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import scipy.sparse as sp
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from admm.datasets.cifar import read_cifar
 from admm.datasets.graph import Graph
@@ -176,11 +175,12 @@ def check_graph(load: Callable[[], Graph]) -> None:
     assert (graph.adjacency != graph.adjacency.T).nnz == 0
     assert graph.features.shape[0] == nodes
     assert np.isfinite(graph.features.data).all()
-    assert sorted(set(graph.labels)) == list(range(graph.classes))
+    assert sorted(set(graph.labels) - {-1}) == list(range(graph.classes))
     parts = (graph.split.train, graph.split.val, graph.split.test)
     every = np.concatenate(parts)
     assert len(np.unique(every)) == len(every)
     assert ((every >= 0) & (every < nodes)).all()
+    assert (graph.labels[every] >= 0).all()
 
 
 @given(content=st.booleans().flatmap(lambda packed: damaged(_npz(_npz_arrays(), packed))))

@@ -1,4 +1,4 @@
-"""The command line: `admm train` and `admm evaluate`, alone or under `mpirun`."""
+"""The command line, alone or under `mpirun`: a file for each command; see `admm.cli.main`."""
 
 from admm.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Entry point: MPI first, then the grammar, then JAX; every error ends as a message and a code."""
+"""Entry point: MPI and cores first, then the grammar, then JAX; errors end as message and code."""
 
 import argparse
 import contextlib
@@ -7,24 +7,35 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
-from itertools import count
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from importlib import import_module
+from typing import NoReturn
 
-from admm.cli.parser import make_parser
-from admm.errors import AdmmError, InputError, OutputError, WorkerLostError
-from admm.parallel import mpi
-
-if TYPE_CHECKING:
-    from admm.parallel.transport import Transport
-    from admm.training import Options, SubnetworkOptions
-
-# Seconds to wait for another rank where no option says it.
-_TIMEOUT = 600.0
+from admm import __version__
+from admm.comm import launch
+from admm.errors import AdmmError, InputError, WorkerLostError, shell_spelling
+from admm.siblings import check_siblings
 
 # What a rank with something to say has before the others, who know the same, end the run.
 _SPEAKING_SECONDS = 5
+
+# A command is a module of this package with `add_arguments(parser, words)` and
+# `run(arguments, comm)`.
+_COMMANDS = {
+    "train": "train a network; the same command also under mpirun -n R",
+    "evaluate": "accuracy of a trained network",
+    "predict": "class and probabilities of every node or image",
+    "datasets": "the known data sets: list, download, check",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose usage errors are raised as `InputError`."""
+
+    def __init__(self, **settings) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,13 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     failure = None
     try:
-        comm = mpi.world() if mpi.launched() else None
-        failure = mpi.Failure() if comm is not None and comm.size > 1 else None
-        with _only_root_prints(comm):
-            arguments = make_parser().parse_args(argv)
-        if failure is not None:
-            mpi.take_share_of_host()
-        _COMMANDS[arguments.command](arguments, comm if failure is not None else None)
+        with shell_spelling():
+            check_siblings()
+            comm = launch.world() if launch.launched() else None
+            if comm is not None and comm.size > 1:
+                failure = launch.Failure()
+                launch.take_share_of_host()  # before NumPy and JAX start their threads
+            with _only_root_prints(comm):
+                arguments = _parse(sys.argv[1:] if argv is None else argv)
+            command = import_module(f"admm.cli.{arguments.command}")
+            command.run(arguments, comm if failure is not None else None)
         if failure is not None:
             failure.close()
         return 0
@@ -58,187 +72,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         alone = failure is not None and not failure.is_shared()
         if isinstance(error, WorkerLostError) and not error.spokesman:
             time.sleep(_SPEAKING_SECONDS)  # another rank tells the same, and ends this one
-        if alone or mpi.launch_rank() == 0:
+        if alone or launch.launch_rank() == 0:
             _print_error(error)
         if failure is not None and alone:
             failure.abort(code)
         return code
 
 
-def _train(arguments: argparse.Namespace, comm) -> None:
-    options = _options(arguments)
-    if comm is not None and getattr(arguments, "workers", 1) > 1:
-        raise InputError("--workers is for one process; under mpirun the ranks are the workers")
-    transport = _transport(
-        options.workers, options.dtype, comm, timeout=options.timeout, checksum=options.checksum
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a command.
+
+    Raises:
+        InputError: On a usage error.
+    """
+    parser = Parser(
+        prog="admm", description="ADMM-based, layer-parallel training of neural networks."
     )
-    from admm.training import SubnetworkOptions, train, train_subnetworks
-
-    if options.out is None:
-        options = replace(options, out=transport.at_root(lambda: _new_folder(options.dataset)))
-    progress = sys.stdout if transport.is_root else None
-    if isinstance(options, SubnetworkOptions):
-        summary = train_subnetworks(options, transport, progress).summary
-    else:
-        summary = train(options, transport, progress).summary
-    if transport.is_root:
-        best, sent = summary["best"], summary["bytes"]
-        print(
-            f"best: {best['layers']} layers, epoch {best['epoch']}: "
-            f"train {best['train_accuracy']:.3f}, val {best['val_accuracy']:.3f}, "
-            f"test {best['test_accuracy']:.3f}"
-        )
-        print(
-            f"{summary['seconds']['total']:.1f} s; bytes between workers: {sent['sent']:,} of "
-            f"{' and '.join(sent['by_variable'])}, {sent['evaluation']:,} of evaluations"
-        )
-        print(f"results in {options.out}")
+    parser.add_argument("--version", action="version", version=f"admm {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    for name, text in _COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        if argv and argv[0] == name:  # the others' modules are not needed
+            import_module(f"admm.cli.{name}").add_arguments(command, argv[1:])
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        explain = getattr(import_module(f"admm.cli.{arguments.command}"), "unknown", _unknown)
+        raise explain(rest[0], arguments)
+    return arguments
 
 
-def _evaluate(arguments: argparse.Namespace, comm) -> None:
-    transport = _opened(arguments.run, comm)
-    from admm.training import evaluate
-
-    scores = evaluate(arguments.run, transport, arguments.data_dir)
-    if transport.is_root:
-        print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
-
-
-def _predict(arguments: argparse.Namespace, comm) -> None:
-    transport = _opened(arguments.run, comm)
-    from admm.training import predict
-    from admm.training.files import write_table
-
-    if arguments.out.suffix not in (".csv", ".npz"):
-        raise InputError(f"--out must end in .csv or .npz, got {arguments.out}")
-    found = predict(arguments.run, transport, arguments.data_dir)
-    transport.at_root(lambda: write_table(arguments.out, found))
-    if transport.is_root:
-        print(f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}")
-
-
-def _datasets(arguments: argparse.Namespace, comm) -> None:
-    if comm is not None and comm.rank > 0:
-        return
-    from admm.datasets import catalog
-    from admm.datasets.files import data_folder
-
-    if arguments.action == "check":
-        lines = catalog.check(arguments.path)
-    elif arguments.action == "list":
-        lines = catalog.listing(data_folder(arguments.data_dir))
-    else:
-        lines = catalog.fetch(arguments.name, data_folder(arguments.data_dir))
-    try:
-        for line in lines:
-            print(line, flush=True)
-    except BrokenPipeError:  # nobody reads on; nor does the interpreter write on at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _opened(run: Path, comm) -> "Transport":
-    """A transport to pass data through the network of a run."""
-    from admm.training.model import read_manifest
-
-    return _transport(1, read_manifest(run)["options"]["dtype"], comm, timeout=_TIMEOUT)
-
-
-_COMMANDS = {
-    "train": _train,
-    "evaluate": _evaluate,
-    "predict": _predict,
-    "datasets": _datasets,
-}
-
-
-def _options(arguments: argparse.Namespace) -> "Options | SubnetworkOptions":
-    """Options from the arguments that were given; the rest keep their defaults."""
-    from admm.solvers.tssm import Method
-    from admm.training.options import Options, Solver
-    from admm.training.resume import resumed
-    from admm.training.subnetwork_options import SubnetworkOptions
-    from quant import Levels
-
-    given = {key: value for key, value in vars(arguments).items() if key != "command"}
-    # What summary.json and model.json say must be found again from elsewhere.
-    if "data_dir" not in given and os.environ.get("ADMM_DATA"):
-        given["data_dir"] = Path(os.environ["ADMM_DATA"])
-    if "data_dir" in given:
-        given["data_dir"] = given["data_dir"].resolve()
-    try:
-        for name in ("levels", "levels_q"):
-            if name in given:
-                given[name] = Levels.parse(given[name])
-    except ValueError as error:
-        raise InputError(f"{_flag(name)}: {error}") from error
-    if "cuts" in given:
-        given["cuts"] = _numbers(given["cuts"], "--cuts takes numbers of modules such as 3,6")
-    if str(given.get("dataset")).endswith(".npz"):
-        given["dataset"] = str(Path(given["dataset"]).resolve())
-    run = given.pop("resume").resolve() if "resume" in given else None
-    known = Options if run is None else resumed(run)
-    if "grow" in given:
-        layers = given.get("layers", known.layers)
-        given["grow"] = (
-            (layers,)
-            if given["grow"] == "none"
-            else _numbers(given["grow"], "--grow takes depths such as 2,5,10, or none")
-        )
-    if run is not None:
-        return resumed(run, **given)
-    solver = given.get("solver", Options.solver)
-    solvers = (*get_args(Solver), *get_args(Method))
-    if solver not in solvers:
-        raise InputError(f"--solver must be one of {', '.join(solvers)}, got {solver!r}")
-    kind = SubnetworkOptions if solver in get_args(Method) else Options
-    names = [field.name for field in fields(kind)]
-    for name in given:
-        if name not in names:
-            takes = ", ".join(sorted(map(_flag, names)))
-            raise InputError(f"{_flag(name)} is not for --solver {solver}, which takes {takes}")
-    return kind(**given)
-
-
-def _flag(name: str) -> str:
-    """What sets an option; `refresh` can only be switched off."""
-    return "--no-refresh" if name == "refresh" else "--" + name.replace("_", "-")
-
-
-def _numbers(text: str, expected: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{expected}; got {text!r}") from error
-
-
-def _new_folder(dataset: str) -> Path:
-    """A folder of this run alone: runs/DATASET-DATE-TIME, numbered if that is taken."""
-    base = Path("runs", f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
-    for number in count(1):
-        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise OutputError(f"cannot make {folder} ({error.strerror})") from error
-    raise AssertionError("unreachable")
-
-
-def _transport(workers: int, dtype: str, comm, **careful) -> "Transport":
-    """Start JAX and make the transport of this process."""
-    import jax
-
-    jax.config.update("jax_enable_x64", dtype == "float64")
-    if comm is not None:
-        from admm.parallel.mpi_transport import MPITransport
-
-        return MPITransport(comm, **careful)
-    jax.config.update("jax_num_cpu_devices", workers)
-    from admm.parallel.transport import LocalTransport
-
-    return LocalTransport(workers)
+def _unknown(word: str, arguments: argparse.Namespace) -> InputError:
+    return InputError(f"unrecognized argument {word!r} (see admm {arguments.command} --help)")
 
 
 @contextlib.contextmanager

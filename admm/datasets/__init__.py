@@ -6,14 +6,15 @@ Files are looked for by their upstream names, in any folder below the data direc
 from pathlib import Path
 
 from admm.datasets.digits import load_digits
-from admm.datasets.files import Source, data_folder, downloads, find_files, reading
-from admm.datasets.graph import Graph, Split, checked_graph, random_split
+from admm.datasets.files import Source, data_folder, downloads, find_files
+from admm.datasets.graph import Graph, Split, checked_graph, random_split, split_of_masks
 from admm.datasets.graphsaint import GRAPHSAINT_FILES, load_graphsaint
 from admm.datasets.images import IMAGES, Images, load_images
 from admm.datasets.npz import load_npz
 from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.errors import InputError
+from admm.files import reading
 
 __all__ = [
     "DATASETS",
@@ -25,6 +26,7 @@ __all__ = [
     "load",
     "load_images",
     "random_split",
+    "split_of_masks",
 ]
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from admm.datasets import DATASETS, IMAGES, Graph, Images, load, load_images
 from admm.datasets.download import download, is_upstream
-from admm.datasets.files import Source, candidates, download_command, find_files, folder_of, reading
+from admm.datasets.files import Source, candidates, download_command, find_files, folder_of
 from admm.errors import InputError
+from admm.files import reading
 
 # Smaller versions of the same files go with these.
 _KNOWN = DATASETS | {name: source for name, source in IMAGES.items() if not name.endswith("14")}

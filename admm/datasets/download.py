@@ -4,18 +4,15 @@ A file is fetched under another name and gets its own once it is complete and th
 that a file that is there is a good one, however many processes fetch it.
 """
 
-import contextlib
 import hashlib
-import os
 import tarfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urljoin
 
-from admm.datasets.files import Download, Source, reading
-from admm.errors import AdmmError, InputError, OutputError
+from admm.datasets.files import Download, Source
+from admm.errors import AdmmError, InputError
+from admm.files import make_folder, new_file, reading
 
 # Where the size of a file is not known, it is refused beyond so many bytes.
 _LARGEST = 2**30
@@ -90,7 +87,8 @@ def _expected(each: Download) -> str:
 
 def _fetch(each: Download, path: Path) -> None:
     most = _LARGEST if each.size is None else each.size
-    with _new_file(path) as file:
+    make_folder(path.parent)
+    with new_file(path) as file:
         for piece in _pieces(each, path):
             file.write(piece)
             if file.tell() > most:
@@ -146,23 +144,6 @@ def _unpack(archive: Path, names: tuple[str, ...]) -> None:
         for name in missing:
             content = packed.extractfile(name)
             assert content is not None  # a plain file in the upstream archive
-            with _new_file(archive.parent / name) as file:
+            make_folder((archive.parent / name).parent)
+            with new_file(archive.parent / name) as file:
                 file.write(content.read())
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name at the end of the block, or never."""
-    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -1,15 +1,15 @@
 """Where the files of a data set come from, and where they lie here."""
 
-import contextlib
 import functools
 import os
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from admm.errors import InputError
+from admm.files import reading
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,6 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     if given:
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "layerwise-admm"
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Say of an error of the system what could not be read.
-
-    Raises:
-        InputError: In place of an `OSError` of the body.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror})") from error
 
 
 def download_command(name: str, folder: Path) -> str:

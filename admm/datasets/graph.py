@@ -1,6 +1,7 @@
 """A node-classification graph: its arrays, their validation, and random splits."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,8 +12,7 @@ from admm.errors import InputError
 _MOST_FEATURES = 2**24
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """Disjoint node indices for training, model selection and the final test."""
 
     train: np.ndarray
@@ -28,7 +28,7 @@ class Graph:
         name: For messages and summaries.
         adjacency: Shape (nodes, nodes), symmetric, zeros and ones, no self-loops.
         features: Shape (nodes, d), sparse.
-        labels: Shape (nodes,), classes 0…C−1.
+        labels: Shape (nodes,), classes 0…C−1; −1 where a node has none.
         split: Training, validation and test nodes.
     """
 
@@ -54,16 +54,17 @@ class Graph:
 
 def checked_graph(
     name: str,
-    adjacency: sp.sparray,
-    features: sp.sparray,
+    adjacency: sp.sparray | None,
+    features: sp.sparray | np.ndarray,
     labels: np.ndarray,
     split: Split | None = None,
     split_seed: int = 100,
 ) -> Graph:
     """Validate raw arrays and bring them into the form that `Graph` promises.
 
-    Edges are symmetrised; weights and self-loops are dropped. Without a `split`, one is drawn
-    with `random_split`.
+    Edges are symmetrised; weights and self-loops are dropped; without an `adjacency` there are
+    none: the nodes are mere rows. Without a `split`, one is drawn with `random_split`. A node of
+    label −1 has none: it is in no part of the split.
 
     Raises:
         InputError: If shapes disagree, a feature is not finite, a label is out of range, or the
@@ -76,6 +77,9 @@ def checked_graph(
         >>> graph.nodes, graph.edges, graph.classes
         (3, 4, 3)
     """
+    if adjacency is None:
+        adjacency = sp.csr_array((features.shape[0],) * 2, dtype=np.float32)
+    features = sp.csr_array(features)
     nodes = adjacency.shape[0]
     if adjacency.shape != (nodes, nodes):
         raise InputError(f"{name}: the adjacency must be square, got shape {adjacency.shape}")
@@ -112,8 +116,19 @@ def checked_graph(
     if split is None:
         split = random_split(name, labels, split_seed)
     else:
-        _check_split(name, split, nodes)
-    return Graph(name, symmetric, sp.csr_array(features), labels, split)
+        _check_split(name, split, labels)
+    return Graph(name, symmetric, features, labels, split)
+
+
+def split_of_masks(train: np.ndarray, val: np.ndarray, test: np.ndarray) -> Split:
+    """The split that three masks of nodes make.
+
+    Example:
+        >>> node = np.arange(4)
+        >>> split_of_masks(node < 2, node == 2, node == 3).train.tolist()
+        [0, 1]
+    """
+    return Split(*map(np.flatnonzero, (train, val, test)))
 
 
 def random_split(
@@ -135,20 +150,22 @@ def random_split(
         (60, 120, 120)
     """
     order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[labels[order] >= 0]
     by_class = order[np.argsort(labels[order], kind="stable")]
-    counts = np.bincount(labels)
-    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its class
+    counts = np.bincount(labels[order])
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its class
     train = by_class[place < np.repeat(np.minimum(per_class, (counts + 1) // 2), counts)]
     rest = order[~np.isin(order, train)]
     if len(rest) < 2:
         raise InputError(
-            f"{name}: {len(labels)} nodes are too few: none would remain for validation and test"
+            f"{name}: {len(order)} nodes are too few: none would remain for validation and test"
         )
     tests = min(held_out, len(rest) // 2)
     return Split(np.sort(train), np.sort(rest[tests : tests + held_out]), np.sort(rest[:tests]))
 
 
-def _check_split(name: str, split: Split, nodes: int) -> None:
+def _check_split(name: str, split: Split, labels: np.ndarray) -> None:
+    nodes = len(labels)
     parts = {"training": split.train, "validation": split.val, "test": split.test}
     for what, part in parts.items():
         if not part.size:
@@ -160,6 +177,11 @@ def _check_split(name: str, split: Split, nodes: int) -> None:
         if part.min() < 0 or part.max() >= nodes:
             raise InputError(
                 f"{name}: expected {what} nodes in 0…{nodes - 1}, got {part.min()}…{part.max()}"
+            )
+        if (labels[part] < 0).any():
+            raise InputError(
+                f"{name}: {(labels[part] < 0).sum()} of the {what} nodes have no label, node "
+                f"{part[labels[part] < 0][0]} the first"
             )
     found, times = np.unique(np.concatenate(list(parts.values())), return_counts=True)
     if (times > 1).any():
@@ -175,7 +197,7 @@ def _checked_labels(name: str, labels: np.ndarray) -> np.ndarray:
     )
     if not whole:
         raise InputError(f"{name}: labels must be integers, got dtype {labels.dtype}")
-    present = np.unique(labels)
+    present = np.unique(labels[labels != -1])
     if len(present) < 2:
         raise InputError(f"{name}: expected at least two classes, got the labels {present}")
     if not np.array_equal(present, np.arange(len(present))):

@@ -2,35 +2,28 @@
 
 The unit of work is a `Segment`: consecutive layers on one worker. One segment holding every layer
 is the serial solver (`init` and `step`, one compiled call); a pipeline
-(`admm.parallel.pipeline`) runs the same forward and backward pass and the same update on each of
-its segments.
+(`admm.methods.layerwise.pipeline`) runs the same forward and backward pass and the same update on
+each of its segments.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from admm.solvers.settings import Optimizer, check_rules
 from layers import RELU, Dense, PiecewiseLinear, SoftmaxCrossEntropy, SquaredError
 
-Optimizer = Literal["gd", "adadelta", "adagrad", "adam"]
 Network = tuple[Dense, ...]
 Scalar = Float[Array, ""]
 Inputs = Float[Array, "nodes n_in"]
 Outputs = Float[Array, "nodes n_out"]
 
-# Those of Wang et al., arXiv 2105.09837, for 100 neurons on most of its data sets.
-LEARNING_RATES: dict[Optimizer, float] = {
-    "gd": 1e-1,
-    "adadelta": 1e-3,
-    "adagrad": 1e-3,
-    "adam": 1e-3,
-}
 _OPTIMIZERS = {
     "gd": optax.sgd,
     "adadelta": optax.adadelta,
@@ -77,13 +70,13 @@ class Backprop:
 
     Args:
         optimizer: The update; all but the learning rate is optax's default.
-        learning_rate: See `LEARNING_RATES`.
+        learning_rate: See `admm.solvers.LEARNING_RATES`.
         weight_decay: λ, in the gradient that the optimiser sees.
         activation: f.
         risk: R, a sum over nodes.
 
     Raises:
-        ValueError: If the learning rate is not positive or the weight decay is negative.
+        InputError: If the learning rate is not positive or the weight decay is negative.
 
     Example:
         >>> x = y = jnp.eye(2)
@@ -103,10 +96,7 @@ class Backprop:
     risk: SoftmaxCrossEntropy | SquaredError = field(default_factory=SoftmaxCrossEntropy)
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise ValueError(f"the learning rate must be positive, got {self.learning_rate}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight decay must not be negative, got {self.weight_decay}")
+        check_rules(self)
 
     # The whole network on one worker.
 

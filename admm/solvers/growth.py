@@ -13,19 +13,6 @@ from layers import Dense, identity_dense, init_dense
 _CODES = 0
 
 
-def default_stages(layers: int) -> tuple[int, ...]:
-    """Depths of the stages: the full depth, halved down to two (or three) layers.
-
-    Example:
-        >>> default_stages(10), default_stages(16), default_stages(1)
-        ((2, 5, 10), (2, 4, 8, 16), (1,))
-    """
-    stages = [layers]
-    while stages[0] > 3:
-        stages.insert(0, stages[0] // 2)
-    return tuple(stages)
-
-
 def stage_layers(split: Sequence[tuple[int, int]], depth: int) -> list[list[int]]:
     """Numbers of the layers that each worker owns in a stage of `depth` layers.
 

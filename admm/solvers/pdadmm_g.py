@@ -3,8 +3,8 @@
 The state is a `Block`: consecutive layers on one worker. One block holding every layer is the
 serial solver (`init`, `step`). Work is done layer by layer, from the top down (`update_layer`);
 at a cut, a worker takes the steps apart that touch a neighbour's p or q (`update_input`,
-`update_output`, see `admm.parallel.worker`). Both ways compile to the same arithmetic, so that a
-layer's iterates do not depend on how the network is split.
+`update_output`, see `admm.methods.layerwise.worker`). Both ways compile to the same arithmetic, so
+that a layer's iterates do not depend on how the network is split.
 
 Memory: five arrays of V rows per hidden layer live between iterations: p, z, r, q, u. Each is
 read and written by some step, and none follows from the others (r would cost a product, u the
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from admm.solvers import updates
-from admm.solvers.updates import StepRule
+from admm.solvers.settings import StepRule, check_rules
 from layers import RELU, Dense, PiecewiseLinear, SoftmaxCrossEntropy, SquaredError
 from quant import Levels
 
@@ -87,7 +87,7 @@ class PDADMMG:
             caches hold so many, and all of them elsewhere.
 
     Raises:
-        ValueError: If a penalty is not positive or the weight decay is negative.
+        InputError: If a penalty is not positive or the weight decay is negative.
 
     Example:
         >>> x, y = jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.eye(2)
@@ -111,12 +111,7 @@ class PDADMMG:
     row_block: int | None = None
 
     def __post_init__(self) -> None:
-        if not (self.rho > 0 and self.nu > 0):
-            raise ValueError(f"penalties must be positive, got rho={self.rho}, nu={self.nu}")
-        if self.row_block is not None and self.row_block < 1:
-            raise ValueError(f"a block has at least one row, got {self.row_block}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight decay must not be negative, got {self.weight_decay}")
+        check_rules(self)
 
     # The whole network on one worker.
 

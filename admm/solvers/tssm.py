@@ -1,12 +1,12 @@
 """gsADMM and gsAM: a network cut into subnetworks that train in parallel on mini-batches.
 
-The functions here act on one subnetwork and one mini-batch; `admm.parallel.subnetworks` says who
-does what when.
+The functions here act on one subnetwork and one mini-batch; `admm.methods.subnetworks.worker` says
+who does what when.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -15,10 +15,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
+from admm.errors import InputError
+from admm.solvers.settings import Splitting, check_alpha, check_rules
+
 Scalar = Float[Array, ""]
 Rows = Float[Array, "batch *features"]
 Outputs = Float[Array, "batch *outputs"]
-Method = Literal["gsadmm", "gsam"]
 Loss = Callable[[Array, Array], Array]
 
 
@@ -134,10 +136,10 @@ class TSSM:
         loss: R of each sample, from outputs and targets.
 
     Raises:
-        ValueError: If a parameter is out of range.
+        InputError: If a parameter is out of range.
     """
 
-    method: Method = "gsadmm"
+    method: Splitting = "gsadmm"
     alpha: float | None = None
     rho: float | None = None
     reach: float = 0.5
@@ -149,23 +151,10 @@ class TSSM:
     loss: Loss = cross_entropy
 
     def __post_init__(self) -> None:
-        if self.method not in ("gsadmm", "gsam"):
-            raise ValueError(f"the method is gsadmm or gsam, got {self.method!r}")
-        for name in ("alpha", "rho", "reach"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, got {value}")
-        if not 0 < self.relaxation <= 1:
-            raise ValueError(f"the relaxation must be in (0, 1], got {self.relaxation}")
-        if self.inner < 1:
-            raise ValueError(f"a visit has at least one inner iteration, got {self.inner}")
-        if self.rho is not None and self.alpha is None:
-            raise ValueError("rho needs alpha; without, both follow from the gradient")
-        if self.alpha is None and (self.inner > 1 or not self.refresh):
-            raise ValueError(
-                "inner iterations and variables of an epoch before need alpha: that which follows "
-                "from the gradient is for one step from f"
-            )
+        if self.method not in get_args(Splitting):
+            raise InputError(f"the method is gsadmm or gsam, got {self.method!r}")
+        check_rules(self)
+        check_alpha(self.alpha, self.rho, self.inner, self.refresh)
 
     def init_kept(self, zeros: Callable[[], Array]) -> Kept:
         """What is kept, before the first visit.

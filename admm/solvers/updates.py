@@ -7,16 +7,15 @@ here is jitted; `admm.solvers.pdadmm_g` compiles them together, one call per lay
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import jax.scipy as jsp
 from jax import lax
 from jaxtyping import Array, Float
 
+from admm.solvers.settings import StepRule
 from quant import Levels
-
-StepRule = Literal["exact", "joint", "backtracking", "newton"]
 
 # Where the authors' code starts to look for τ and θ.
 _TAU_0 = 20.0

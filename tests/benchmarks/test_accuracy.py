@@ -8,25 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import accuracy
-from benchmarks.accuracy import Case, Run
+from benchmarks import accuracy, accuracy_row
+from benchmarks.accuracy_row import RowKey, Run
 from benchmarks.shallow import Setting, train_shallow
 
-CASE = Case("digits", "hops", 16, "adam", 10, 600, 5, 3, 100)
+KEY = RowKey("digits", "hops", 16, "adam", 10, 600, 5, 3, 100)
 
 
 def test_the_options_of_a_run():
     """All that `admm train` needs, and the stages where a method has them."""
-    plain = accuracy._options(CASE, ("--lr", 0.1), 1, Path("data"))
+    plain = accuracy_row._options(KEY, ("--lr", 0.1), 1, Path("data"))
     assert " ".join(plain) == (
         "--dataset digits --split-seed 100 --normalize hops --hidden 16 --layers 10 --grow 10 "
         "--epochs 600 --eval-every 5 --solver adam --seed 1 --data-dir data --lr 0.1"
     )
-    grown = accuracy._options(CASE._replace(method="gd-grown"), ("--lr", 0.1), 1, None)
+    grown = accuracy_row._options(KEY._replace(method="gd-grown"), ("--lr", 0.1), 1, None)
     assert " ".join(grown).endswith(
         "--grow 2,5,10 --epochs 600 --eval-every 5 --solver gd --seed 1 --lr 0.1"
     )
-    ours = accuracy._options(CASE._replace(method="pdadmm-g-q-pq"), (), 1, None)
+    ours = accuracy_row._options(KEY._replace(method="pdadmm-g-q-pq"), (), 1, None)
     assert " ".join(ours).endswith("--solver pdadmm-g --seed 1 --levels=-1:20 --levels-q=-1:20")
 
 
@@ -35,7 +35,7 @@ def test_the_options_of_a_run():
     [("pdadmm-g", "hops", 1), ("pdadmm-g", "none", 3), ("gd", "none", 9), ("shallow", "hops", 18)],
 )
 def test_what_there_is_to_choose_from(method, inputs, count):
-    assert len(accuracy.settings(CASE._replace(method=method, inputs=inputs))) == count
+    assert len(accuracy_row.settings(KEY._replace(method=method, inputs=inputs))) == count
 
 
 def test_a_setting_is_chosen_on_validation(monkeypatch):
@@ -43,15 +43,15 @@ def test_a_setting_is_chosen_on_validation(monkeypatch):
     asked = []
     best = ("--lr", 0.001, "--weight-decay", 0.0)
 
-    def run(case, what, data_dir):
+    def run(key, what, data_dir):
         asked.append(list(what))
         return [
             Run(val=0.9 if setting == best else 0.5, test=0.1 * seed, deep_test=0.3, seconds=2.0)
             for setting, seed in what
         ]
 
-    monkeypatch.setattr(accuracy, "_run", run)
-    row = accuracy._measure(CASE, None)
+    monkeypatch.setattr(accuracy_row, "_run", run)
+    row = accuracy_row.measure(KEY, None)
     first, rest = asked
     assert len(first) == 2 * 9
     assert [seed for _, seed in first] == [0, 1] * 9
@@ -67,9 +67,9 @@ def test_runs_that_diverge_have_a_score():
     """That of the best network before, or 0 without one."""
     best, seconds = {"val_accuracy": 0.5, "test_accuracy": 0.4}, {"total": 3.0}
     summary = {"best": best, "stages": [{"best": best}], "seconds": seconds, "status": "done"}
-    assert accuracy._score(summary) == Run(0.5, 0.4, 0.4, 3.0)
+    assert accuracy_row._score(summary) == Run(0.5, 0.4, 0.4, 3.0)
     lost = {"best": None, "stages": [], "seconds": seconds, "status": "diverged"}
-    assert accuracy._score(lost) == Run(0, 0, 0, 3.0, diverged=True)
+    assert accuracy_row._score(lost) == Run(0, 0, 0, 3.0, diverged=True)
 
 
 # Rows that are there already.
@@ -80,12 +80,12 @@ def measure(monkeypatch):
     """Run the benchmark of gd, adam and shallow without training; what was measured."""
     measured = []
 
-    def run(case, data_dir):
-        if case.method == failing:
+    def run(key, data_dir):
+        if key.method == failing:
             raise KeyboardInterrupt
-        measured.append(case.method)
+        measured.append(key.method)
         figures = {"mean_test": 0.5, "std_test": 0.1, "deep_test": 0.5, "mean_val": 0.5}
-        names = accuracy._named(accuracy.settings(case))
+        names = accuracy_row.named(accuracy_row.settings(key))
         return {**figures, "seconds": None, "setting": "x", "settings": names, "diverged": 0}
 
     failing = None
@@ -97,7 +97,7 @@ def measure(monkeypatch):
         accuracy.main(["--quick", "--json", str(out), "--methods", *methods])
         return list(measured)
 
-    monkeypatch.setattr(accuracy, "_measure", run)
+    monkeypatch.setattr(accuracy_row, "measure", run)
     return call
 
 
@@ -114,7 +114,7 @@ def test_rows_are_kept_and_not_run_again(measure, tmp_path, monkeypatch):
     assert measure("shallow", "adagrad", out=out) == ["adagrad"]
     assert methods_in(out) == {"gd", "adam", "adagrad", "shallow"}
     # With more to choose from, a row is out of date.
-    monkeypatch.setitem(accuracy.RATES, "gd", (1.0, 0.3))
+    monkeypatch.setitem(accuracy_row.RATES, "gd", (1.0, 0.3))
     assert measure("gd", "adam", out=out) == ["gd"]
     assert len(json.loads(out.read_text())["rows"]) == 4
 
@@ -130,7 +130,7 @@ def test_a_file_of_something_else_is_left_alone(measure, tmp_path, content, caps
 
 
 def test_table():
-    row = {**CASE._asdict(), "mean_test": 0.81234, "std_test": 0.0049}
+    row = {**KEY._asdict(), "mean_test": 0.81234, "std_test": 0.0049}
     rows = [row, row | {"dataset": "cora", "method": "gd"}, row | {"hidden": 32}]
     expected = """
 | inputs hops, 16 neurons | digits | cora |

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from admm import PDADMMGOptions
+from admm.methods.layerwise.data import training_inputs
 from admm.solvers import PDADMMG, stage_network
-from admm.training.data import training_inputs
-from admm.training.options import Options
 from benchmarks import convergence
 from benchmarks.convergence import follow, summarize
 
-OPTIONS = Options(layers=3, hidden=6, rho=5e-2, nu=1e-2, epochs=4, grow=(3,))
+OPTIONS = PDADMMGOptions(layers=3, hidden=6, rho=5e-2, nu=1e-2, epochs=4, grow=(3,))
 
 
 @pytest.mark.slow
@@ -19,11 +19,11 @@ def test_curves_are_those_of_the_serial_solver():
     """On two workers, all by hand: the objective from its definition, the change of every array."""
     curves = follow(OPTIONS)
     facts, inputs = training_inputs(OPTIONS)
-    targets = jnp.asarray(np.eye(10)[facts.labels[: facts.nodes]], "float32")
+    targets = jnp.asarray(np.eye(10)[facts.labels[: facts.training_rows]], "float32")
     shape = (facts.columns, 6, 6, 10)
     network = stage_network(0, [1, 2, 3], shape, None, facts.features, "float32")
     solver = PDADMMG(rho=5e-2, nu=1e-2)
-    state = solver.init(network, jnp.asarray(inputs.rows[: facts.nodes]), targets)
+    state = solver.init(network, jnp.asarray(inputs.rows[: facts.training_rows]), targets)
     for k in range(4):
         before = state
         state, info = solver.step(state)
@@ -54,7 +54,9 @@ def test_curves_are_those_of_the_serial_solver():
 
 
 def test_inside_the_bound_the_lagrangian_never_rises():
-    row = summarize(follow(Options(layers=3, hidden=6, rho=5e-2, nu=1e-2, epochs=60, grow=(3,))))
+    row = summarize(
+        follow(PDADMMGOptions(layers=3, hidden=6, rho=5e-2, nu=1e-2, epochs=60, grow=(3,)))
+    )
     assert row["rises"] == 0
 
 

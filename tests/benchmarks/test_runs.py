@@ -205,7 +205,9 @@ def test_a_report_needs_its_folder(benchmark, tmp_path):
 
 @pytest.mark.slow
 def test_scaling(rows_of):
-    rows, results = rows_of("scaling", "--layers", 4, "--width", 8, "--codecs", "delta4")
+    rows, results = rows_of(
+        "scaling", "--rounds", 2, "--layers", 4, "--width", 8, "--codecs", "delta4"
+    )
     checked = [row for row in rows if row["measured_ms"] is not None]
     assert [row["ranks"] for row in checked] == [1, 1, 2, 2, 2]
     predicted = {(row["network"], row["method"], row["ranks"]) for row in rows[len(checked) :]}

@@ -5,25 +5,27 @@ from dataclasses import asdict
 
 import pytest
 
-from benchmarks import tssm
+from benchmarks import tssm, tssm_accuracy, tssm_time
 from benchmarks.training import train_all
 
 PAIR = """
 import jax, numpy as np, sys
 from jax.flatten_util import ravel_pytree
-from admm.parallel import LocalTransport, mpi
-from admm.parallel.mpi_transport import MPITransport
-from benchmarks.epoch import NetworkCase
-from benchmarks.subnetworks import Adam
+from admm import LocalTransport
+from admm.comm.launch import world
+from benchmarks.cases import NetworkCase
+from benchmarks.data_parallel import SumTransport
+from benchmarks.subnetworks import make_adam
 
 def flat(trainer):
-    return np.array(ravel_pytree(trainer.params)[0])
+    params, memory = trainer.state
+    return np.array(ravel_pytree(params)[0])
 
-comm = mpi.world()
+comm = world()
 network, batch = sys.argv[1], int(sys.argv[2])
 size = dict(layers=3, hidden=8, blocks=1, filters=4, batch=batch, batches=3)
 case = NetworkCase("adam", network, **size)
-whole, shared = Adam(case, LocalTransport()), Adam(case, MPITransport(comm))
+whole, shared = make_adam(case, LocalTransport()), make_adam(case, SumTransport(comm))
 start = flat(whole)
 for _ in range(2):
     for trainer in (whole, shared):
@@ -87,15 +89,15 @@ def run(tests, q_f, status="done"):
 def test_scores():
     # The fall to epoch 3 does not count, those to epochs 4 and 5 do.
     runs = [run([0.9, 0.8, 0.1, 0.6, 0.4], [0.1, 0.3]), run([0.5, 0.5, 0.7, 0.6, 0.6], [0.5, 0.2])]
-    row = tssm.score(runs)
+    row = tssm_accuracy.score(runs)
     assert row["worst_fall"] == pytest.approx(0.2)
     assert (row["test_accuracy"], row["test_std"]) == pytest.approx((0.5, 0.1))
     assert (row["q_f"], row["p_q"], row["seconds"]) == pytest.approx((0.4, 0, 3))
     assert (row["seeds"], row["diverged"], row["control"]) == (2, 0, False)
     # Too short to fall, one subnetwork; a cut that has left the finite numbers.
-    short = tssm.score([run([0.5, 0.1], [])])
+    short = tssm_accuracy.score([run([0.5, 0.1], [])])
     assert (short["worst_fall"], short["q_f"]) == (None, None)
-    lost = tssm.score([run([0.5, 0.1], [None], status="diverged")])
+    lost = tssm_accuracy.score([run([0.5, 0.1], [None], status="diverged")])
     assert (lost["diverged"], lost["q_f"]) == (1, None)
 
 
@@ -105,7 +107,7 @@ def test_differences_of_accuracy():
         return {**about, "method": method, "test_accuracy": test}
 
     rows = [row("adam", 0.75), row("frozen", 0.5), row("gsam", 0.875), row("gsam", 0.1, "cnn")]
-    assert tssm.compare_scores(rows) == {
+    assert tssm_accuracy.compare_scores(rows) == {
         "test accuracy − adam: mlp, gsam, 2, float32": 0.125,
         "test accuracy − frozen: mlp, gsam, 2, float32": 0.375,
     }
@@ -120,8 +122,8 @@ def test_ratios_of_times():
     rivals = [row("adam", 1, 1, 10.0), row("adam", 1, 2, 6.0), row("adam data-parallel", 2, 2, 7.0)]
     alone = {"2 ranks / 1 rank: gsam, float32": 8 / 12, "efficiency: gsam, float32": 0.75}
     against = {"2 ranks / adam: gsam, float32": 0.8, "vs_best_backprop: gsam, float32": 0.75}
-    assert tssm.compare_times(ours) == alone
-    assert tssm.compare_times([*ours, *rivals]) == alone | against
+    assert tssm_time.compare_times(ours) == alone
+    assert tssm_time.compare_times([*ours, *rivals]) == alone | against
 
 
 def test_both_parts_write_every_row_as_it_comes(tmp_path, monkeypatch, capsys):
@@ -143,8 +145,8 @@ def test_both_parts_write_every_row_as_it_comes(tmp_path, monkeypatch, capsys):
         figures = {"epoch_ms": 2.0, "wait_ms": 1.0, "compile_s": 3.0, "timed": 5}
         return {**asdict(case), "ranks": ranks, "cores": ranks * cores, **figures}
 
-    monkeypatch.setattr(tssm, "train_all", train)
-    monkeypatch.setattr(tssm, "time_epoch", time)
+    monkeypatch.setattr(tssm_accuracy, "train_all", train)
+    monkeypatch.setattr(tssm_time, "time_epoch", time)
     tssm.main(["--quick", "--json", str(out), "--", "--alpha", "1"])
     # Adam, gradient descent, the control and two cuts of two methods; then what is timed.
     assert written == list(range(7 + 7))
@@ -156,7 +158,7 @@ def test_both_parts_write_every_row_as_it_comes(tmp_path, monkeypatch, capsys):
 
 
 def test_what_is_timed():
-    assert tssm.ways(["gd", "gsam"], ["float32", "delta4"]) == [
+    assert tssm_time.ways(["gd", "gsam"], ["float32", "delta4"]) == [
         ("gsam", 2, "float32", 1, 1),
         ("gsam", 2, "float32", 2, 1),
         ("gsam", 2, "delta4", 2, 1),

@@ -1,9 +1,9 @@
 """Every mistake of a person: one message on standard error, the documented code, no stack trace."""
 
 import contextlib
-import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from admm import __version__
 from admm.errors import OutputError
-from admm.training import Options
+from admm.run.registry import options_of, solvers
 
 LIMIT = 20  # seconds, start-up included
 
@@ -66,13 +67,14 @@ def check(done, message, code=2):
         (["--dataset", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
         (["--dataset", "none.npz"], "none.npz"),
         (["--hidden", "0"], "--hidden must be at least 1, got 0"),
-        (["--codec", "zip"], "unknown codec 'zip'; expected one of"),
+        (["--codec", "zip"], "--codec must be one of float64, float32, bfloat16, uniform16, unif"),
         (["--step", "big"], "--step must be one of exact, joint, backtracking, newton, got 'big'"),
         (
             ["--solver", "adam", "--codec", "delta4"],
             "--codec is not for --solver adam, which takes",
         ),
-        (["--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+        (["--epochs", "many"], "--epochs must be a whole number, got 'many'"),
+        (["--leyers", "3"], "there is no option --leyers; did you mean --layers"),
     ],
     ids=lambda value: value[1] if isinstance(value, list) else "",
 )
@@ -117,7 +119,10 @@ def test_diverged(admm, tmp_path):
     options = ("--layers", 2, "--out", tmp_path, "--epochs")
     assert admm("train", *options, 2).returncode == 0
     done = admm("train", *options, 5, "--rho", 1e38, "--nu", 1e38, ranks=2, timeout=60)
-    check(done, "training diverged in the stage of 2 layers, epoch", code=3)
+    check(done, "training diverged in epoch 1: train_loss nan, lagrangian ", code=3)
+    assert (
+        "; try other --rho and --nu (the defaults suit inputs of unit length, --no" in done.stderr
+    )
     summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
     assert summary["status"] == "diverged"
     assert summary["best"] is None
@@ -134,7 +139,7 @@ def test_a_folder_of_runs_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "runs").write_text("mine")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match=r"cannot make runs/digits-.* \(Not a directory\)"):
-        import_module("admm.cli.main")._new_folder("digits")
+        import_module("admm.cli.train")._new_folder("digits")
 
 
 def test_evaluate_without_a_run(admm, tmp_path):
@@ -157,15 +162,14 @@ def test_evaluate_a_damaged_run(admm, tmp_path):
 RAISES = """
 import sys
 from admm.cli import main
-from admm.parallel import mpi
-from admm.parallel.worker import Worker
+from admm.methods.layerwise.worker import LayerWorker
 
-ascend = Worker.ascend
+ascend = LayerWorker.ascend
 def broken(self):
     if self.index == {rank}:
         raise RuntimeError("a rank broke in mid-iteration")
     ascend(self)
-Worker.ascend = broken
+LayerWorker.ascend = broken
 sys.exit(main(["train", "--layers", "4", "--out", sys.argv[1]]))
 """
 
@@ -189,12 +193,64 @@ def test_a_launcher_of_another_mpi_is_noticed(admm):
     check(done, "the launcher started 2 ranks but the MPI library sees 1")
 
 
-def test_help_is_complete(admm):
-    done = admm("train", "--help", timeout=LIMIT)
-    assert done.returncode == 0
-    for field in dataclasses.fields(Options):
-        assert f"--{field.name.replace('_', '-')} " in done.stdout
+def test_a_launcher_of_another_mpi_is_told_apart_from_help(admm):
+    done = admm("--help", timeout=LIMIT, PMI_SIZE="2", PMI_RANK="0")
+    check(done, "the launcher started 2 ranks but the MPI library sees 1")
+
+
+@pytest.mark.parametrize("solver", [None, *solvers()])
+def test_help_is_complete(admm, solver):
+    """All options of the solver, those of pdADMM-G by default, and no others."""
+    done = admm("train", *(["--solver", solver] if solver else []), "--help", timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, "")
+    names = {"no-refresh" if n == "refresh" else n for n in options_of(solver or "pdadmm-g")}
+    flags = {f"--{name.replace('_', '-')}" for name in names}
+    _, _, text = done.stdout.partition("data:\n")
+    assert set(re.findall(r"^  (--[a-z-]+)(?= |$)", text, re.MULTILINE)) == flags
     assert done.stdout.count("usage: admm train") == 1
+    assert f"Train with {solver or 'pdadmm-g'}." in done.stdout
+    for other in solvers():
+        assert other in done.stdout
+
+
+def test_help_lists_the_commands(admm):
+    done = admm("--help", timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("train", "evaluate", "predict", "datasets"):
+        assert re.search(rf"^    {command} +[a-z]", done.stdout, re.MULTILINE), done.stdout
+    assert "--version" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "datasets"])
+def test_help_of_the_other_commands(admm, command):
+    done = admm(command, "--help", timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: admm {command}")
+    expected = {"evaluate": "--data-dir", "predict": "--out FILE", "datasets": "download"}
+    assert expected[command] in done.stdout
+
+
+@pytest.mark.parametrize("ranks", [None, 2])
+def test_version(admm, ranks):
+    done = admm("--version", ranks=ranks, timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"admm {__version__}\n"
+
+
+def test_help_of_the_run_that_goes_on(admm, tmp_path):
+    """Options of its solver, though the command does not name it."""
+    given = ("--layers", 3, "--hidden", 8, "--epochs", 1, "--checkpoint-every", 1)
+    assert admm("train", "--solver", "gsam", *given, "--out", tmp_path).returncode == 0
+    done = admm("train", "--resume", tmp_path, "--help", timeout=LIMIT)
+    assert "Train with gsam." in done.stdout
+    done = admm("train", "--resume", tmp_path, "--rho", 1, timeout=LIMIT)
+    check(done, "--rho is not for --solver gsam, which takes --alpha, --batch")
+    done = admm("train", "--resume", tmp_path, "--solver", "adam", timeout=LIMIT)
+    check(done, f"--solver adam does not go on with {tmp_path}, which has gsam")
+    done = admm("train", "--resume", tmp_path, "--lr", 0.5, timeout=LIMIT)
+    check(
+        done, f"--lr 0.5 does not go on with {tmp_path}, which has 0.001; what may change is --ep"
+    )
 
 
 def test_help_under_mpirun_is_printed_once(admm):

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from admm import SubnetworkOptions
 from admm.cli.main import main
-from admm.training import SubnetworkOptions
+from admm.run.registry import options_of
 
 
 def check(code, errors, message, expected=2):
@@ -21,25 +22,42 @@ def check(code, errors, message, expected=2):
 CASES = [
     ("gsam --hops 3", "--hops is not for --solver gsam, which takes --alpha, --batch"),
     ("gsadmm --levels=-1:20", "--levels is not for --solver gsadmm, which takes"),
-    ("pdadmm-g --batch 5", "--batch is not for --solver pdadmm-g, which takes --checkpoint-every"),
+    (
+        "pdadmm-g --batch 5",
+        "--batch is not for --solver pdadmm-g, which takes --checkpoint-every",
+    ),
     ("adam --no-refresh", "--no-refresh is not for --solver adam, which takes"),
-    ("gsx", "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam"),
+    (
+        "gsx",
+        "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, got",
+    ),
+    ("gsamm", "got 'gsamm'; did you mean gsadmm or gsam?"),
+    ("gsam --bach 5", "there is no option --bach; did you mean --batch or --reach?"),
+    ("gsam --bach=5", "there is no option --bach; did you mean --batch or --reach?"),
+    (
+        "gsam --subnetwork 5",
+        "there is no option --subnetwork; did you mean --subnetworks",
+    ),
+    ("gsam five", "unrecognized argument 'five' (see admm train --help)"),
+    ("gsam --batch", "argument --batch: expected one argument (see admm train --help)"),
+    ("gsam --no-refresh --inner 2", "--inner above 1 and --no-refresh need --alpha: that which"),
     ("gsam --network vgg", "--network must be one of mlp, cnn, resnet, got 'vgg'"),
     ("gsam --optimizer lion", "--optimizer must be one of gd, adadelta, adagrad, adam, got"),
-    ("gsam --codec zip", "unknown codec 'zip'; expected one of float64, float32, bfloat16"),
+    ("gsam --codec zip", "--codec must be one of float64, float32, bfloat16, uniform16, unif"),
+    ("gsam --codec levels", "uniform2, delta8, delta4, delta2, got levels"),
     ("gsam --dataset cora", "unknown image data set 'cora'; expected one of digits, mnist"),
     ("gsam --alpha 0", "--alpha must be positive and finite, got 0.0"),
     ("gsadmm --relaxation 2", "--relaxation must be in (0, 1], got 2.0"),
-    ("gsam --cuts 3,six", "--cuts takes numbers of modules such as 3,6; got '3,six'"),
+    ("gsam --cuts 3,six", "--cuts must be whole numbers such as 3,6, got '3,six'"),
     ("gsam --cuts 3,6", "--cuts needs 1 numbers for --subnetworks 2, got 2"),
     ("gsam --cuts 6,3 --subnetworks 3", "got cuts at modules 6, 3; expected increasing"),
     ("gsam --subnetworks 11", "got 11 subnetworks for 10 modules"),
     ("gsam --batch 1198", "--batch 1198 is larger than the data: 1197 training images"),
     ("gsam --workers 3", "got 3 workers for 2 subnetworks"),
-    ("gsam --rho 0.2", "--rho is not for --solver gsam --network mlp"),
-    ("gsadmm --network cnn --layers 3", "--layers is not for --solver gsadmm --network cnn"),
+    ("gsam --rho 0.2", "--rho is not for --solver gsam, which takes --alpha, --batch"),
+    ("gsadmm --network cnn --layers 3", "--layers is not for --network cnn"),
     ("pdadmm-g --dataset mnist", "'mnist', which is for --solver gsadmm and gsam; expected"),
-    ("gsam --batch few", "argument --batch: invalid int value: 'few'"),
+    ("gsam --batch few", "--batch must be a whole number, got 'few'"),
 ]
 
 # One process for all of them: a start takes longer than a mistake, and here the tests' type checker
@@ -47,9 +65,9 @@ CASES = [
 MAIN = """
 import contextlib, importlib, io, json, sys
 from admm.cli import main
-from admm.parallel import LocalTransport
-module = importlib.import_module("admm.cli.main")
-module._transport = lambda workers, dtype, comm, **careful: LocalTransport(workers)
+from admm.comm import LocalTransport
+module = importlib.import_module("admm.cli.train")
+module.start = lambda workers, dtype, comm, **careful: LocalTransport(workers)
 for number, arguments in enumerate(json.loads(sys.argv[1])):
     with contextlib.redirect_stderr(io.StringIO()) as errors:
         code = main(["train", "--solver", *arguments.split(), "--out", f"{sys.argv[2]}/{number}"])
@@ -77,6 +95,13 @@ def test_bad_usage(mistakes, number):
     check(*mistakes[number], CASES[number][1])
 
 
+def test_a_network_of_ones_own_is_not_for_the_command(admm, tmp_path):
+    done = admm(
+        "train", "--solver", "gsam", "--network", "own", "--out", tmp_path / "o", timeout=20
+    )
+    check(done.returncode, done.stderr, "--network must be one of mlp, cnn, resnet, got 'own'")
+
+
 def test_more_ranks_than_subnetworks(admm, tmp_path):
     done = admm("train", "--solver", "gsam", "--out", tmp_path / "out", ranks=3)
     check(done.returncode, done.stderr, "start fewer ranks or raise --subnetworks")
@@ -91,10 +116,15 @@ def test_divergence_on_two_ranks(admm, tmp_path):
     assert (summary["status"], summary["best"]) == ("diverged", None)
 
 
-def test_help_names_every_option(capsys):
+@pytest.mark.parametrize("solver", ["gsadmm", "gsam"])
+def test_help_names_every_option(capsys, solver):
     with pytest.raises(SystemExit):
-        main(["train", "--help"])
+        main(["train", "--solver", solver, "--help"])
     text = capsys.readouterr().out
-    for field in dataclasses.fields(SubnetworkOptions):
-        name = "no-refresh" if field.name == "refresh" else field.name.replace("_", "-")
-        assert f"--{name} " in text or f"--{name}\n" in text
+    others = {"rho"} if solver == "gsam" else set()
+    names = {field.name for field in dataclasses.fields(SubnetworkOptions)} - others
+    assert names == set(options_of(solver))
+    for name in names:
+        flag = "no-refresh" if name == "refresh" else name.replace("_", "-")
+        assert f"--{flag} " in text or f"--{flag}\n" in text
+    assert all(f"--{name} " not in text for name in others)

@@ -15,8 +15,7 @@ import pytest
 import trustme
 
 from admm.cli import main
-from admm.datasets import DATASETS, IMAGES, catalog
-from admm.datasets import download as module
+from admm.datasets import DATASETS, IMAGES, catalog, download as module
 from admm.datasets.download import download, is_upstream
 from admm.datasets.files import Download, Source
 from admm.errors import AdmmError, InputError, OutputError
@@ -271,7 +270,7 @@ def test_archives_are_unpacked(tmp_path):
     assert (tmp_path / "bin/b").read_bytes() == b"hello"
     shutil.rmtree(tmp_path / "bin")
     (tmp_path / "bin").write_bytes(b"")
-    with pytest.raises(OutputError, match="cannot write .*bin/a .File exists"):
+    with pytest.raises(OutputError, match=r"cannot write .*/bin \(File exists"):
         fetched(toy, tmp_path)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from admm.errors import InputError
 from admm.solvers import LEARNING_RATES, Backprop
 from layers import IDENTITY, RELU, LeakyReLU, SquaredError, forward, init_dense
 
@@ -128,10 +129,10 @@ def test_ridge_regression_is_solved_to_its_optimum(x64):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"learning_rate": 0.0}, "the learning rate must be positive, got 0.0"),
-        ({"weight_decay": -1.0}, "weight decay must not be negative, got -1.0"),
+        ({"learning_rate": 0.0}, "learning_rate= must be positive and finite, got 0.0"),
+        ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),
     ],
 )
 def test_bad_hyperparameters(given, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         replace(Backprop("gd", 0.1, activation=RELU), **given)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from admm.errors import InputError
 from admm.solvers import PDADMMG, StepRule
 from layers import IDENTITY, RELU, LeakyReLU, SquaredError, init_dense
 from quant import Levels
@@ -156,12 +157,13 @@ def test_penalties_do_not_recompile():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rho": 0.0}, "penalties must be positive, got rho=0.0"),
-        ({"nu": float("nan")}, "penalties must be positive"),
-        ({"weight_decay": -1.0}, "must not be negative, got -1.0"),
-        ({"row_block": 0}, "at least one row, got 0"),
+        ({"rho": 0.0}, "rho= must be positive and finite, got 0.0"),
+        ({"nu": float("nan")}, "nu= must be positive and finite, got nan"),
+        ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),
+        ({"row_block": 0}, "row_block= must be at least 1, got 0"),
     ],
 )
 def test_refuses_bad_hyperparameters(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         PDADMMG(**options)
+    assert isinstance(error.value, ValueError)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
+from admm.errors import InputError
 from admm.solvers.tssm import TSSM, Coupling, Kept, batches, cross_entropy, squared_error
 from layers import Subnetwork, build, from_modules
 
@@ -322,18 +322,18 @@ def test_batches_of_epochs_and_seeds_differ():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"alpha": 0.0}, "alpha must be positive, got 0.0"),
-        ({"rho": -1.0}, "rho must be positive, got -1.0"),
-        ({"alpha": float("nan")}, "alpha must be positive, got nan"),
-        ({"reach": 0.0}, "reach must be positive, got 0.0"),
-        ({"rho": 0.1}, "rho needs alpha; without, both follow from the gradient"),
-        ({"relaxation": 0.0}, "the relaxation must be in (0, 1], got 0.0"),
-        ({"relaxation": 1.1}, "the relaxation must be in (0, 1], got 1.1"),
-        ({"inner": 2}, "inner iterations and variables of an epoch before need alpha"),
-        ({"refresh": False}, "inner iterations and variables of an epoch before need alpha"),
-        ({"inner": 0}, "a visit has at least one inner iteration, got 0"),
+        ({"alpha": 0.0}, "alpha= must be positive and finite, got 0.0"),
+        ({"rho": -1.0}, "rho= must be positive and finite, got -1.0"),
+        ({"alpha": float("nan")}, "alpha= must be positive and finite, got nan"),
+        ({"reach": 0.0}, "reach= must be positive and finite, got 0.0"),
+        ({"rho": 0.1}, "rho= needs alpha=; without, both follow from the gradient"),
+        ({"relaxation": 0.0}, "relaxation= must be in (0, 1], got 0.0"),
+        ({"relaxation": 1.1}, "relaxation= must be in (0, 1], got 1.1"),
+        ({"inner": 2}, "inner= above 1 and refresh=False need alpha=: that which follows"),
+        ({"refresh": False}, "inner= above 1 and refresh=False need alpha=: that which follows"),
+        ({"inner": 0}, "inner= must be at least 1, got 0"),
     ],
 )
 def test_parameters_out_of_range(given, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(InputError, match=re.escape(message)):
         TSSM(**given)

@@ -1,0 +1,24 @@
+from . import datasets as datasets
+from .comm.transport import LocalTransport as LocalTransport
+from .datasets.graph import (
+    Graph as Graph,
+    Split as Split,
+    checked_graph as checked_graph,
+    split_of_masks as split_of_masks,
+)
+from .datasets.images import Images as Images
+from .methods.layerwise.options import (
+    BackpropOptions as BackpropOptions,
+    PDADMMGOptions as PDADMMGOptions,
+)
+from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
+from .run.inference import evaluate as evaluate, predict as predict
+from .run.method import Training as Training
+from .run.options import MethodOptions as MethodOptions, option as option
+from .run.registry import options as options, solvers as solvers
+from .run.resume import resumed as resumed
+from .run.run import train as train
+from .run.stopping import below as below, patience as patience
+from .run.summary import Result as Result
+
+__version__: str

@@ -1,0 +1,37 @@
+"""Checks of settings, each said once: solvers and options share them. Needs no JAX."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from admm.errors import InputError, spelled
+
+
+class Check(NamedTuple):
+    """What a setting has to be.
+
+    Example:
+        >>> POSITIVE("rho", -1.0)
+        Traceback (most recent call last):
+            ...
+        admm.errors.InputError: rho= must be positive and finite, got -1.0
+    """
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+    def __call__(self, name: str, value: Any) -> None:
+        """Refuse a value that does not hold.
+
+        Raises:
+            InputError: With the name as the person writes it.
+        """
+        if not self.holds(value):
+            raise InputError(f"{spelled(name)} must be {self.expected}, got {value}")
+
+
+COUNT = Check("at least 1", lambda value: value >= 1)
+POSITIVE = Check("positive and finite", lambda value: 0 < value < math.inf)
+NOT_NEGATIVE = Check("finite and ≥ 0", lambda value: 0 <= value < math.inf)
+FRACTION = Check("in (0, 1]", lambda value: 0 < value <= 1)
+SEED = Check("in 0…2³²−1", lambda value: 0 <= value < 2**32)

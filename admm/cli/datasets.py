@@ -1,0 +1,46 @@
+"""`admm datasets`: the known data sets."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """What to do, with what."""
+    parser.description = "Where the known data sets are, how to get them, and what is in them."
+    actions = parser.add_subparsers(dest="action", required=True, parser_class=type(parser))
+    list_ = actions.add_parser("list", help="where each known data set is")
+    download = actions.add_parser(
+        "download",
+        help="fetch the files of one into a folder of its name in the data directory",
+        description="Fetch a data set over HTTPS. Size and checksum of every file are those of its "
+        "upstream, or the file is not kept.",
+    )
+    download.add_argument("name", metavar="NAME", help="as in the list")
+    for reader in (list_, download):
+        reader.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
+    check = actions.add_parser("check", help="read a .npz graph, or all data sets below a folder")
+    check.add_argument("path", type=Path, metavar="PATH", help="a .npz file or a folder")
+
+
+def run(arguments: argparse.Namespace, comm: Any) -> None:
+    """Do it, in one process."""
+    if comm is not None and comm.rank > 0:
+        return
+    from admm.datasets import catalog
+    from admm.datasets.files import data_folder
+
+    if arguments.action == "check":
+        lines = catalog.check(arguments.path)
+    elif arguments.action == "list":
+        lines = catalog.listing(data_folder(arguments.data_dir))
+    else:
+        lines = catalog.fetch(arguments.name, data_folder(arguments.data_dir))
+    try:
+        for line in lines:
+            print(line, flush=True)
+    except BrokenPipeError:  # nobody reads on; nor does the interpreter write on at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,32 @@
+"""`admm predict`: what a run's best network says of every row."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from admm.cli.start import add_run, start_for
+from admm.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """The run, and the file."""
+    parser.description = "What a run's best network says of every node or image of its data set."
+    add_run(parser)
+    text = ".csv: number, class, probabilities; .npz: classes and probabilities"
+    parser.add_argument("--out", type=Path, metavar="FILE", required=True, help=text)
+
+
+def run(arguments: argparse.Namespace, comm: Any) -> None:
+    """Write the file."""
+    if arguments.out.suffix not in (".csv", ".npz"):
+        raise InputError(f"--out must end in .csv or .npz, got {arguments.out}")
+    transport, changes = start_for(arguments, comm)
+    from admm.files import write_table
+    from admm.run import predict
+
+    found = predict(arguments.run, transport, **changes)
+    transport.at_root(lambda: write_table(arguments.out, found))
+    if transport.is_root:
+        print(f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}")
+    transport.close()

@@ -1,0 +1,132 @@
+"""`admm train`: the grammar, made from the options of a method, and the run."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, replace
+from pathlib import Path
+from typing import Any
+
+from admm.cli.start import start
+from admm.errors import InputError, OutputError
+from admm.run import registry
+from admm.run.options import MethodOptions, value_kinds
+from admm.run.resume import resumed
+from quant import Levels
+
+_METAVARS = {int: "N", float: "X", Path: "PATH", Levels: "LOW:HIGH[:STEP]"}
+_GROUPS = ("data", "network", "solver", "workers", "output", "safety")
+
+
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """The options of the solver that the words name, or of that of the run they go on with."""
+    kind, solver = _method_of(words)
+    parser.description = (
+        f"Train with {solver}. The solvers are {', '.join(registry.solvers())}; --solver NAME "
+        "--help tells the options of another. In brackets: the value of an option that is not "
+        "given."
+    )
+    groups = {name: parser.add_argument_group(name) for name in _GROUPS}
+    for name, each in registry.options_of(solver).items():
+        _add(groups[each.metadata["group"]], name, each, value_kinds(kind, name))
+
+
+def _method_of(words: Sequence[str]) -> tuple[type[MethodOptions], str]:
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--solver", nargs="?")
+    first.add_argument("--resume", nargs="?", type=Path)
+    asked, _ = first.parse_known_args([*words])
+    solver = asked.solver or registry.DEFAULT
+    if asked.resume is not None and asked.solver is None:
+        solver = resumed(asked.resume.resolve()).solver
+    return registry.find_method(solver), solver
+
+
+def _add(
+    group: argparse._ArgumentGroup, name: str, each: Field[Any], kinds: tuple[Any, ...]
+) -> None:
+    flag, text, default = name.replace("_", "-"), each.metadata["help"], each.default
+    settings: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
+    if isinstance(default, bool):
+        flag = f"no-{flag}" if default else flag
+        settings["action"] = "store_false" if default else "store_true"
+    else:
+        metavars = [_METAVARS[kind] for kind in kinds if kind in _METAVARS]
+        settings["metavar"] = each.metadata["metavar"] or (metavars or ["NAME"])[0]
+        if isinstance(kinds[0], str) and not text.endswith("]"):
+            text += f": {', '.join(kinds)}"
+        if not text.endswith("]") and default not in (None, MISSING):
+            text += f" [{default}]"
+    group.add_argument(f"--{flag}", help=text.replace("%", "%%"), **settings)
+
+
+def unknown(flag: str, arguments: argparse.Namespace) -> InputError:
+    """What to say of an argument that the solver does not have."""
+    if not flag.startswith("--"):
+        return InputError(f"unrecognized argument {flag!r} (see admm train --help)")
+    name = flag[2:].partition("=")[0].replace("-", "_")
+    return registry.unknown_option(name, getattr(arguments, "solver", registry.DEFAULT))
+
+
+def run(arguments: argparse.Namespace, comm: Any) -> None:
+    """Train, and say at the root what came of it."""
+    options = _options({k: v for k, v in vars(arguments).items() if k != "command"})
+    if comm is not None and "workers" in arguments and options.workers > 1:
+        raise InputError("--workers is for one process; under mpirun the ranks are the workers")
+    transport = start(
+        options.workers, options.dtype, comm, timeout=options.timeout, checksum=options.checksum
+    )
+    from admm.run import train
+
+    if options.out is None:
+        options = replace(options, out=transport.at_root(lambda: _new_folder(options.dataset)))
+    progress = sys.stdout if transport.is_root else None
+    summary = train(options, transport, progress=progress).summary
+    if transport.is_root:
+        best, sent = summary["best"], summary["bytes"]
+        stage = options.stages[best["stage"]]
+        print(f"best: {stage}, epoch {best['epoch']}: {_scores(options, best)}")
+        print(
+            f"{summary['seconds']['total']:.1f} s; bytes between workers: {sent['sent']:,} of "
+            f"{' and '.join(sent['by_variable'])}, {sent['evaluation']:,} of evaluations"
+        )
+        print(f"results in {options.out}")
+    transport.close()
+
+
+def _scores(options: MethodOptions, best: Mapping[str, Any]) -> str:
+    """The value that picked the best network, and its like of other parts of the data."""
+    part, _, kind = options.select.rpartition("_")
+    like = [name for name in best if part and name.endswith(f"_{kind}")] or [options.select]
+    return ", ".join(f"{name.removesuffix(f'_{kind}')} {best[name]:.3f}" for name in like)
+
+
+def _options(given: dict[str, Any]) -> MethodOptions:
+    """Options from the arguments that were given; the rest keep their defaults."""
+    # What summary.json and model.json say must be found again from elsewhere.
+    data_dir = given.get("data_dir") or os.environ.get("ADMM_DATA")
+    if data_dir:
+        given["data_dir"] = Path(data_dir).resolve()
+    if given.get("dataset", "").endswith(".npz"):
+        given["dataset"] = str(Path(given["dataset"]).resolve())
+    if "resume" in given:
+        return resumed(Path(given.pop("resume")).resolve(), **given)
+    return registry.options(given.pop("solver", registry.DEFAULT), **given)
+
+
+def _new_folder(dataset: str) -> Path:
+    """A folder of this run alone: runs/DATASET-DATE-TIME, numbered if that is taken."""
+    base = Path("runs", f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder, number = base, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            folder = base.with_name(f"{base.name}-{number}")
+        except OSError as error:
+            raise OutputError(f"cannot make {folder} ({error.strerror})") from error
+        else:
+            return folder

@@ -1,0 +1,19 @@
+from . import launch as launch
+from .batch_channel import Batch as Batch, BatchChannel as BatchChannel, Cut as Cut, Queue as Queue
+from .chain import (
+    Neighbors as Neighbors,
+    chain as chain,
+    pass_dense as pass_dense,
+    pass_forward as pass_forward,
+)
+from .channel import (
+    Channel as Channel,
+    expect_exact as expect_exact,
+    receive_exact as receive_exact,
+    send_exact as send_exact,
+)
+from .leaves import fill_leaves as fill_leaves, named_leaves as named_leaves
+from .mpi_transport import MPITransport as MPITransport
+from .trace import Trace as Trace
+from .transport import LocalTransport as LocalTransport, Transport as Transport
+from .worker import Worker as Worker, in_turns as in_turns

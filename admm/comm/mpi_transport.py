@@ -1,0 +1,235 @@
+"""The transport over MPI: one worker on every rank.
+
+Messages are NumPy buffers through `Isend` and `Irecv`. Two rules keep them intact: a send buffer
+lives until its request is complete, and every message is received into a fresh buffer, since JAX
+may alias a NumPy array for as long as it likes (jax issue 37830).
+
+Nobody waits for ever: a rank that has waited for `timeout` seconds asks all others whether they are
+there. Ranks that wait answer; one that is frozen, or computes without end, does not, and is the one
+that the error names.
+"""
+
+import math
+import pickle
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from admm.comm import launch
+from admm.comm.transport import Message, Transport, in_order
+from admm.errors import AdmmError, WorkerLostError, spelled
+
+T = TypeVar("T")
+
+# A wait polls between pauses that grow with it: where the computation that it waits for, or the
+# rank that it waits for, shares the core, polling takes time from it.
+_SPIN_SECONDS = 100e-6
+_LONGEST_PAUSE = 1e-3
+
+# Seconds that a rank has to answer, and between looks for questions.
+_PATIENCE = 1.0
+_LOOK_EVERY = 0.02
+_QUESTION, _ANSWER = 1, 2
+
+_CHECKSUM_BYTES = 4
+
+
+class MPITransport(Transport):
+    """One worker on this rank of a communicator.
+
+    Args:
+        comm: An mpi4py communicator; the rank is the worker's number. Messages travel in duplicates
+            of it, which `close` gives back.
+        timeout: Seconds to wait for another rank.
+        checksum: Whether every message carries its CRC-32, which its receiver checks. The four
+            bytes do not count as payload.
+
+    Every method that waits raises `WorkerLostError` after the timeout; `share`, `total`, `gather`
+    and `at_root` do not know whom they wait for, but the error does, once it has asked around.
+    """
+
+    def __init__(self, comm: Any, timeout: float = math.inf, checksum: bool = False) -> None:
+        super().__init__()
+        self.comm = comm.Dup()
+        self._questions = comm.Dup()
+        self._alive: set[int] = set()  # who has answered
+        self._asked: dict[int, float] = {}  # when other ranks first asked
+        self._said: list[Any] = []  # requests of questions and answers
+        self._timeout = timeout
+        self._checksum = checksum
+        self.library = launch.library()
+        self.size = comm.size
+        self.local = (comm.rank,)
+        self._outbox: deque[tuple[Message, int, int]] = deque()  # not yet computed
+        self._sending: list[tuple[Any, np.ndarray]] = []
+
+    def device(self, worker: int) -> jax.Device:
+        return jax.local_devices()[0]
+
+    def _send(self, message: Message, source: int, target: int, variable: str) -> None:
+        self._outbox.append((message, target, self.tags[variable]))
+        self.progress()
+
+    def progress(self) -> None:
+        while self._outbox and _is_ready(self._outbox[0][0]):
+            message, target, tag = self._outbox.popleft()
+            buffer = np.asarray(message)
+            if self._checksum:
+                buffer = np.append(buffer, _checksum(buffer))
+            self._sending.append((self.comm.Isend(buffer, target, tag), buffer))
+        self._sending = [entry for entry in self._sending if not entry[0].Test()]
+
+    def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
+        buffer = np.empty(nbytes + (_CHECKSUM_BYTES if self._checksum else 0), np.uint8)
+        request = self.comm.Irecv(buffer, source, self.tags[variable])
+
+        def wait() -> Message:
+            self._wait(request.Test, source=source)
+            message, checksum = np.split(buffer, [nbytes])
+            if self._checksum and (checksum != _checksum(message)).any():
+                raise WorkerLostError(
+                    f"a message of {variable} from rank {source} to rank {target} arrived damaged "
+                    f"({nbytes:,} bytes, wrong checksum); check memory and network of both",
+                    (source, target),
+                )
+            return jax.device_put(message, self.device(target))
+
+        return wait
+
+    def until(self, arrays: Sequence[jax.Array]) -> None:
+        self._wait(lambda: all(map(_is_ready, arrays)), computing=True)
+
+    def flush(self) -> None:
+        self._wait(lambda: not self._outbox and not self._sending)
+
+    def share(self, value: T | None, worker: int) -> T:
+        owner = self.comm.rank == worker
+        packed = np.frombuffer(pickle.dumps(value) if owner else b"", np.uint8)
+        size = np.array([packed.size])
+        self._wait(self.comm.Ibcast(size, worker).Test)
+        buffer = packed if owner else np.empty(size[0], np.uint8)
+        self._wait(self.comm.Ibcast(buffer, worker).Test)
+        return value if owner else pickle.loads(buffer.tobytes())  # type: ignore[return-value]
+
+    def begin_total(self, values: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
+        (own,) = values
+        every = np.empty((self.size, *own.shape), own.dtype)
+        request = self.comm.Iallgather(np.ascontiguousarray(own), every)
+
+        def wait() -> np.ndarray:
+            self._wait(request.Test)
+            return in_order(list(every))
+
+        return wait
+
+    def gather(self, value: T) -> list[T]:
+        packed = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = np.empty(self.size, int)
+        self._wait(self.comm.Iallgather(np.array([packed.size]), sizes).Test)
+        every = np.empty(sizes.sum(), np.uint8)
+        self._wait(self.comm.Iallgatherv(packed, (every, sizes)).Test)
+        return [pickle.loads(part.tobytes()) for part in np.split(every, sizes.cumsum()[:-1])]
+
+    def at_root(self, function: Callable[[], T]) -> T:
+        outcome: Any = None
+        if self.is_root:
+            try:
+                outcome = function()
+            except AdmmError as error:
+                outcome = error
+        outcome = self.share(outcome, 0)
+        if isinstance(outcome, AdmmError):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        self.flush()
+        self.comm.Free()
+        self._questions.Free()
+
+    def _wait(
+        self, done: Callable[[], bool], computing: bool = False, source: int | None = None
+    ) -> None:
+        """Move messages until `done`.
+
+        Args:
+            done: Asked again and again.
+            computing: Whether what is waited for is this process's own computation.
+            source: Rank that is waited for, if it is a single one.
+
+        Raises:
+            WorkerLostError: After the timeout.
+        """
+        start = idle_since = looked = time.perf_counter()
+        while True:
+            finished = done()
+            self.progress()  # afterwards: what is waited for may be a message to post
+            if finished:
+                break
+            now = time.perf_counter()
+            if computing or (self.computing is not None and not _is_ready(self.computing)):
+                idle_since = now
+            if now - looked > _LOOK_EVERY:
+                self._answer()
+                looked = now
+            if now - idle_since > self._timeout:
+                raise self._lost(source)
+            pause = min((now - start) / 8, _LONGEST_PAUSE)
+            time.sleep(pause if now - start > _SPIN_SECONDS else 0)
+        if not computing:
+            self.waited += time.perf_counter() - idle_since
+
+    # Who is still there?
+
+    def _lost(self, source: int | None) -> WorkerLostError:
+        """The error that names the ranks which do not answer."""
+        others = set(range(self.size)) - {self.comm.rank}
+        self._alive.clear()
+        self._answer()
+        now = time.monotonic()
+        late = any(now - asked > _PATIENCE for asked in self._asked.values())
+        for rank in others:
+            self._say(_QUESTION, rank)
+        end = time.monotonic() + _PATIENCE
+        while self._alive != others and time.monotonic() < end:
+            self._answer()
+            time.sleep(_LONGEST_PAUSE)
+        silent = tuple(sorted(others - self._alive))
+        if silent:
+            who = " and ".join(f"rank {rank}" for rank in silent)
+            message = f"{who} silent for {self._timeout:g} s"
+        else:
+            who = "the other ranks" if source is None else f"rank {source}"
+            message = f"no message from {who} for {self._timeout:g} s, though all ranks answer"
+        # Whoever asked first tells, the lowest of those who asked at the same time.
+        spokesman = not late and all(self.comm.rank < rank for rank in self._asked)
+        message += f"; a {spelled('timeout')} above its longest computation lets a slow one finish"
+        return WorkerLostError(message, silent, spokesman)
+
+    def _answer(self) -> None:
+        """Answer questions, and note answers."""
+        status = launch.status()
+        while self._questions.Iprobe(status=status):
+            self._questions.Recv(np.empty(0, np.uint8), status.source, status.tag)
+            if status.tag == _QUESTION:
+                self._asked.setdefault(status.source, time.monotonic())
+                self._say(_ANSWER, status.source)
+            else:
+                self._alive.add(status.source)
+
+    def _say(self, what: int, rank: int) -> None:
+        self._said = [request for request in self._said if not request.Test()]
+        self._said.append(self._questions.Isend(np.empty(0, np.uint8), rank, what))
+
+
+def _checksum(message: np.ndarray) -> np.ndarray:
+    return np.frombuffer(zlib.crc32(message.data).to_bytes(_CHECKSUM_BYTES, "little"), np.uint8)
+
+
+def _is_ready(array: jax.Array) -> bool:
+    return array.is_ready()  # type: ignore[attr-defined]  # every concrete array has it

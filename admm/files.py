@@ -1,0 +1,167 @@
+"""Arrays on disk: `.npz` files without pickles, complete or absent, known by their checksum."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from admm.errors import AdmmError, InputError, OutputError
+
+PART = re.compile(r"\d{4,}-\d{4,}")  # the folder of a checkpoint, and of a model
+
+
+@contextlib.contextmanager
+def _named(doing: str, kind: type[AdmmError], path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"cannot {doing} {path} ({error.strerror})") from error
+
+
+# Contexts of a path: an error of the system becomes one that says what cannot be read or written.
+reading = partial(_named, "read", InputError)
+writing = partial(_named, "write", OutputError)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name at the end of the block, complete and on the disk, or never.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
+    try:
+        with writing(path):
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        sync(path.parent)  # the new name too must outlive a power cut
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is either complete or as before.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    with new_file(path) as file:
+        file.write(content)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write arrays by name, atomically; returns the checksum that `read_arrays` wants.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+
+    with new_file(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # it may have options some day
+    with writing(path):
+        return _checksum(path)
+
+
+def write_table(path: Path, probabilities: np.ndarray) -> None:
+    """Write classes and probabilities of all rows, as `.npz` or, by its name, as CSV.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    classes = probabilities.argmax(axis=1)
+    if path.suffix == ".npz":
+        write_arrays(path, {"classes": classes, "probabilities": probabilities})
+        return
+    count = probabilities.shape[1]
+    head = ",".join(["row", "class", *(f"p{k}" for k in range(count))])
+    rows = np.column_stack([np.arange(len(classes)), classes, probabilities])
+    with new_file(path) as file:
+        np.savetxt(file, rows, ["%d", "%d", *["%.6g"] * count], ",", header=head, comments="")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    with writing(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _checksum(path: Path) -> str:
+    """SHA-256 of names, sizes and CRC-32s of the arrays, as the archive lists them.
+
+    The archive has computed these while it was written, and checks each when it is read: no other
+    pass over the arrays is needed to know them again.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = sorted((m.filename, m.file_size, m.CRC) for m in archive.infolist())
+    return hashlib.sha256(repr(members).encode()).hexdigest()
+
+
+def read_arrays(path: Path, checksum: str | None) -> dict[str, np.ndarray]:
+    """The arrays of a file.
+
+    Raises:
+        InputError: If the file is missing, or not the one with this checksum.
+    """
+    try:
+        if _checksum(path) != checksum:
+            raise ValueError("its arrays are others")
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
+    except Exception as error:  # a damaged archive may raise anything
+        raise InputError(
+            f"{path} does not match its checksum in the manifest; it is damaged ({error})"
+        ) from error
+
+
+def read_json(path: Path, version: int, names: tuple[str, ...]) -> dict[str, Any]:
+    """A manifest of this version, with at least these entries.
+
+    Raises:
+        InputError: If it is damaged or of another version.
+    """
+    try:
+        manifest = json.loads(path.read_text())
+        found = manifest["version"]
+        if found == version:
+            [manifest[name] for name in names]
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error!r})") from error
+    if found != version:
+        raise InputError(f"{path} has format version {found}; this release reads {version}")
+    return manifest

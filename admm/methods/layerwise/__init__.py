@@ -1,0 +1,1 @@
+"""GA-MLPs, layer by layer: pdADMM-G, and backpropagation as a pipeline, its rival."""

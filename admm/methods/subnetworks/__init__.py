@@ -1,0 +1,1 @@
+"""Networks of any modules, cut into subnetworks: gsADMM and gsAM."""

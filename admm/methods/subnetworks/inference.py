@@ -1,0 +1,64 @@
+"""A saved network of modules and its data, each worker holding only its own modules."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from admm.comm import Transport, chain, pass_forward
+from admm.errors import InputError
+from admm.methods.labelled import load_at_root
+from admm.methods.subnetworks.data import RowFacts, row_inputs
+from admm.methods.subnetworks.network import CHUNK, fill, plan
+from admm.methods.subnetworks.options import OWN, SubnetworkOptions
+from admm.run.saved import Saved
+from layers import Subnetwork, build, split_layers
+
+
+def pass_saved(
+    options: SubnetworkOptions, saved: Saved, transport: Transport, data: Any, every: bool
+) -> tuple[RowFacts, Array | None]:
+    """Facts, and where the last module is the logits: of what is labelled, or of every row.
+
+    Raises:
+        InputError: In every process, if data or network cannot be read or do not fit, or there are
+            more workers than modules.
+    """
+    own = saved.manifest.get("own_network")  # so an earlier release said it
+    if options.network == OWN or (own and isinstance(options.network, str)):
+        raise InputError(f"{saved.run} holds a network of one's own; pass it along, as network")
+    facts, rows = load_at_root(lambda: row_inputs(options, data, every), transport, saved)
+    network, shapes, costs = plan(options, facts)
+    if len(shapes) - 1 != saved.depth:
+        raise InputError(
+            f"got a network of {len(shapes) - 1} modules; {saved.run} holds one of {saved.depth}"
+        )
+    if transport.size > saved.depth:
+        raise InputError(
+            f"got {transport.size} workers for {saved.depth} modules; start fewer ranks"
+        )
+    owned = [range(first - 1, last) for first, last in split_layers(costs, transport.size)]
+    found = None
+    for worker in transport.local:
+        modules = [
+            fill(module, dict(saved.read(number + 1)), f"module {number} of {saved.run}")
+            for number, module in zip(
+                owned[worker], build(network, owned[worker], options.seed).modules, strict=True
+            )
+        ]
+        arrays, rest = eqx.partition(Subnetwork(tuple(modules)), eqx.is_array)
+        part = eqx.combine(jax.device_put(arrays, transport.device(worker)), rest)
+        logits = pass_forward(
+            eqx.filter_jit(part),
+            jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
+            len(facts.labels),
+            jax.device_put(rows, transport.device(0)) if worker == 0 else None,
+            worker,
+            chain(owned)[worker],
+            transport,
+            chunk=CHUNK,
+        )
+        found = found if logits is None else logits
+    return facts, found

@@ -1,0 +1,149 @@
+"""Training of gsADMM and gsAM: one stage, an epoch being a pass over all samples."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from admm.comm import Transport, in_turns, pass_forward
+from admm.methods.chain import ChainTraining
+from admm.methods.subnetworks.network import CHUNK, fill
+from admm.methods.subnetworks.options import SubnetworkOptions
+from admm.methods.subnetworks.share import SubnetworkShare
+from admm.methods.subnetworks.worker import SubnetworkWorker, Sums, variables
+from admm.run.method import Arrays, Network
+from admm.run.options import codec_of
+from admm.solvers.backprop import make_optimizer
+from admm.solvers.tssm import TSSM, batches
+from layers import build
+from quant import make_codec
+
+
+class SubnetworkTraining(ChainTraining):
+    """Consecutive subnetworks for every worker.
+
+    Args:
+        options: What to train.
+        share: Data and network.
+        transport: Of the run.
+    """
+
+    optional = ("memory",)
+
+    def __init__(
+        self, options: SubnetworkOptions, share: SubnetworkShare, transport: Transport
+    ) -> None:
+        assert options.lr is not None  # the options have seen to that
+        self.variables = variables(options.solver)
+        self.depth = len(share.shapes) - 1
+        self._options, self._share = options, share
+        names = ("alpha", "rho", "reach", "relaxation", "inner", "refresh", "frozen_lower")
+        settings = {name: getattr(options, name) for name in names}
+        optimizer = make_optimizer(options.optimizer, options.lr)
+        self._solver = TSSM(options.solver, optimizer=optimizer, **settings)
+        codec = make_codec(codec_of(options))
+        workers = [SubnetworkWorker(n, self._solver, transport, codec) for n in transport.local]
+        super().__init__(share.facts, transport, share.owned, workers)
+        for worker in workers:
+            own = share.owned[worker.index]
+            worker.start(
+                [build(share.network, share.cuts[number], options.seed) for number in own],
+                own,
+                share.cuts,
+                share.shapes,
+                self.neighbors[worker.index],
+                share.facts.training_rows,
+                share.rows,
+                jnp.asarray(share.facts.labels),
+                options.dtype,
+            )
+
+    def units(self, worker: int) -> str:
+        return f"modules {self._share.units(worker)}"
+
+    def epoch(self, number: int, measure: bool) -> None:
+        options, samples = self._options, self.facts.training_rows
+        order = batches(options.seed, number, samples, options.batch)
+        in_turns(worker.iteration(order, number == 1) for worker in self.workers)
+        self.finish()
+
+    def logits(self, worker: SubnetworkWorker) -> Array | None:
+        share = self._share
+        first = share.cuts[share.owned[worker.index][0]].start
+        return pass_forward(
+            worker.apply,
+            jnp.zeros((0, *share.shapes[first]), self._options.dtype),
+            len(self.facts.labels),
+            share.rows,
+            worker.index,
+            self.neighbors[worker.index],
+            self.transport,
+            chunk=CHUNK,
+        )
+
+    def loss(self, logits: Array) -> float:
+        rows = self.facts.training_rows
+        return float(self._solver.loss(logits[:rows], jnp.asarray(self.facts.labels[:rows])).mean())
+
+    def measure(self) -> Mapping[str, float]:
+        """Beside the scores, sums of what the visits saw."""
+        scores, every = self.scores(), self._all_sums()
+        below = [sums.residuals for sums in every]
+        visits = max(len(self._share.cuts) - 1, 1) * self.facts.training_rows
+        alpha = sum(each.alpha for each in below) / visits
+        values = {
+            "modules": self.depth,
+            **scores,
+            "objective": sum(s.objective + s.residuals.coupling for s in every),
+            "output_residual": sum(each.misfit for each in below) ** 0.5,
+            "alpha": alpha,
+        }
+        if self._options.solver == "gsadmm":
+            values["primal_residual"] = sum(each.gap for each in below) ** 0.5
+            values["rho"] = alpha if self._options.rho is None else self._options.rho
+        return values
+
+    def network(self) -> Network:
+        """Copies, since the arrays in training are overwritten."""
+        return jax.tree.map(
+            lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, self._modules()
+        )
+
+    def _modules(self) -> dict[int, Any]:
+        share = self._share
+        return {
+            number + 1: module
+            for worker in self.workers
+            for own, subnetwork in zip(share.owned[worker.index], worker.subnetworks, strict=True)
+            for number, module in zip(share.cuts[own], subnetwork.modules, strict=True)
+        }
+
+    def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
+        return {
+            number: fill(module, dict(read(number)), f"module {number} of the checkpoint")
+            for number, module in self._modules().items()
+        }
+
+    def report(self) -> Mapping[str, Any]:
+        share = self._share
+        cuts = []
+        for own, sums in zip(share.cuts[:-1], self._all_sums()[1:], strict=True):
+            misfit, output, gap, target, _, alpha = sums.residuals
+            cuts.append(
+                {
+                    "module": own.stop,
+                    "q_f": (misfit / output) ** 0.5 if output else 0.0,
+                    "p_q": (gap / target) ** 0.5 if target else 0.0,
+                    "alpha": alpha / self.facts.training_rows,
+                }
+            )
+        nbytes = sum(worker.nbytes for worker in self.workers)
+        return {"cuts": cuts, "state_bytes": self.transport.gather(nbytes)}
+
+    def _all_sums(self) -> list[Sums]:
+        """What the last epoch came to, of all subnetworks in order."""
+        every = self.transport.gather([s for worker in self.workers for s in worker.sums()])
+        return [sums for part in every for sums in part]

@@ -1,0 +1,207 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped.
+
+    RUN/checkpoints/0010-000050/          the stage of 10 layers after epoch 50
+        unit_001.npz …                    state of a layer (of a subnetwork), by its owner
+        layer_001.npz …                   its parameters in the best network so far
+        manifest.json                     everything else, and the checksums of the files
+
+A checkpoint exists once it has its manifest, which the root writes last; `model.json` then names
+its best network, for `evaluate` and `predict`. Units go by number, not by worker, so that any
+number of workers can take them up.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from admm.errors import InputError
+from admm.files import PART, make_folder, read_arrays, read_json, sync, write_atomically, writing
+from admm.run.method import Arrays
+from admm.run.saved import write_manifest, write_units
+
+if TYPE_CHECKING:
+    from admm.comm import Transport
+
+VERSION = 1
+_FOLDER = "checkpoints"
+
+_ENTRIES = (
+    "stage",
+    "epoch",
+    "options",
+    "dataset",
+    "files",
+    "history",
+    "counts",
+    "retreats",
+    "model",
+)
+
+
+class Snapshot(NamedTuple):
+    """The state of a run between two epochs, as far as this process has it."""
+
+    name: str  # sorts in the order of time
+    units: Mapping[int, Arrays]
+    best: Mapping[int, Arrays]
+    about: Mapping[str, Any]  # entries of the manifest
+    model: Mapping[str, Any] | None  # those of the best network's, if there is one yet
+
+
+class Checkpoint(NamedTuple):
+    """A complete checkpoint."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Where the run was."""
+        return f"epoch {self.manifest['epoch']}, stage {self.manifest['stage'] + 1}"
+
+    def unit(self, number: int) -> Arrays:
+        """The state of a unit.
+
+        Raises:
+            InputError: If its file is missing or damaged.
+        """
+        return self._read(f"unit_{number:03d}.npz")
+
+    def best(self, number: int) -> Arrays:
+        """The parameters of a layer or module of the best network.
+
+        Raises:
+            InputError: If its file is missing or damaged.
+        """
+        return self._read(f"layer_{number:03d}.npz")
+
+    def name_best(self) -> None:
+        """Make the best network so far the one that `model.json` names, if there is one.
+
+        Raises:
+            OutputError: If the system refuses to write.
+        """
+        run = self.folder.parent.parent
+        about = self.manifest["model"]
+        if about is None:
+            with writing(run):
+                (run / "model.json").unlink(missing_ok=True)
+            return
+        place = self.folder.relative_to(run)
+        names = {
+            f"{place}/{name}": known["checksum"]
+            for name, known in sorted(self.manifest["files"].items())
+            if name.startswith("layer_")
+        }
+        write_manifest(run, about, names)
+
+    def check_shapes(self, number: int, state: Arrays, optional: Sequence[str]) -> None:
+        """Whether a unit has the shapes of a state, but for optional arrays.
+
+        Raises:
+            InputError: If not.
+        """
+        known = self.manifest["files"].get(f"unit_{number:03d}.npz", {"shapes": {}})["shapes"]
+        found = {name: shape for name, shape in known.items() if name not in optional}
+        expected = {n: list(array.shape) for n, array in state.items() if n not in optional}
+        if found != expected:
+            raise InputError(
+                f"{self.folder} has {found} in unit {number}; this network has {expected}"
+            )
+
+    def _read(self, name: str) -> Arrays:
+        known = self.manifest["files"].get(name, {})
+        return read_arrays(self.folder / name, known.get("checksum"))
+
+
+def newest_checkpoint(run: Path) -> Checkpoint:
+    """The newest complete checkpoint of a run.
+
+    Raises:
+        InputError: If there is none, or its manifest is damaged or of another version.
+    """
+    found = sorted((run / _FOLDER).glob("*/manifest.json"))
+    if not found:
+        raise InputError(
+            f"{run} holds no complete checkpoint (no checkpoints/*/manifest.json); pass the --out "
+            "of a run that has written one, or train anew"
+        )
+    return Checkpoint(found[-1].parent, read_json(found[-1], VERSION, _ENTRIES))
+
+
+def clear_run(run: Path) -> None:
+    """Remove what an earlier run has left in a folder, and nothing else.
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    with writing(run):
+        # First it ceases to be a run.
+        for name in ("summary.json", "model.json"):
+            (run / name).unlink(missing_ok=True)
+        for folder in (run / _FOLDER, run / "models"):
+            if folder.is_dir():
+                for part in folder.iterdir():
+                    if part.is_dir() and PART.fullmatch(part.name):
+                        shutil.rmtree(part)
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+
+
+def save_checkpoint(run: Path, snapshot: Snapshot, keep: int, transport: "Transport") -> None:
+    """Write a checkpoint; all processes call it, and it is complete when it returns.
+
+    Args:
+        run: Folder of the run.
+        snapshot: The state, as far as each process has it.
+        keep: How many checkpoints to keep; the files of others are removed.
+        transport: To collect checksums at the root.
+
+    Raises:
+        DivergedError: In every process, if an array of any is not finite.
+        OutputError: In every process, if any cannot write.
+    """
+    written: dict[str, dict[str, Any]] = {}
+    failure: Exception | None = None
+    try:
+        written = _write_files(run, snapshot, transport.is_root)
+    except Exception as error:  # whatever it is, all processes must learn of it
+        failure = error
+    outcomes = transport.gather((failure, written))
+    for each, _ in outcomes:
+        if each is not None:
+            raise each
+    files = {name: known for _, part in outcomes for name, known in part.items()}
+    transport.at_root(lambda: _complete(run, snapshot, files, keep))
+
+
+def _write_files(run: Path, snapshot: Snapshot, is_root: bool) -> dict[str, dict[str, Any]]:
+    """Write the files of this process; returns what the manifest says of them."""
+    folder = run / _FOLDER / snapshot.name
+    make_folder(folder)
+    if is_root:
+        sync(run / "history.jsonl")
+    return {
+        **write_units(folder, "unit", snapshot.units),
+        **write_units(folder, "layer", snapshot.best),
+    }
+
+
+def _complete(run: Path, snapshot: Snapshot, files: dict[str, Any], keep: int) -> None:
+    """Make the checkpoint one, and remove what no checkpoint kept has."""
+    manifest = {"version": VERSION, **snapshot.about, "model": snapshot.model, "files": files}
+    folder = run / _FOLDER / snapshot.name
+    write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
+    newest = Checkpoint(folder, manifest)
+    newest.name_best()
+    complete = sorted(path.parent for path in (run / _FOLDER).glob("*/manifest.json"))
+    for other in (run / _FOLDER).iterdir():
+        if other not in complete[-keep:]:
+            # First it ceases to be complete, then it goes.
+            with writing(other):
+                (other / "manifest.json").unlink(missing_ok=True)
+            shutil.rmtree(other, ignore_errors=True)
+    for path in folder.glob("*.tmp-*"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""What the best network of a run so far makes of its data."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from admm.comm import LocalTransport, Transport
+from admm.errors import InputError
+from admm.run.registry import options_from_json
+from admm.run.run import check_dtype
+from admm.run.saved import open_saved
+
+
+def evaluate(
+    run: Path, transport: Transport | None = None, *, data: Any = None, **changes: Any
+) -> dict[str, float]:
+    """Scores of the best network of a run so far, on all its labelled rows.
+
+    Args:
+        run: The `--out` folder of the run.
+        transport: Its workers share the network out; by default it is passed in one piece.
+        data: The data in memory that it was trained on, if it was.
+        **changes: Options to differ in: `data_dir`, where the data set lies now, and objects that
+            a file cannot hold, such as a `network` of one's own.
+
+    Returns:
+        In every process; for most methods `train`, `val` and `test` accuracy.
+
+    Raises:
+        InputError: If network or data cannot be read, or do not belong together.
+
+    Example:
+        >>> import tempfile
+        >>> from admm import options, train
+        >>> run = Path(tempfile.mkdtemp())
+        >>> best = train(options(layers=2, hidden=16, epochs=5, out=run)).summary["best"]
+        >>> evaluate(run)["test"] == best["test_accuracy"]
+        True
+    """
+    return _pass("evaluate", run, transport, data, changes)
+
+
+def predict(
+    run: Path, transport: Transport | None = None, *, data: Any = None, **changes: Any
+) -> np.ndarray:
+    """What the best network of a run so far says of every row of its data.
+
+    Args:
+        run: The `--out` folder of the run.
+        transport: Its workers share the network out; by default it is passed in one piece.
+        data: The data in memory that it was trained on, if it was.
+        **changes: As in `evaluate`.
+
+    Returns:
+        In the order of the data set, in every process; of classifiers probabilities,
+        (rows, classes).
+
+    Raises:
+        InputError: If network or data cannot be read, or do not belong together.
+    """
+    return _pass("predict", run, transport, data, changes)
+
+
+def _pass(
+    what: str, run: Path, transport: Transport | None, data: Any, changes: dict[str, Any]
+) -> Any:
+    """Let the method of a run do something with its network."""
+    transport = transport or LocalTransport(1)
+    saved = transport.at_root(lambda: open_saved(run))
+    options = options_from_json(saved.manifest["options"])
+    for name in changes:
+        if not hasattr(options, name):
+            raise InputError(f"{run} was trained by {options.solver}, which takes no {name}")
+    check_dtype(options.dtype)
+    found = getattr(replace(options, **changes), what)(saved, transport, data)
+    transport.flush()
+    return found

@@ -1,0 +1,313 @@
+"""The options of a method: fields that know how they are written, checked and explained.
+
+One frozen dataclass a method, and one list of its options: in Python, on the command line, which is
+made from the fields, and in `summary.json`. Needs no JAX.
+"""
+
+import operator
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from functools import cache
+from numbers import Real
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from admm.checks import COUNT, POSITIVE, SEED, Check
+from admm.errors import InputError, spelled
+from quant import CODEC_NAMES, Levels
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from admm.comm import Transport
+    from admm.run.method import Network, Share, Training
+    from admm.run.saved import Saved
+
+Dtype = Literal["float32", "float64"]
+
+_MEMORY = "memory:"  # before the name of data that came as objects
+
+
+def option(
+    default: Any,
+    help: str,
+    group: str = "solver",
+    check: Check | None = None,
+    *,
+    metavar: str | None = None,
+    only: Mapping[str, Sequence[str]] | None = None,
+) -> Any:
+    """A field of options.
+
+    Args:
+        default: What it is if it is not given.
+        help: What it sets; brackets at its end say what the default means, else it is shown.
+        group: Under which heading it stands in `--help`.
+        check: What a value has to be.
+        metavar: What stands for a value there, by default N, X or PATH by its type.
+        only: Values of other options that it belongs to.
+    """
+    about = {"help": help, "group": group, "check": check, "metavar": metavar, "only": only or {}}
+    return field(default=default, metadata=about)
+
+
+def codec_option(names: Sequence[str] = CODEC_NAMES) -> Any:
+    """The field of the codec of all messages."""
+    check = Check(f"one of {', '.join(names)}", names.__contains__)
+    return option(None, f"how messages travel: {', '.join(names)} [as they are]", "workers", check)
+
+
+def checkpoint_option(default: int) -> Any:
+    """The field of the epochs from checkpoint to checkpoint."""
+    text = "epochs that may be lost; 0: checkpoints only on SIGTERM or SIGINT"
+    return option(default, text, "safety", Check("0 or more", lambda value: value >= 0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions(ABC):
+    """The options of a method, and what a run asks of it: subclasses add fields, and fill it in.
+
+    Values are read as people write them: a path may be text, and text that is a number serves as
+    one. `None` means: derived from other options.
+
+    Attributes:
+        select: The value among those of `Training.measure` that picks the best network: the larger
+            the better.
+        bounded: The one that must not explode, if there is one.
+
+    Raises:
+        InputError: If a value cannot be read, is out of range, or does not fit the others.
+    """
+
+    select: ClassVar[str]
+    bounded: ClassVar[str | None] = None
+
+    solver: str
+    dataset: str = option("digits", "a known name, or a file", "data", metavar="NAME|FILE.npz")
+    data_dir: Path | None = option(
+        None, "searched for upstream file names [$ADMM_DATA, else the user's cache]", "data"
+    )
+    split_seed: int = option(100, "random split of data that come without one", "data", SEED)
+    epochs: int = option(200, "epochs of a stage", check=COUNT)
+    seed: int = option(0, "initial weights, and mini-batches where there are any", check=SEED)
+    dtype: Dtype = option("float32", "type of the arithmetic")
+    workers: int = option(
+        1,
+        "workers in this process, a device each; under mpirun ranks are workers",
+        "workers",
+        COUNT,
+    )
+    eval_every: int = option(1, "epochs between evaluations", "output", COUNT)
+    trace: Path | None = option(
+        None, "spans of computation and messages, for Chrome's trace viewer", "output"
+    )
+    out: Path | None = option(None, "results [runs/DATASET-DATE-TIME]", "output")
+    checkpoint_every: int = checkpoint_option(50)
+    keep: int = option(2, "checkpoints to keep", "safety", COUNT)
+    resume: Path | None = option(
+        None, "go on with this run, on any number of ranks; its options hold", "safety"
+    )
+    timeout: float = option(600.0, "seconds that a rank may be silent", "safety", POSITIVE)
+    checksum: bool = option(False, "check every message between ranks for damage", "safety")
+
+    def __post_init__(self) -> None:
+        for name, each in option_fields(type(self)).items():
+            value = _read(name, getattr(self, name), _hints(type(self))[name])
+            object.__setattr__(self, name, value)
+            if value is not None and each.metadata.get("check"):
+                each.metadata["check"](name, value)
+        for name, each in option_fields(type(self)).items():
+            for other, allowed in each.metadata.get("only", {}).items():
+                found = getattr(self, other)
+                if getattr(self, name) != each.default and found not in allowed:
+                    raise InputError(f"{spelled(name)} is not for {spelled(other, found)}")
+        if getattr(self, "codec", None) == "float64" and self.dtype == "float32":
+            raise InputError(f"{spelled('codec', 'float64')} needs {spelled('dtype', 'float64')}")
+        if self.resume is not None and self.out != self.resume:
+            raise InputError(
+                f"{spelled('resume', self.resume)} goes on in that folder; leave out "
+                f"{spelled('out', self.out)}"
+            )
+
+    # What a run asks for.
+
+    @property
+    @abstractmethod
+    def stages(self) -> Sequence[str]:
+        """The stages of a run, in words."""
+
+    @property
+    @abstractmethod
+    def remedy(self) -> str:
+        """What may help where training diverges."""
+
+    @abstractmethod
+    def load(self, transport: "Transport", data: Any = None) -> "Share":
+        """The data of a run: by name at the root or wherever they lie, or those given.
+
+        All processes call it.
+        """
+
+    @abstractmethod
+    def begin(
+        self, share: "Share", transport: "Transport", stage: int, kept: "Network | None"
+    ) -> "Training":
+        """The start of a stage; `kept` is the network in training at the end of the one before."""
+
+    @abstractmethod
+    def safer(self, training: "Training") -> tuple["MethodOptions", str] | None:
+        """Options with which training that has diverged may not, and what is new about them."""
+
+    def evaluate(self, saved: "Saved", transport: "Transport", data: Any) -> dict[str, float]:
+        """Scores of a saved network, in every process."""
+        raise InputError(f"{self.solver} has no evaluate")
+
+    def predict(self, saved: "Saved", transport: "Transport", data: Any) -> "np.ndarray":
+        """What a saved network says of every row of the data, in every process."""
+        raise InputError(f"{self.solver} has no predict")
+
+    # On disk.
+
+    def as_json(self) -> dict[str, Any]:
+        """All options, as JSON values."""
+        return {name: _plain(getattr(self, name)) for name in option_fields(type(self))}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `as_json`; what an older release had beside it must be null.
+
+        Raises:
+            InputError: If there is another option that says something.
+        """
+        for name in values:
+            if name not in option_fields(cls) and values[name] is not None:
+                raise InputError(f"this release has no {spelled(name, values[name])}")
+        return cls(**{name: values[name] for name in option_fields(cls) if name in values})
+
+
+@cache
+def option_fields(kind: type) -> dict[str, Field[Any]]:
+    """The fields of options, by name."""
+    return {each.name: each for each in fields(kind)}
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def value_kinds(kind: type, name: str) -> tuple[Any, ...]:
+    """The types of an option's values, or the values themselves where it has only some."""
+    hint = _hints(kind)[name]
+    return get_args(hint) if get_origin(hint) in (Literal, Union, UnionType) else (hint,)
+
+
+def codec_of(options: Any) -> str:
+    """The name of the codec of messages, by default that of the arithmetic."""
+    return options.codec or options.dtype
+
+
+def in_memory(name: str) -> str:
+    """The `dataset` of data that came as objects."""
+    return f"{_MEMORY}{name.removeprefix(_MEMORY)}"
+
+
+def check_not_in_memory(dataset: str) -> None:
+    """Refuse to load what came as objects.
+
+    Raises:
+        InputError: If the name is one of `in_memory`.
+    """
+    if dataset.startswith(_MEMORY):
+        raise InputError(
+            f"this run was trained on data in memory, {dataset.removeprefix(_MEMORY)!r}; pass them "
+            "along, as data"
+        )
+
+
+# Values as people write them.
+
+
+def _read(name: str, value: Any, hint: Any) -> Any:
+    """A value, brought into the type of its field.
+
+    Raises:
+        InputError: If it cannot be.
+    """
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if value is None and NoneType in kinds:
+        return None
+    expected, detail = [], ""
+    for kind in kinds:
+        if kind is Any:
+            return value
+        if get_origin(kind) is Literal:
+            if isinstance(value, str) and value in get_args(kind):
+                return value
+            expected.append(f"one of {', '.join(get_args(kind))}")
+        elif kind is not NoneType:
+            words, reader = _READERS[kind]
+            try:
+                return reader(value)
+            except (TypeError, ValueError) as error:
+                expected.append(words)
+                detail = f": {error}" if kind is Levels else ""
+    raise InputError(f"{spelled(name)} must be {' or '.join(expected)}, got {value!r}{detail}")
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    return int(value) if isinstance(value, str) else operator.index(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | Real):
+        raise TypeError
+    return float(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value
+    return tuple(_whole(part) for part in parts)
+
+
+def _levels(value: Any) -> Levels:
+    return value if isinstance(value, Levels) else Levels.parse(os.fspath(value))
+
+
+_READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
+    int: ("a whole number", _whole),
+    float: ("a number", _number),
+    bool: ("True or False", _truth),
+    str: ("text", os.fspath),
+    Path: ("a path", Path),
+    tuple[int, ...]: ("whole numbers such as 3,6", _numbers),
+    Levels: ("levels LOW:HIGH[:STEP]", _levels),
+}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path | Levels) else value

@@ -1,0 +1,123 @@
+"""Going on with a run: from its newest checkpoint, on any number of workers."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from admm.errors import InputError, spelled
+from admm.run.checkpoint import Checkpoint, newest_checkpoint
+from admm.run.options import MethodOptions
+from admm.run.registry import options_from_json, unknown_option
+
+if TYPE_CHECKING:
+    from admm.comm import Transport
+    from admm.run.clock import Clock
+
+# Options that say nothing about the iterates; more epochs go further.
+MAY_CHANGE = (
+    "epochs",
+    "eval_every",
+    "checkpoint_every",
+    "keep",
+    "timeout",
+    "checksum",
+    "workers",
+    "data_dir",
+    "trace",
+)
+_PLACES = ("out", "resume")
+
+
+def resumed(run: Path, **changes: Any) -> MethodOptions:
+    """The options that go on with a run, for `train`.
+
+    Args:
+        run: The `out` folder of a run.
+        **changes: Options to differ in: epochs, eval_every, checkpoint_every, keep, timeout,
+            checksum, workers, data_dir, trace; and objects that a file cannot hold.
+
+    Raises:
+        InputError: If there is no checkpoint, or another option is to change.
+
+    Example:
+        >>> import tempfile
+        >>> from admm import options, train
+        >>> run = Path(tempfile.mkdtemp())
+        >>> result = train(options(layers=2, hidden=16, epochs=5, checkpoint_every=5, out=run))
+        >>> len(train(resumed(run, epochs=8)).history)
+        8
+    """
+    options = options_from_json(newest_checkpoint(run).manifest["options"])
+    for name in changes:
+        if not hasattr(options, name):
+            raise unknown_option(name, options.solver)
+    if Path(changes.pop("out", run)).resolve() != run.resolve():
+        raise InputError(
+            f"{spelled('resume', run)} goes on in that folder; leave out {spelled('out')}"
+        )
+    changed = replace(options, **changes, out=run, resume=run)
+    before, now = options.as_json(), changed.as_json()
+    for name in changes:
+        if name not in MAY_CHANGE and now[name] != before[name]:
+            raise _other_option(run, name, now[name], before[name])
+    return changed
+
+
+def _other_option(run: Path, name: str, value: Any, known: Any) -> InputError:
+    may = ", ".join(map(spelled, MAY_CHANGE))
+    return InputError(
+        f"{spelled(name, value)} does not go on with {run}, which has {known}; what may change is "
+        f"{may}"
+    )
+
+
+def open_checkpoint(run: Path, values: Mapping[str, Any], dataset: Mapping[str, Any]) -> Checkpoint:
+    """The newest checkpoint of a run, if it fits options and data.
+
+    Args:
+        run: Folder of the run.
+        values: The options, as JSON values.
+        dataset: Name, counts and fingerprint.
+
+    Raises:
+        InputError: If it does not; the message names what differs.
+    """
+    checkpoint = newest_checkpoint(run)
+    known = checkpoint.manifest["options"]
+    for name in sorted({*known, *values} - {*MAY_CHANGE, *_PLACES}):
+        if values.get(name) != known.get(name):
+            raise _other_option(run, name, values.get(name), known.get(name))
+    trained_on = checkpoint.manifest["dataset"]
+    differ = [name for name in dataset if dataset[name] != trained_on.get(name)]
+    if differ:
+        changed = ", ".join(
+            f"{name} {dataset[name]}, not {trained_on.get(name)}" for name in differ
+        )
+        raise InputError(f"the data are not those that {run} was trained on: {changed}")
+    if values["epochs"] < checkpoint.manifest["epoch"]:
+        raise InputError(
+            f"{spelled('epochs', values['epochs'])} is less than the "
+            f"{checkpoint.manifest['epoch']} that {run} has behind it"
+        )
+    return checkpoint
+
+
+def continue_counts(before: Mapping[str, Any], transport: "Transport", clock: "Clock") -> None:
+    """Go on counting bytes and seconds from `counts` of an earlier process."""
+    if transport.is_root:
+        transport.sent.update(before["sent"])
+        transport.sent_as_float32.update(before["plain"])
+    clock.add(before["seconds"])
+
+
+def counts(transport: "Transport", clock: "Clock") -> dict[str, Any]:
+    """Bytes by variable, summed over processes, and mean seconds: `continue_counts` takes them."""
+    every = transport.gather((transport.sent, transport.sent_as_float32, clock.seconds()))
+    sent, as_float32, seconds = zip(*every, strict=True)
+    return {
+        "sent": dict(sum(sent, Counter())),
+        "plain": dict(sum(as_float32, Counter())),
+        "seconds": {n: sum(each[n] for each in seconds) / len(seconds) for n in seconds[0]},
+    }

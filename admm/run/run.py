@@ -1,0 +1,410 @@
+"""The driver of every run: stages, epochs, evaluations, checkpoints, retreats, results.
+
+It knows a method by `MethodOptions` and `Training` alone, and drives one worker, several in a
+process, and one on every MPI rank alike; only the transport differs.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from admm.comm import LocalTransport, Trace, Transport, named_leaves
+from admm.errors import DivergedError, InputError, StoppedError
+from admm.files import write_atomically, writing
+from admm.run.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoint
+from admm.run.clock import Clock
+from admm.run.history import Evaluation, History, Text, is_finite, to_json
+from admm.run.method import Arrays, Network, Training
+from admm.run.options import MethodOptions, in_memory
+from admm.run.recovery import Recovery
+from admm.run.resume import continue_counts, counts, open_checkpoint
+from admm.run.saved import save_model
+from admm.run.summary import Result, summarize
+
+# How often a run that diverges goes back before it gives up, and what the bounded value may grow
+# to, in multiples of that of the stage's first evaluation: penalties that rise raise it too.
+_RETREATS = 3
+_EXPLOSION = 1e3
+
+Callback = Callable[[Evaluation], object]
+
+
+def train(
+    options: MethodOptions,
+    transport: Transport | None = None,
+    *,
+    data: Any = None,
+    callback: Callback | None = None,
+    progress: Text | None = None,
+) -> Result:
+    """Train with a method.
+
+    Args:
+        options: What to train, on what, and how: `options(solver, …)` makes them.
+        transport: Carries the messages; by default `options.workers` workers live here.
+        data: The data themselves, a `Graph` or `Images`, in place of a name; the root's process
+            needs them.
+        callback: Called with every evaluation, in all processes together; the run ends where it
+            returns true in any.
+        progress: Where the root prints its table; None prints nothing.
+
+    Raises:
+        InputError: If data or options cannot be used.
+        DivergedError: If training leaves the finite numbers, and going back to the last checkpoint
+            with safer settings does not help; `summary.json` says `diverged`.
+        StoppedError: After SIGTERM or SIGINT; `summary.json` says `interrupted`.
+        OutputError: If results cannot be written.
+        WorkerLostError: If another rank is silent for too long, or its messages are damaged.
+
+    Example:
+        >>> from admm import options
+        >>> result = train(options(layers=2, hidden=16, epochs=5, workers=2))
+        >>> result.summary["workers"]["units_per_rank"]
+        ['layers 1–1', 'layers 2–2']
+    """
+    transport = transport or LocalTransport(options.workers)
+    with Clock(transport) as clock:
+        return Run(options, transport, clock, data, callback, progress).train()
+
+
+def check_dtype(dtype: str) -> None:
+    """Whether JAX is in the mode that a type needs.
+
+    Raises:
+        InputError: If not.
+    """
+    if dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
+
+
+class Run:
+    """A run, from a start or a checkpoint to a result, whatever happens.
+
+    Args:
+        options: Of the method.
+        transport: Of the run.
+        clock: Of this process.
+        data: See `train`.
+        callback: See `train`.
+        progress: See `train`.
+    """
+
+    def __init__(
+        self,
+        options: MethodOptions,
+        transport: Transport,
+        clock: Clock,
+        data: Any,
+        callback: Callback | None,
+        progress: Text | None,
+    ) -> None:
+        check_dtype(options.dtype)
+        name = None if data is None else in_memory(getattr(data, "name", type(data).__name__))
+        name = transport.share(name, 0)  # the root's data count
+        self._options = options if name is None else replace(options, dataset=name)
+        self._transport, self._clock, self._progress = transport, clock, progress
+        self._history = History(options.select, options.bounded, options.epochs, progress)
+        self._callback = callback
+        self._has_callback = any(transport.gather(callback is not None))
+        self._training: Training | None = None
+        self._best: Callable[[], Network] = dict
+        self._best_depth = 0
+        self._stage, self._epoch, self._began = 0, 0, 0.0
+        self._stages: list[dict[str, Any]] = []
+        self._retreats: list[dict[str, str]] = []
+        self._stopped = False
+        self._recovery = Recovery(options, transport, clock, self._units)
+        try:
+            transport.at_root(self._open_files)
+            self._share = self._options.load(transport, data)
+        except BaseException:
+            self._history.close()
+            raise
+
+    def _open_files(self) -> None:
+        if self._options.out is not None:
+            self._history.open(self._options.out)
+        trace = self._options.trace
+        if trace is not None and (trace.is_dir() or not trace.resolve().parent.is_dir()):
+            raise InputError(f"cannot write a trace to {trace}: a folder, or in no folder")
+
+    def train(self) -> Result:
+        """From the start, or from where a run was interrupted, to the end.
+
+        Raises:
+            StoppedError: After a signal.
+            DivergedError: If training leaves the finite numbers, and going back did not help.
+        """
+        with self._recovery.watch(), contextlib.closing(self._history):
+            self._say(self._share.introduction)
+            resume, run = self._options.resume, self._options.out
+            if run is not None and resume is None:
+                self._transport.at_root(lambda: clear_run(run))
+            self._go_to(None if resume is None else self._open_checkpoint())
+            self._start_trace()
+            try:
+                while not self._is_trained():
+                    pass
+            except StoppedError:
+                self._end("interrupted")
+                raise
+            summary = self._end("done")
+        self._save_trace()
+        return Result(summary, self._history.evaluations, self._best())
+
+    def _is_trained(self) -> bool:
+        """Whether the run got to its end; if it diverges, it has gone back."""
+        try:
+            self._train_stages()
+            self._recovery.finish()
+        except DivergedError as error:
+            self._retreat(error)
+            return False
+        return True
+
+    def _train_stages(self) -> None:
+        while True:
+            while self._epoch < self._options.epochs and not self._stopped:
+                self._train_epoch()
+            self._stages.append(
+                {
+                    "depth": self._now.depth,
+                    "epochs": self._epoch,
+                    "seconds": self._clock.elapsed - self._began,
+                    "best": self._history.best_of_stage(self._stage),
+                }
+            )
+            if self._stopped or self._stage + 1 == len(self._options.stages):
+                return
+            self._start_stage(self._stage + 1, self._now.network())
+
+    def _start_stage(self, stage: int, kept: Network | None) -> None:
+        self._stage, self._epoch, self._began = stage, 0, self._clock.elapsed
+        self._training = self._options.begin(self._share, self._transport, stage, kept)
+
+    def _train_epoch(self) -> None:
+        options, epoch = self._options, self._epoch + 1
+        measured = epoch % options.eval_every == 0 or epoch == options.epochs
+        with self._clock.section("iterate"):
+            self._now.epoch(epoch, measured)
+        self._epoch = epoch
+        if measured:
+            with self._clock.section("evaluate"):
+                self._evaluate()
+        with self._clock.section("iterate"):
+            try:
+                self._now.adapt()
+            except DivergedError as error:
+                raise self._diverged(str(error)) from error
+        self._recovery.after_epoch(self._place, self._snapshot)
+
+    def _evaluate(self) -> None:
+        """Measure, keep the best network, and see whether all is well."""
+        sent = sum(self._transport.sent[name] for name in self._now.variables)
+        evaluation = {
+            "stage": self._stage,
+            "epoch": self._epoch,
+            **self._now.measure(),
+            "bytes_sent": int(self._transport.total([np.array([float(sent)])])[0]),
+            "seconds": self._clock.elapsed,
+            "iterate_seconds": self._clock.iterating,
+        }
+        network = self._now.network()  # before the score is kept: an interrupt does not part them
+        if self._history.add(evaluation):
+            export = self._now.export
+            self._best, self._best_depth = cache(lambda: export(network)), self._now.depth
+        bounded = self._options.bounded
+        explodes = False
+        if bounded is not None:
+            first = self._history.of_stage(self._stage)[0][bounded]
+            explodes = not evaluation[bounded] <= _EXPLOSION * max(first, 1.0)
+        if explodes or not is_finite(evaluation):
+            shown = ("train_loss", bounded)
+            raise self._diverged(
+                ", ".join(f"{n} {evaluation[n]}" for n in shown if n in evaluation)
+            )
+        if self._has_callback:
+            stop = self._callback is not None and bool(self._callback(evaluation))
+            self._stopped = bool(self._transport.total([np.array([float(stop)])])[0])
+
+    # Checkpoints.
+
+    def _snapshot(self) -> Snapshot:
+        """The state between two epochs, as far as this process has it."""
+        about = {
+            "stage": self._stage,
+            "epoch": self._epoch,
+            "options": self._options.as_json(),
+            "dataset": self._share.dataset,
+            "history": self._history.nbytes,
+            "retreats": list(self._retreats),
+            "stages": list(self._stages),
+            "spent": self._clock.elapsed - self._began,
+        }
+        units = self._now.state()
+        about["counts"] = counts(self._transport, self._clock)
+        name = f"{self._now.depth:04d}-{self._epoch:06d}"
+        about |= self._now.settings()
+        return Snapshot(name, units, self._best_arrays(), about, self._about_best())
+
+    def _open_checkpoint(self) -> Checkpoint:
+        checkpoint = self._transport.at_root(self._reopen)
+        continue_counts(checkpoint.manifest["counts"], self._transport, self._clock)
+        self._retreats = checkpoint.manifest["retreats"]
+        return checkpoint
+
+    def _reopen(self) -> Checkpoint:
+        """The checkpoint to go on from: the run is no longer done, its network is that one's."""
+        run = self._options.resume
+        assert run is not None  # only then there is one to open
+        checkpoint = open_checkpoint(run, self._options.as_json(), self._share.dataset)
+        self._history.read(checkpoint.manifest["history"])  # refused before anything is touched
+        with writing(run):
+            (run / "summary.json").unlink(missing_ok=True)
+        checkpoint.name_best()
+        return checkpoint
+
+    def _go_to(self, checkpoint: Checkpoint | None, safer: bool = False) -> None:
+        """Take the state of a checkpoint, or that of the start, maybe with safer options."""
+        nbytes = 0 if checkpoint is None else checkpoint.manifest["history"]
+        left = self._transport.at_root(lambda: self._history.rewind(nbytes))
+        if not self._transport.is_root:
+            self._history.replay(left)
+        self._best, self._stages = dict, []
+        if checkpoint is None:
+            self._start_stage(0, None)
+            return
+        manifest = checkpoint.manifest
+        self._start_stage(manifest["stage"], None)
+        self._epoch = manifest["epoch"]
+        # Earlier releases said `layers`; where there was one stage, they did not write these two.
+        self._stages = [{"depth": s.get("layers"), **s} for s in manifest.get("stages", [])]
+        self._began = self._clock.elapsed - manifest.get("spent", self._clock.elapsed)
+        training = self._now
+        for number, arrays in training.state().items():
+            checkpoint.check_shapes(number, arrays, training.optional)
+        training.restore(checkpoint.unit, None if safer else manifest)
+        if manifest["model"] is not None:
+            self._best_depth = manifest["model"]["depth"]
+            best = training.saved_network(self._best_depth, checkpoint.best)
+            self._best = lambda: best
+        self._recovery.resumed(checkpoint.place)
+
+    # Endings.
+
+    def _retreat(self, error: DivergedError) -> None:
+        """Go back to where all was well, with safer settings; give up after some tries.
+
+        Raises:
+            DivergedError: The error, if there is nothing left to try.
+        """
+        self._recovery.finish()
+        run, found = self._options.out, None
+        if run is not None and len(self._retreats) < _RETREATS:
+            found = self._options.safer(self._now)
+        if found is None:
+            self._end("diverged")
+            raise error
+        self._options, change = found
+        self._retreats.append({"error": str(error), "then": change})
+        checkpoint = None
+        if self._recovery.has_saved:
+            assert run is not None  # only there are checkpoints
+            checkpoint = self._transport.at_root(lambda: newest_checkpoint(run))
+        self._go_to(checkpoint, safer=True)
+        place = "the start" if checkpoint is None else checkpoint.place
+        self._say(f"{error}\nback to {place}, with {change}\n")
+
+    def _end(self, status: str) -> dict[str, Any]:
+        """Write network and summary."""
+        self._transport.flush()
+        about, run = self._about_best(), self._options.out
+        if run is not None and about is not None:
+            save_model(run, self._best_arrays(), about, self._transport)
+        summary = summarize(
+            self._history,
+            self._clock,
+            self._transport,
+            self._now.variables,
+            [self._units(worker) for worker in range(self._transport.size)],
+            options=self._options.as_json(),
+            dataset=self._share.dataset,
+            stages=self._stages,
+            retreats=self._retreats,
+            **self._now.report(),
+            stopped=self._stopped,
+            status=status,
+        )
+        self._history.close()
+        if run is not None:
+            content = to_json(summary, indent=1).encode()
+            self._transport.at_root(lambda: write_atomically(run / "summary.json", content))
+        return summary
+
+    # Small things.
+
+    @property
+    def _now(self) -> Training:
+        """The stage in training."""
+        assert self._training is not None  # `_go_to` starts one
+        return self._training
+
+    def _units(self, worker: int) -> str:
+        return "nothing yet" if self._training is None else self._training.units(worker)
+
+    @property
+    def _place(self) -> str:
+        stages = self._options.stages
+        where = f" of the stage of {stages[self._stage]}" if len(stages) > 1 else ""
+        return f"epoch {self._epoch}{where}"
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"training diverged in {self._place}: {what}; try {self._options.remedy}"
+        )
+
+    def _best_arrays(self) -> dict[int, Arrays]:
+        """The best network's layers or modules of this process: their arrays by name."""
+        return {
+            number: named_leaves(eqx.filter(each, eqx.is_inexact_array))
+            for number, each in self._best().items()
+        }
+
+    def _about_best(self) -> dict[str, Any] | None:
+        """What `model.json` says of the best network, if there is one yet."""
+        best = self._history.best
+        if best is None:
+            return None
+        return {
+            "depth": self._best_depth,
+            "epoch": best["epoch"],
+            "options": self._options.as_json(),
+            "dataset": self._share.dataset,
+        }
+
+    def _start_trace(self) -> None:
+        if self._options.trace is not None:
+            first = self._transport.local[0]
+            owned = ", ".join(map(self._units, self._transport.local))
+            self._transport.trace = Trace(first, f"process of worker {first}: {owned}")
+
+    def _save_trace(self) -> None:
+        """Write the spans of all processes, if there are any."""
+        path, trace = self._options.trace, self._transport.trace
+        if path is not None and trace is not None:
+            events = [each for part in self._transport.gather(trace.events) for each in part]
+            content = json.dumps({"traceEvents": events}).encode()
+            self._transport.at_root(lambda: write_atomically(path, content))
+
+    def _say(self, text: str) -> None:
+        """Print at the root."""
+        if self._transport.is_root and self._progress is not None:
+            self._progress.write(text)
+            self._progress.flush()

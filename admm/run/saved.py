@@ -1,0 +1,147 @@
+"""A trained network on disk: one `.npz` a layer, written by its owner, and a manifest.
+
+    RUN/model.json              manifest: options, data facts, files with checksums
+    RUN/models/0010-0040/       layers of the network of 10 layers, epoch 40
+        layer_001.npz …         arrays of a layer by name, W (n_in, n_out) and b (n_out,) of a
+                                dense one; no pickles
+
+The manifest is written last and atomically, so that it always names a complete network. Before the
+end of a run the files are those of a checkpoint.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from admm.errors import DivergedError, InputError
+from admm.files import (
+    PART,
+    make_folder,
+    read_arrays,
+    read_json,
+    reading,
+    write_arrays,
+    write_atomically,
+)
+from admm.run.method import Arrays
+
+if TYPE_CHECKING:
+    from admm.comm import Transport
+
+_VERSION = 1
+
+
+class Saved(NamedTuple):
+    """The best network of a run so far, on disk."""
+
+    run: Path
+    manifest: dict[str, Any]
+
+    @property
+    def depth(self) -> int:
+        """Its layers or modules."""
+        return self.manifest["depth"]
+
+    def read(self, number: int) -> Arrays:
+        """The arrays of one layer or module, by name.
+
+        Raises:
+            InputError: If its file is missing or not what the manifest says.
+        """
+        suffix = f"/layer_{number:03d}.npz"
+        files = self.manifest["files"]
+        name = next((name for name in files if name.endswith(suffix)), suffix[1:])
+        return read_arrays(self.run / name, files.get(name))
+
+    def check_dataset(self, found: Mapping[str, Any]) -> None:
+        """Whether data are those that the network was trained on.
+
+        Raises:
+            InputError: If not.
+        """
+        if found != self.manifest["dataset"]:
+            raise InputError(
+                f"the network was trained on {self.manifest['dataset']}, but the data set is now "
+                f"{found}"
+            )
+
+
+def save_model(
+    run: Path, layers: Mapping[int, Arrays], about: Mapping[str, Any], transport: "Transport"
+) -> None:
+    """Save the network that the processes hold together.
+
+    Args:
+        run: Folder of the run, the same for every process.
+        layers: The layers of this process, by number: their arrays by name.
+        about: Manifest entries; `depth` and `epoch` name the folder.
+        transport: To collect the checksums at the root.
+
+    Raises:
+        OutputError: If the system refuses to write.
+    """
+    folder = run / "models" / f"{about['depth']:04d}-{about['epoch']:04d}"
+    make_folder(folder)
+    place = folder.relative_to(run)
+    written = {
+        f"{place}/{name}": known["checksum"]
+        for name, known in write_units(folder, "layer", layers).items()
+    }
+    files = dict(sorted(entry for part in transport.gather(written) for entry in part.items()))
+    if transport.is_root:
+        write_manifest(run, about, files)
+        for old in folder.parent.iterdir():
+            if old != folder and PART.fullmatch(old.name):
+                shutil.rmtree(old)
+
+
+def write_units(folder: Path, kind: str, units: Mapping[int, Arrays]) -> dict[str, dict[str, Any]]:
+    """Write the arrays of layers or other units; returns what a manifest says of each file.
+
+    Raises:
+        DivergedError: If an array is not finite.
+        OutputError: If the system refuses to write.
+    """
+    written = {}
+    for number, arrays in units.items():
+        name = f"{kind}_{number:03d}.npz"
+        on_host = {key: np.asarray(array) for key, array in arrays.items()}
+        for key, array in on_host.items():
+            if array.dtype.kind == "f" and not np.isfinite(array.sum()):
+                raise DivergedError(f"{key} of {kind} {number} is no longer finite")
+        written[name] = {
+            "checksum": write_arrays(folder / name, on_host),
+            "shapes": {key: list(array.shape) for key, array in on_host.items()},
+        }
+    return written
+
+
+def write_manifest(run: Path, about: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Make these files, with their checksums, the network of a run.
+
+    Raises:
+        OutputError: If the system refuses to write.
+    """
+    manifest = {"version": _VERSION, **about, "files": dict(files)}
+    write_atomically(run / "model.json", json.dumps(manifest, indent=1).encode())
+
+
+def open_saved(run: Path) -> Saved:
+    """The best network of a run so far.
+
+    Raises:
+        InputError: If there is none, or it is damaged or of another version.
+    """
+    path = run / "model.json"
+    with reading(path):
+        there = path.is_file()
+    if not there:
+        raise InputError(
+            f"{run} holds no trained network (no {path.name}); pass the --out of a run"
+        )
+    names = ("depth", "epoch", "options", "dataset", "files")
+    return Saved(run, read_json(path, _VERSION, names))

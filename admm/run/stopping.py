@@ -1,0 +1,57 @@
+"""Callbacks that end a run early."""
+
+from collections.abc import Callable
+
+from admm.checks import COUNT
+from admm.errors import InputError
+from admm.run.history import Evaluation
+
+
+def below(value: str, tolerance: float) -> Callable[[Evaluation], bool]:
+    """Stop once a value of the history has fallen to a tolerance.
+
+    Raises:
+        InputError: At the first evaluation, if the method has no such value.
+
+    Example:
+        >>> stop = below("primal_residual", 1e-3)
+        >>> stop({"primal_residual": 1e-2}), stop({"primal_residual": 1e-4})
+        (False, True)
+    """
+
+    def stop(evaluation: Evaluation) -> bool:
+        return _value(evaluation, value) <= tolerance
+
+    return stop
+
+
+def patience(evaluations: int, value: str = "val_accuracy") -> Callable[[Evaluation], bool]:
+    """Stop once a value has not risen for so many evaluations of a stage.
+
+    Raises:
+        InputError: If there are to be none; at the first evaluation, if the method has no such
+            value.
+
+    Example:
+        >>> stop = patience(2)
+        >>> [stop({"stage": 0, "val_accuracy": x}) for x in (0.5, 0.6, 0.6, 0.4)]
+        [False, False, False, True]
+    """
+    COUNT("evaluations", evaluations)
+    best, since = (-1, 0.0), 0  # of no stage yet
+
+    def stop(evaluation: Evaluation) -> bool:
+        nonlocal best, since
+        found = (evaluation["stage"], _value(evaluation, value))
+        best, since = (found, 0) if found > best else (best, since + 1)
+        return since >= evaluations
+
+    return stop
+
+
+def _value(evaluation: Evaluation, value: str) -> float:
+    if value not in evaluation:
+        raise InputError(
+            f"there is no {value!r} in an evaluation; expected one of {', '.join(evaluation)}"
+        )
+    return evaluation[value]

@@ -1,0 +1,74 @@
+"""What every run ends with: its result, and `summary.json`."""
+
+import os
+import resource
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from admm.comm import Transport
+from admm.run.clock import Clock
+from admm.run.history import Evaluation, History
+from admm.run.method import Network
+from admm.run.resume import counts
+from admm.run.versions import versions
+
+# 2: `best` and `final` are lines of the history, `units_per_rank` in place of `layers_per_rank`,
+# `depth` of a stage in place of `layers`.
+_SCHEMA = 2
+
+
+class Result(NamedTuple):
+    """What `train` returns, in every process."""
+
+    summary: dict[str, Any]  # the contents of summary.json
+    history: list[Evaluation]
+    network: Network  # the best one: this process's layers or modules, by number from 1
+
+
+def summarize(
+    history: History,
+    clock: Clock,
+    transport: Transport,
+    variables: Sequence[str],
+    units: Sequence[str],
+    **more: Any,
+) -> dict[str, Any]:
+    """The contents of `summary.json`, in every process.
+
+    Args:
+        history: Of the run.
+        clock: Of this process.
+        transport: Adds up over processes.
+        variables: What workers send each other in training.
+        units: What every worker owns.
+        more: Further entries.
+    """
+    counted = counts(transport, clock)
+    sent, as_float32 = Counter(counted["sent"]), Counter(counted["plain"])
+    return {
+        "schema": _SCHEMA,
+        "versions": versions(),
+        "workers": {
+            "ranks": transport.size,
+            "units_per_rank": list(units),
+            "threads_per_rank": len(os.sched_getaffinity(0)),
+            "mpi": transport.library,
+            "device": jax.devices()[0].device_kind,
+        },
+        "best": history.best,
+        "final": history.evaluations[-1] if history.evaluations else None,
+        "seconds": counted["seconds"],
+        "bytes": {
+            "sent": sum(sent[variable] for variable in variables),
+            "float32": sum(as_float32[variable] for variable in variables),
+            "by_variable": {variable: sent[variable] for variable in variables},
+            "evaluation": sent["evaluation"],
+        },
+        "peak_rss_bytes": transport.gather(
+            1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        ),
+        **more,
+    }

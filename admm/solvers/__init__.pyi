@@ -1,0 +1,16 @@
+from .backprop import Backprop as Backprop
+from .growth import (
+    class_codes as class_codes,
+    stage_layers as stage_layers,
+    stage_network as stage_network,
+)
+from .pdadmm_g import PDADMMG as PDADMMG, Block as Block, Info as Info, Layer as Layer
+from .schedule import PenaltySchedule as PenaltySchedule, PenaltyState as PenaltyState
+from .settings import (
+    LEARNING_RATES as LEARNING_RATES,
+    Optimizer as Optimizer,
+    Splitting as Splitting,
+    StepRule as StepRule,
+    default_stages as default_stages,
+)
+from .tssm import TSSM as TSSM

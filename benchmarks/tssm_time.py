@@ -1,0 +1,100 @@
+"""The time of an epoch of gsADMM, gsAM and Adam: a part of `benchmarks.tssm`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from benchmarks.cases import NetworkCase
+from benchmarks.epoch import time_epoch
+from benchmarks.report import Report, Row
+from benchmarks.tssm_accuracy import OURS
+
+COLUMNS = {
+    "network": "<7",
+    "method": "<18",
+    "subnetworks": ">11",
+    "codec": "<8",
+    "ranks": ">5",
+    "cores": ">5",
+    "batches": ">7",
+    "epoch_ms": ">9.1f",
+    "wait_ms": ">8.1f",
+    "compile_s": ">9.1f",
+    "timed": ">5",
+}
+
+
+_SIZES = ("layers", "hidden", "blocks", "filters", "batch", "batches", "seconds")
+
+
+class Way(NamedTuple):
+    """A method and where it runs."""
+
+    method: str
+    subnetworks: int
+    codec: str
+    ranks: int
+    cores_per_rank: int
+
+
+def run(given: argparse.Namespace, report: Report) -> None:
+    """Time every method on every network."""
+    report.begin(COLUMNS)
+    sizes = {name: getattr(given, name) for name in _SIZES}
+    for network in given.network or (["mlp"] if given.quick else ["mlp", "resnet"]):
+        own = []
+        for method, parts, codec, ranks, cores in ways(given.methods, given.codecs):
+            case = NetworkCase(method, network, parts, codec, **sizes)
+            row = {"part": "time", **time_epoch(case, ranks, cores)}
+            own.append(row | {"codec": codec if ranks > 1 and method in OURS else None})
+            report.add(own[-1])
+            report.save(given)
+        for name, value in compare_times(own).items():
+            report.results[f"{name}: {network}"] = value
+
+
+def ways(methods: Sequence[str], codecs: Sequence[str]) -> list[Way]:
+    """Everything that is timed for a network."""
+    ours = [
+        Way(method, 2, codec, ranks, 1)
+        for method in methods
+        if method in OURS
+        for ranks in (1, 2)
+        for codec in (codecs if ranks > 1 else ["float32"])
+    ]
+    if "adam" not in methods:
+        return ours
+    serial = [Way("adam", 1, "float32", 1, cores) for cores in (1, 2)]
+    return [*ours, *serial, Way("adam data-parallel", 1, "float32", 2, 1)]
+
+
+def compare_times(rows: Sequence[Row]) -> dict[str, float]:
+    """The results of one network."""
+    found = {}
+    rivals = [row for row in rows if row["method"] not in OURS]
+    for row in rows:
+        method, ours = row["method"], row["epoch_ms"]
+        if method not in OURS or row["ranks"] == 1:
+            continue
+        about = f"{method}, {row['codec']}"
+        alone = next(r["epoch_ms"] for r in rows if (r["method"], r["ranks"]) == (method, 1))
+        found[f"2 ranks / 1 rank: {about}"] = ours / alone
+        found[f"efficiency: {about}"] = alone / (2 * ours)
+        if rivals:
+            best = min(rival["epoch_ms"] for rival in rivals if rival["cores"] == 2)
+            one_core = next(rival["epoch_ms"] for rival in rivals if rival["cores"] == 1)
+            found[f"2 ranks / adam: {about}"] = ours / one_core
+            found[f"vs_best_backprop: {about}"] = best / ours
+    return found
+
+
+def draw(axes: Any, rows: Sequence[Row]) -> None:
+    """Bars of time."""
+    names = [
+        f"{row['network']}, {row['method']}, {row['ranks']} × {row['cores'] // row['ranks']}"
+        + (f", {row['codec']}" if row["codec"] else "")
+        for row in rows
+    ]
+    axes.barh(names, [row["epoch_ms"] for row in rows])
+    axes.invert_yaxis()
+    axes.set(xlabel="epoch [ms]", xscale="log", title="ranks × cores")

@@ -1,0 +1,37 @@
+from .activations import (
+    IDENTITY as IDENTITY,
+    RELU as RELU,
+    LeakyReLU as LeakyReLU,
+    PiecewiseLinear as PiecewiseLinear,
+)
+from .architectures import cnn as cnn, mlp as mlp, resnet as resnet
+from .gamlp import (
+    Dense as Dense,
+    apply_dense as apply_dense,
+    forward as forward,
+    identity_dense as identity_dense,
+    init_dense as init_dense,
+    widths as widths,
+)
+from .hops import (
+    Normalization as Normalization,
+    hop_inputs as hop_inputs,
+    normalized_adjacency as normalized_adjacency,
+    row_basis as row_basis,
+)
+from .networks import (
+    Builder as Builder,
+    Network as Network,
+    Subnetwork as Subnetwork,
+    build as build,
+    forward_costs as forward_costs,
+    from_modules as from_modules,
+    module_shapes as module_shapes,
+)
+from .risks import SoftmaxCrossEntropy as SoftmaxCrossEntropy, SquaredError as SquaredError
+from .split import (
+    deal_out as deal_out,
+    layer_costs as layer_costs,
+    split_layers as split_layers,
+    split_network as split_network,
+)

@@ -1,0 +1,163 @@
+"""Callbacks: what they see, how they end a run, in one process and over ranks."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from admm import below, evaluate, options, patience, resumed, train
+from admm.errors import InputError
+
+GIVEN = options(layers=4, hidden=12, epochs=12, grow=(4,))
+
+
+def values(history):
+    """Without times."""
+    return [{name: each[name] for name in each if not name.endswith("seconds")} for each in history]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A run that nothing stops."""
+    return train(GIVEN)
+
+
+def test_a_callback_sees_every_evaluation(whole):
+    seen = []
+    result = train(replace(GIVEN, eval_every=5), callback=seen.append)
+    assert seen == result.history
+    assert [each["epoch"] for each in seen] == [5, 10, 12]
+    assert result.summary["stopped"] is False
+    assert values(seen) == [values(whole.history)[epoch - 1] for epoch in (5, 10, 12)]
+
+
+def test_below_ends_a_run(whole, tmp_path):
+    """In the first epoch whose value is low enough, with a complete result."""
+    losses = [each["train_loss"] for each in whole.history]
+    assert losses[5] < losses[0]
+    epoch = next(n for n, loss in enumerate(losses, 1) if loss <= losses[5])
+    result = train(replace(GIVEN, out=tmp_path), callback=below("train_loss", losses[5]))
+    assert values(result.history) == values(whole.history)[:epoch]
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary == json.loads(json.dumps(result.summary))
+    assert (summary["status"], summary["stopped"]) == ("done", True)
+    assert summary["final"]["epoch"] == summary["stages"][0]["epochs"] == epoch
+    assert summary["best"] == max(result.history, key=lambda each: each["val_accuracy"])
+    assert evaluate(tmp_path)["test"] == pytest.approx(summary["best"]["test_accuracy"])
+
+
+def test_patience_ends_a_run(whole):
+    """Of a value that does not rise for two evaluations: the first time after the third."""
+    residuals = [each["dual_residual"] for each in whole.history]
+    highest = [n for n in range(10) if max(residuals[: n + 1]) >= max(residuals[n : n + 3])]
+    result = train(GIVEN, callback=patience(2, "dual_residual"))
+    assert len(result.history) == highest[0] + 3 < 12
+    assert values(result.history) == values(whole.history)[: highest[0] + 3]
+    assert result.summary["stopped"] is True
+
+
+def test_what_patience_waits_for():
+    stop = patience(2, "test_accuracy")
+    lines = [(0, 0.5), (0, 0.6), (0, 0.6), (1, 0.1), (1, 0.2), (1, 0.1), (1, 0.2), (1, 0.9)]
+    answers = [stop({"stage": stage, "test_accuracy": value}) for stage, value in lines]
+    # A new stage starts anew; to be as good again is not better.
+    assert answers == [False, False, False, False, False, False, True, False]
+
+
+def test_a_stop_ends_all_stages():
+    result = train(replace(GIVEN, grow=(2, 4)), callback=lambda each: each["epoch"] == 3)
+    assert [stage["depth"] for stage in result.summary["stages"]] == [2]
+    assert len(result.history) == 3
+    assert sorted(result.network) == [1, 2]
+
+
+def test_a_run_that_was_stopped_can_go_on(whole, tmp_path):
+    given = replace(GIVEN, checkpoint_every=1, out=tmp_path)
+    stopped = train(given, callback=lambda each: each["epoch"] == 5)
+    assert len(stopped.history) == 5
+    again = train(resumed(tmp_path))
+    assert values(again.history) == values(whole.history)
+    assert (again.summary["stopped"], len(again.summary["stages"])) == (False, 1)
+    jax.tree.map(np.testing.assert_array_equal, again.network, whole.network)
+
+
+@pytest.mark.parametrize("answer", [True, 1, np.True_, "yes"])
+def test_any_true_value_stops(answer):
+    assert len(train(GIVEN, callback=lambda each: answer).history) == 1
+
+
+@pytest.mark.parametrize("answer", [None, False, 0, np.False_, ""])
+def test_no_other_value_stops(answer):
+    assert len(train(replace(GIVEN, epochs=2), callback=lambda each: answer).history) == 2
+
+
+@pytest.mark.parametrize("solver", ["adam", "gsadmm", "gsam"])
+def test_every_method_stops(solver):
+    given = options(solver, layers=3, hidden=8, epochs=4, workers=2)
+    result = train(given, callback=lambda each: each["epoch"] == 2)
+    assert [each["epoch"] for each in result.history] == [1, 2]
+    assert result.summary["stopped"] is True
+
+
+def test_values_that_no_method_has():
+    with pytest.raises(InputError, match="evaluations= must be at least 1, got 0"):
+        patience(0)
+    known = "expected one of stage, epoch, layers, train_loss, train_accuracy, val_accuracy"
+    for callback in (patience(2, "accuracy"), below("accuracy", 0)):
+        with pytest.raises(InputError, match=f"there is no 'accuracy' in an evaluation; {known}"):
+            train(replace(GIVEN, epochs=2), callback=callback)
+
+
+def test_a_callback_that_raises(tmp_path):
+    """It ends the run as any fault does, and says where."""
+
+    def fail(evaluation):
+        if evaluation["epoch"] == 3:
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as error:
+        train(replace(GIVEN, checkpoint_every=2, out=tmp_path), callback=fail)
+    where, advice = error.value.__notes__
+    assert where == "after epoch 2"
+    assert f"go on with python -m admm train --resume {tmp_path}" in advice
+
+
+STOPS = """
+import json, sys
+from pathlib import Path
+from admm import options, train
+from admm.comm import MPITransport, launch
+
+comm, out = launch.world(), Path(sys.argv[1])
+seen = []
+def stop(evaluation):
+    seen.append(evaluation["epoch"])
+    return evaluation["epoch"] == 3
+
+given = options(layers=4, hidden=12, epochs=12, checkpoint_every=1, out=out)
+if sys.argv[2] == "only rank 1 has one":
+    callback = stop if comm.rank == 1 else None
+else:
+    callback = stop if comm.rank == 1 else lambda evaluation: seen.append(evaluation["epoch"])
+result = train(given, MPITransport(comm), callback=callback)
+said = {"epochs": [each["epoch"] for each in result.history], "seen": seen,
+        "stopped": result.summary["stopped"], "status": result.summary["status"],
+        "stages": len(result.summary["stages"])}
+(out / str(comm.rank)).write_text(json.dumps(said))
+"""
+
+
+@pytest.mark.parametrize("who", ["only rank 1 says so", "only rank 1 has one"])
+def test_one_rank_stops_all(mpi_python, tmp_path, who):
+    """In the same epoch, of the first of two stages."""
+    done = mpi_python(STOPS, tmp_path, who, ranks=2)
+    assert done.returncode == 0, done.stderr
+    first, second = (json.loads((tmp_path / name).read_text()) for name in "01")
+    expected = {"epochs": [1, 2, 3], "stopped": True, "status": "done", "stages": 1}
+    assert second == {**expected, "seen": [1, 2, 3]}
+    assert first == {**expected, "seen": [] if who == "only rank 1 has one" else [1, 2, 3]}
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["stopped"], summary["status"], summary["final"]["epoch"]) == (True, "done", 3)
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3

@@ -1,0 +1,242 @@
+"""What every method keeps: one row a method, one test a promise.
+
+A new method is a new row of `ROWS`.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+from admm import options, resumed, solvers, train
+from admm.errors import DivergedError
+from admm.run.checkpoint import newest_checkpoint
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a small problem.
+
+    Args:
+        given: Options; the solver among them.
+        sent: Bytes that two workers send each other in an epoch, by variable.
+        diverging: Options with which it diverges, if any do before they are refused.
+        rtol: How far another number of workers may take it, relatively.
+        start: Bytes that are sent once, before the first epoch.
+    """
+
+    given: Mapping[str, Any]
+    sent: Mapping[str, int]
+    diverging: Mapping[str, Any]
+    rtol: float = 1e-4
+    start: Mapping[str, int] = field(default_factory=dict)
+
+
+LAYERS = {"layers": 4, "hidden": 8, "hops": 1}
+PARTS = {"layers": 4, "hidden": 8, "subnetworks": 3, "optimizer": "gd", "lr": 0.05}
+ROWS_OF_DIGITS, IMAGES = 200, 1197  # training rows of the graph and of the images
+ACTIVATIONS = ROWS_OF_DIGITS * 8 * 4
+
+ROWS = {
+    "pdadmm-g": Row(
+        {**LAYERS, "solver": "pdadmm-g", "grow": (4,)},
+        {"p": ACTIVATIONS, "q": ACTIVATIONS},
+        {},
+        start={"q": ACTIVATIONS},
+    ),
+    **{
+        solver: Row(
+            {**LAYERS, "solver": solver},
+            {"activation": ACTIVATIONS, "gradient": ACTIVATIONS},
+            {"lr": 1e30},
+        )
+        for solver in ("gd", "adadelta", "adagrad", "adam")
+    },
+    **{
+        solver: Row(
+            {**PARTS, "solver": solver},
+            {"f": IMAGES * 8 * 4, down: IMAGES * 8 * 4},
+            {"lr": 1e20},
+        )
+        for solver, down in (("gsadmm", "q"), ("gsam", "p"))
+    },
+}
+EPOCHS = 5
+
+# Optimisers that are rows of one class; one of them is enough for a quick look.
+_LIKE_ADAM = ("gd", "adadelta", "adagrad")
+
+
+def _parameters(names):
+    slow = pytest.mark.slow
+    return [pytest.param(name, marks=[slow] if name in _LIKE_ADAM else []) for name in names]
+
+
+every_method = pytest.mark.parametrize("name", _parameters(ROWS))
+
+
+def test_every_solver_has_a_row():
+    assert {row.given["solver"] for row in ROWS.values()} == set(solvers())
+
+
+def run(name, **changes):
+    return train(options(**{**ROWS[name].given, "epochs": EPOCHS, "workers": 2, **changes}))
+
+
+def without_times(history):
+    apart = ("seconds", "iterate_seconds", "bytes_sent")
+    return [{n: v for n, v in line.items() if n not in apart} for line in history]
+
+
+def same_network(a, b):
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        eqx.filter(a, eqx.is_inexact_array),
+        eqx.filter(b, eqx.is_inexact_array),
+    )
+
+
+@every_method
+def test_a_resumed_run_is_bit_for_bit_the_run_that_never_stopped(name, tmp_path):
+    whole = run(name)
+    run(name, epochs=3, checkpoint_every=3, out=tmp_path)
+    again = train(resumed(tmp_path, epochs=EPOCHS))
+    assert without_times(again.history) == without_times(whole.history)
+    same_network(again.network, whole.network)
+
+
+@every_method
+def test_any_number_of_workers_trains_alike(name):
+    alone, rtol = run(name, workers=1), ROWS[name].rtol
+    assert alone.summary["bytes"]["sent"] == 0
+    for workers in (2, 3):
+        together = run(name, workers=workers)
+        for one, other in zip(
+            without_times(alone.history), without_times(together.history), strict=True
+        ):
+            assert one == pytest.approx(other, rel=rtol)
+
+
+@every_method
+def test_the_bytes_of_every_variable_are_counted(name):
+    row = ROWS[name]
+    result = run(name)
+    expected = {v: EPOCHS * n + row.start.get(v, 0) for v, n in row.sent.items()}
+    assert result.summary["bytes"]["by_variable"] == expected
+    assert result.summary["bytes"]["sent"] == sum(expected.values())
+    assert result.history[-1]["bytes_sent"] == sum(expected.values())
+    assert result.summary["bytes"]["evaluation"] > 0
+
+
+@pytest.mark.parametrize("name", _parameters(n for n, row in ROWS.items() if row.diverging))
+def test_a_run_that_diverges_goes_back_with_safer_options(name, tmp_path):
+    """Until it does not, or gives up after three tries."""
+    changes = ROWS[name].diverging
+    with contextlib.suppress(DivergedError):
+        run(name, **changes, out=tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert 1 <= len(summary["retreats"]) <= 3
+    assert all("training diverged in epoch" in each["error"] for each in summary["retreats"])
+    assert summary["status"] in ("done", "diverged")
+    for option, value in changes.items():
+        assert summary["options"][option] < value
+
+
+@every_method
+def test_a_value_that_explodes_sends_a_run_back_to_its_checkpoint(name, tmp_path, monkeypatch):
+    given = options(**{**ROWS[name].given, "epochs": EPOCHS, "workers": 2, "out": tmp_path})
+    given = replace(given, checkpoint_every=2)
+    begin, explosions = type(given).begin, []
+
+    def begin_and_explode(self, share, transport, stage, kept):
+        training = begin(self, share, transport, stage, kept)
+        epoch, measure = training.epoch, training.measure
+        now = [0]
+
+        def noted(number, measured):
+            now[0] = number
+            epoch(number, measured)
+
+        def exploding():
+            values = dict(measure())
+            if now[0] == 3 and not explosions:
+                explosions.append(values[self.bounded])
+                values[self.bounded] = 1e30
+            return values
+
+        training.epoch, training.measure = noted, exploding
+        return training
+
+    monkeypatch.setattr(type(given), "begin", begin_and_explode)
+    result = train(given)
+    (retreat,) = result.summary["retreats"]
+    assert "training diverged in epoch 3" in retreat["error"]
+    assert [line["epoch"] for line in result.history] == [1, 2, 3, 4, 5]
+    assert result.history[2][given.bounded] != 1e30
+    assert result.summary["options"] != given.as_json()
+
+
+@every_method
+def test_a_callback_stops_the_run(name, tmp_path):
+    seen = []
+
+    def callback(evaluation):
+        seen.append(evaluation["epoch"])
+        return evaluation["epoch"] == 2
+
+    given = {**ROWS[name].given, "epochs": EPOCHS, "workers": 2, "out": tmp_path}
+    result = train(options(**given), callback=callback)
+    assert seen == [line["epoch"] for line in result.history] == [1, 2]
+    assert (result.summary["stopped"], result.summary["status"]) == (True, "done")
+    assert result.summary["stages"][-1]["epochs"] == 2
+
+
+@every_method
+def test_the_checkpoints_of_the_run_before_are_gone(name, tmp_path):
+    first = run(name, checkpoint_every=2, out=tmp_path)
+    assert newest_checkpoint(tmp_path).manifest["epoch"] == 4
+    second = run(name, seed=1, epochs=3, checkpoint_every=2, out=tmp_path)
+    newest = newest_checkpoint(tmp_path).manifest
+    assert (newest["epoch"], newest["options"]["seed"]) == (2, 1)
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    assert second.history[0] != first.history[0]
+
+
+STOPS = """
+import json, sys
+from admm import options, train
+from admm.comm import MPITransport, launch
+
+transport = MPITransport(launch.world())
+stop = None if transport.is_root else (lambda evaluation: evaluation["epoch"] == 2)
+result = train(options(**json.loads(sys.argv[1])), transport, callback=stop)
+assert [line["epoch"] for line in result.history] == [1, 2], result.history
+assert result.summary["stopped"] is True
+transport.close()
+print("stopped")
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pdadmm-g", "adam", pytest.param("gsadmm", marks=pytest.mark.slow)],
+)
+def test_a_callback_of_one_rank_stops_all(name, mpi_python, tmp_path):
+    given = {**ROWS[name].given, "epochs": 50, "out": str(tmp_path)}
+    done = mpi_python(STOPS, json.dumps(given), ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("stopped") == 2
+
+
+def test_options_of_every_method_are_json_and_back():
+    for name, row in ROWS.items():
+        given = options(**row.given)
+        again = type(given).from_json(json.loads(json.dumps(given.as_json())))
+        assert again.as_json() == given.as_json(), name
+        assert replace(again, seed=1) != again
