@@ -15,7 +15,7 @@ from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training
 from .run.options import MethodOptions as MethodOptions, option as option
-from .run.registry import options as options, solvers as solvers
+from .run.registry import options as options, solver_places as solver_places
 from .run.resume import resumed as resumed
 from .run.run import train as train
 from .run.stopping import below as below, patience as patience

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from admm import options, resumed, solvers, train
+from admm import options, resumed, solver_places, train
 from admm.errors import DivergedError
 from admm.run.checkpoint import newest_checkpoint
 
@@ -82,7 +82,7 @@ every_method = pytest.mark.parametrize("name", _parameters(ROWS))
 
 
 def test_every_solver_has_a_row():
-    assert {row.given["solver"] for row in ROWS.values()} == set(solvers())
+    assert {row.given["solver"] for row in ROWS.values()} == set(solver_places())
 
 
 def run(name, **changes):

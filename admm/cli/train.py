@@ -24,9 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     """The options of the solver that the words name, or of that of the run they go on with."""
     kind, solver = _method_of(words)
     parser.description = (
-        f"Train with {solver}. The solvers are {', '.join(registry.solvers())}; --solver NAME "
-        "--help tells the options of another. In brackets: the value of an option that is not "
-        "given."
+        f"Train with {solver}. Of the solvers {', '.join(registry.solver_places())} another is "
+        "explained by --solver NAME --help. In brackets: the value of an option that is not given."
     )
     groups = {name: parser.add_argument_group(name) for name in _GROUPS}
     for name, each in registry.options_of(solver).items():
@@ -67,7 +66,10 @@ def unknown(flag: str, arguments: argparse.Namespace) -> InputError:
     if not flag.startswith("--"):
         return InputError(f"unrecognized argument {flag!r} (see admm train --help)")
     name = flag[2:].partition("=")[0].replace("-", "_")
-    return registry.unknown_option(name, getattr(arguments, "solver", registry.DEFAULT))
+    solver = getattr(arguments, "solver", registry.DEFAULT)
+    if "resume" in arguments and "solver" not in arguments:
+        solver = resumed(Path(arguments.resume).resolve()).solver
+    return registry.unknown_option(name, solver)
 
 
 def run(arguments: argparse.Namespace, comm: Any) -> None:

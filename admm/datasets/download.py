@@ -129,6 +129,8 @@ def _pieces(each: Download, path: Path) -> Iterator[bytes]:
                         return
                     url = urljoin(url, response.headers["location"])
             raise AdmmError(f"{each.url} leads to more than {_REDIRECTIONS} other addresses")
+    except AdmmError:
+        raise
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
         raise AdmmError(
             f"cannot fetch {each.url} ({error}); fetch it by other means into {path.parent}"

@@ -78,12 +78,11 @@ def checked_graph(
         (3, 4, 3)
     """
     if adjacency is None:
-        adjacency = sp.csr_array((features.shape[0],) * 2, dtype=np.float32)
-    features = sp.csr_array(features)
+        adjacency = sp.csr_array((len(labels),) * 2, dtype=np.float32)
     nodes = adjacency.shape[0]
     if adjacency.shape != (nodes, nodes):
         raise InputError(f"{name}: the adjacency must be square, got shape {adjacency.shape}")
-    if features.shape[0] != nodes or features.shape[1] == 0:
+    if len(features.shape) != 2 or features.shape[0] != nodes or features.shape[1] == 0:
         raise InputError(
             f"{name}: expected one row of features for each of {nodes} nodes, "
             f"got shape {features.shape}"
@@ -100,6 +99,9 @@ def checked_graph(
     for what, matrix in (("features", features), ("edge weights", adjacency)):
         if matrix.dtype.kind not in "biuf":
             raise InputError(f"{name}: {what} must be real numbers, got dtype {matrix.dtype}")
+    if isinstance(features, np.ndarray):  # SciPy knows no float16
+        features = features.astype(np.float32) if features.dtype == np.float16 else features
+        features = sp.csr_array(features)
     if not np.isfinite(features.data).all():
         count = int((~np.isfinite(features.data)).sum())
         raise InputError(f"{name}: {count} feature values are NaN or infinite; clean them first")
@@ -117,7 +119,7 @@ def checked_graph(
         split = random_split(name, labels, split_seed)
     else:
         _check_split(name, split, labels)
-    return Graph(name, symmetric, features, labels, split)
+    return Graph(name, symmetric, sp.csr_array(features), labels, split)
 
 
 def split_of_masks(train: np.ndarray, val: np.ndarray, test: np.ndarray) -> Split:

@@ -262,7 +262,7 @@ def _read(name: str, value: Any, hint: Any) -> Any:
             words, reader = _READERS[kind]
             try:
                 return reader(value)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 expected.append(words)
                 detail = f": {error}" if kind is Levels else ""
     raise InputError(f"{spelled(name)} must be {' or '.join(expected)}, got {value!r}{detail}")
@@ -291,10 +291,6 @@ def _numbers(value: Any) -> tuple[int, ...]:
     return tuple(_whole(part) for part in parts)
 
 
-def _levels(value: Any) -> Levels:
-    return value if isinstance(value, Levels) else Levels.parse(os.fspath(value))
-
-
 _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     int: ("a whole number", _whole),
     float: ("a number", _number),
@@ -302,7 +298,7 @@ _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("text", os.fspath),
     Path: ("a path", Path),
     tuple[int, ...]: ("whole numbers such as 3,6", _numbers),
-    Levels: ("levels LOW:HIGH[:STEP]", _levels),
+    Levels: ("levels LOW:HIGH[:STEP]", lambda value: Levels.parse(str(value))),
 }
 
 

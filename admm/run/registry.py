@@ -30,7 +30,7 @@ _BUILT_IN = {
 }
 
 
-def solvers() -> dict[str, str]:
+def solver_places() -> dict[str, str]:
     """Where the options of every solver are: `MODULE:CLASS` by name."""
     others = {entry.name: entry.value for entry in entry_points(group=GROUP)}
     return {**others, **_BUILT_IN}
@@ -46,9 +46,9 @@ def find_method(solver: str) -> type[MethodOptions]:
         >>> find_method("gsam").__name__
         'SubnetworkOptions'
     """
-    place = _BUILT_IN.get(solver) or solvers().get(solver)
+    place = _BUILT_IN.get(solver) or solver_places().get(solver)
     if place is None:
-        known = list(solvers())
+        known = list(solver_places())
         raise InputError(
             f"{spelled('solver')} must be one of {', '.join(known)}, got {solver!r}"
             f"{did_you_mean(solver, known)}"
@@ -107,7 +107,7 @@ def unknown_option(name: str, solver: str) -> InputError:
     """What to say of an option that a solver does not have."""
     taken = options_of(solver)
     elsewhere = {n for place in set(_BUILT_IN.values()) for n in option_fields(_load(place))}
-    if name in elsewhere:
+    if {name, name.removeprefix("no_")} & elsewhere:
         return InputError(
             f"{spelled(name)} is not for {spelled('solver', solver)}, which takes "
             f"{', '.join(spelled(each) for each in sorted(taken))}"

@@ -50,9 +50,11 @@ def resumed(run: Path, **changes: Any) -> MethodOptions:
         8
     """
     options = options_from_json(newest_checkpoint(run).manifest["options"])
-    for name in changes:
+    for name, value in changes.items():
         if not hasattr(options, name):
             raise unknown_option(name, options.solver)
+        if name == "solver" and value != options.solver:
+            raise _other_option(run, name, value, options.solver)
     if Path(changes.pop("out", run)).resolve() != run.resolve():
         raise InputError(
             f"{spelled('resume', run)} goes on in that folder; leave out {spelled('out')}"
@@ -85,7 +87,7 @@ def open_checkpoint(run: Path, values: Mapping[str, Any], dataset: Mapping[str, 
         InputError: If it does not; the message names what differs.
     """
     checkpoint = newest_checkpoint(run)
-    known = checkpoint.manifest["options"]
+    known = options_from_json(checkpoint.manifest["options"]).as_json()
     for name in sorted({*known, *values} - {*MAY_CHANGE, *_PLACES}):
         if values.get(name) != known.get(name):
             raise _other_option(run, name, values.get(name), known.get(name))

@@ -1,5 +1,6 @@
 """A saved network of modules and its data, each worker holding only its own modules."""
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from admm.errors import InputError
 from admm.methods.labelled import load_at_root
 from admm.methods.subnetworks.data import RowFacts, row_inputs
 from admm.methods.subnetworks.network import CHUNK, fill, plan
-from admm.methods.subnetworks.options import OWN, SubnetworkOptions
+from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.run.saved import Saved
 from layers import Subnetwork, build, split_layers
 
@@ -26,9 +27,8 @@ def pass_saved(
         InputError: In every process, if data or network cannot be read or do not fit, or there are
             more workers than modules.
     """
-    own = saved.manifest.get("own_network")  # so an earlier release said it
-    if options.network == OWN or (own and isinstance(options.network, str)):
-        raise InputError(f"{saved.run} holds a network of one's own; pass it along, as network")
+    if saved.manifest.get("own_network") and isinstance(options.network, str):
+        options = replace(options, network=None)  # so an earlier release said it
     facts, rows = load_at_root(lambda: row_inputs(options, data, every), transport, saved)
     network, shapes, costs = plan(options, facts)
     if len(shapes) - 1 != saved.depth:

@@ -27,6 +27,13 @@ def make_network(options: SubnetworkOptions, shape: tuple[int, ...], classes: in
     hidden, dtype = options.hidden, options.dtype
     if isinstance(options.network, Network):
         return options.network
+    if options.network is None:
+        raise InputError("it was a network of one's own; pass it along, as network")
+    if not isinstance(options.network, str):
+        raise InputError(
+            f"{spelled('network')} must be one of mlp, cnn, resnet or a Network of layers, got "
+            f"{options.network!r}"
+        )
     try:
         if options.network == "mlp":
             return mlp(shape, hidden, classes, options.layers, dtype)

@@ -1,8 +1,8 @@
 """Options of gsADMM and gsAM. Needs no JAX."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from admm.checks import COUNT
 from admm.errors import InputError, spelled
@@ -13,7 +13,7 @@ from quant import CODEC_NAMES
 
 Architecture = Literal["mlp", "cnn", "resnet"]
 
-# What stands for a network of one's own where only text can stand.
+# What stands for a network of one's own in JSON; read from there it is None, and has to be passed.
 OWN = "own"
 
 
@@ -79,7 +79,7 @@ class SubnetworkOptions(ClassifierOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.network, str) and self.network not in (*get_args(Architecture), OWN):
+        if isinstance(self.network, str) and self.network not in get_args(Architecture):
             raise InputError(
                 f"{spelled('network')} must be one of {', '.join(get_args(Architecture))}, "
                 f"got {self.network!r}"
@@ -125,6 +125,11 @@ class SubnetworkOptions(ClassifierOptions):
         from admm.methods.subnetworks.inference import pass_saved
 
         return pass_saved(self, saved, transport, data, every)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        network = None if values["network"] == OWN else values["network"]
+        return super().from_json({**values, "network": network})
 
     def as_json(self) -> dict[str, Any]:
         network = self.network if isinstance(self.network, str) else OWN

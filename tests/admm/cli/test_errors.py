@@ -16,7 +16,7 @@ import pytest
 
 from admm import __version__
 from admm.errors import OutputError
-from admm.run.registry import options_of, solvers
+from admm.run.registry import options_of, solver_places
 
 LIMIT = 20  # seconds, start-up included
 
@@ -198,7 +198,7 @@ def test_a_launcher_of_another_mpi_is_told_apart_from_help(admm):
     check(done, "the launcher started 2 ranks but the MPI library sees 1")
 
 
-@pytest.mark.parametrize("solver", [None, *solvers()])
+@pytest.mark.parametrize("solver", [None, *solver_places()])
 def test_help_is_complete(admm, solver):
     """All options of the solver, those of pdADMM-G by default, and no others."""
     done = admm("train", *(["--solver", solver] if solver else []), "--help", timeout=LIMIT)
@@ -209,7 +209,7 @@ def test_help_is_complete(admm, solver):
     assert set(re.findall(r"^  (--[a-z-]+)(?= |$)", text, re.MULTILINE)) == flags
     assert done.stdout.count("usage: admm train") == 1
     assert f"Train with {solver or 'pdadmm-g'}." in done.stdout
-    for other in solvers():
+    for other in solver_places():
         assert other in done.stdout
 
 

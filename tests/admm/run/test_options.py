@@ -14,7 +14,7 @@ import pytest
 from admm import BackpropOptions, PDADMMGOptions, SubnetworkOptions, options
 from admm.cli.main import main
 from admm.errors import InputError, shell_spelling, spelled, switched_off
-from admm.run.registry import find_method, options_of, solvers
+from admm.run.registry import find_method, options_of, solver_places
 from quant import Levels
 
 
@@ -307,7 +307,7 @@ def test_what_is_read_of_words(words, name, expected):
 
 def test_what_is_not_given_has_its_default(monkeypatch):
     monkeypatch.delenv("ADMM_DATA", raising=False)
-    for solver in solvers():
+    for solver in solver_places():
         assert of_words("--solver", solver) == options(solver)
     assert of_words() == options() == PDADMMGOptions()
 
@@ -322,9 +322,17 @@ def test_options_do_not_change():
 
 
 def test_solvers_and_their_options():
-    assert list(solvers()) == ["pdadmm-g", "gd", "adadelta", "adagrad", "adam", "gsadmm", "gsam"]
+    assert list(solver_places()) == [
+        "pdadmm-g",
+        "gd",
+        "adadelta",
+        "adagrad",
+        "adam",
+        "gsadmm",
+        "gsam",
+    ]
     kinds = {"pdadmm-g": PDADMMGOptions, "gsadmm": SubnetworkOptions, "gsam": SubnetworkOptions}
-    for solver in solvers():
+    for solver in solver_places():
         assert find_method(solver) is type(options(solver)) is kinds.get(solver, BackpropOptions)
         assert options(solver).solver == solver
 
@@ -353,15 +361,26 @@ def test_a_solver_without_a_name(capsys):
     assert "argument --solver: expected one argument" in capsys.readouterr().err
 
 
-def test_every_option_explains_itself():
-    """A text, a heading that exists, and for numbers what stands for them in the help."""
+@pytest.mark.parametrize("solver", solver_places())
+def test_every_option_explains_itself(solver, capsys):
+    """A text, a heading that exists, and what stands for a value."""
     groups = import_module("admm.cli.train")._GROUPS
-    for solver in solvers():
-        for name, each in options_of(solver).items():
-            assert each.metadata["help"], name
-            assert each.metadata["group"] in groups, name
-            if isinstance(each.default, int | float) and not isinstance(each.default, bool):
-                assert each.metadata["metavar"], name
+    with pytest.raises(SystemExit):
+        main(["train", "--solver", solver, "--help"])
+    text = capsys.readouterr().out
+    for name, each in options_of(solver).items():
+        assert each.metadata["help"], name
+        assert each.metadata["group"] in groups, name
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(each.default, bool):
+            flag = f"--no-{name}" if each.default else flag
+            assert re.search(rf"^  {flag}$|^  {flag}  ", text, re.MULTILINE), name
+        else:
+            assert re.search(rf"^  {flag} [A-Z0-9]\S*", text, re.MULTILINE), name
+        if isinstance(each.default, int | float) and not isinstance(each.default, bool):
+            value = "N" if isinstance(each.default, int) else "X"
+            assert re.search(rf"^  {flag} {value}( |$)", text, re.MULTILINE), name
+            assert f"[{each.default}]" in " ".join(text.split()), name
 
 
 # Words.
