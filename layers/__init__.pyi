@@ -14,11 +14,11 @@ from .gamlp import (
     widths as widths,
 )
 from .hops import (
-    Normalization as Normalization,
     hop_inputs as hop_inputs,
     normalized_adjacency as normalized_adjacency,
     row_basis as row_basis,
 )
+from .names import Normalization as Normalization
 from .networks import (
     Builder as Builder,
     Network as Network,

@@ -4,13 +4,11 @@ Everything here runs once, on the host, in SciPy. `row_basis` turns the wide inp
 training set into an equivalent narrow one.
 """
 
-from typing import Literal
-
 import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-Normalization = Literal["hops", "features", "none"]
+from layers.names import Normalization
 
 # Bytes of one dense block of feature columns while it is propagated over the whole graph.
 _BLOCK_BYTES = 64 * 2**20

@@ -117,6 +117,8 @@ def test_any_number_of_workers_trains_alike(name):
     assert alone.summary["bytes"]["sent"] == 0
     for workers in (2, 3):
         together = run(name, workers=workers)
+        if name == "pdadmm-g":  # its arrays are the same to the bit
+            same_network(together.network, alone.network)
         for one, other in zip(
             without_times(alone.history), without_times(together.history), strict=True
         ):

@@ -31,9 +31,6 @@ _COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """A parser whose usage errors are raised as `InputError`."""
 
-    def __init__(self, **settings) -> None:
-        super().__init__(allow_abbrev=False, **settings)
-
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
 

@@ -27,13 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         f"Train with {solver}. Of the solvers {', '.join(registry.solver_places())} another is "
         "explained by --solver NAME --help. In brackets: the value of an option that is not given."
     )
-    groups = {name: parser.add_argument_group(name) for name in _GROUPS}
-    for name, each in registry.options_of(solver).items():
+    fields = {n: f for n, f in registry.options_of(solver).items() if "help" in f.metadata}
+    named = dict.fromkeys([*_GROUPS, *(each.metadata["group"] for each in fields.values())])
+    groups = {name: parser.add_argument_group(name) for name in named}
+    for name, each in fields.items():
         _add(groups[each.metadata["group"]], name, each, value_kinds(kind, name))
 
 
 def _method_of(words: Sequence[str]) -> tuple[type[MethodOptions], str]:
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     first.add_argument("--solver", nargs="?")
     first.add_argument("--resume", nargs="?", type=Path)
     asked, _ = first.parse_known_args([*words])

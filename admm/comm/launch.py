@@ -5,6 +5,7 @@ mpi4py is imported when it is used.
 A rank takes its cores before JAX is imported, since JAX sizes its thread pools at start-up.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -86,7 +87,8 @@ def take_share_of_host() -> None:
         share = max(1, len(cores) // size)
         first = rank * share % len(cores)
         for thread in os.listdir("/proc/self/task"):  # the MPI library has some already
-            os.sched_setaffinity(int(thread), cores[first : first + share])
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.sched_setaffinity(int(thread), cores[first : first + share])
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         gpus = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]

@@ -13,7 +13,7 @@ from admm.datasets.images import IMAGES, Images, load_images
 from admm.datasets.npz import load_npz
 from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
-from admm.errors import InputError
+from admm.errors import InputError, spelled
 from admm.files import reading
 
 __all__ = [
@@ -97,7 +97,7 @@ def load(name: str, data_dir: str | Path | None = None, split_seed: int = 100) -
             raise InputError(f"no such file: {path}")
         return load_npz(path.stem, path, split_seed)
     if name not in DATASETS:
-        other = ", which is for --solver gsadmm and gsam" if name in IMAGES else ""
+        other = f", which is for {spelled('solver')} gsadmm and gsam" if name in IMAGES else ""
         raise InputError(
             f"unknown data set {name!r}{other}; expected one of {', '.join(DATASETS)}, "
             "or a .npz file"

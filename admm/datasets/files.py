@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from admm.errors import InputError
+from admm.errors import InputError, spelled
 from admm.files import reading
 
 
@@ -139,7 +139,7 @@ def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
     if not there:
         raise InputError(
             f"{name}: the data directory {folder} does not exist; "
-            f"pass --data-dir or set ADMM_DATA to a folder with the files from {page}"
+            f"pass {spelled('data_dir')} or set ADMM_DATA to a folder with the files from {page}"
         )
     found = candidates(source, folder)
     complete = [files for files in found if len(files) == len(source.files)]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from admm.errors import InputError
 
@@ -55,8 +56,8 @@ class Graph:
 def checked_graph(
     name: str,
     adjacency: sp.sparray | None,
-    features: sp.sparray | np.ndarray,
-    labels: np.ndarray,
+    features: sp.sparray | ArrayLike,
+    labels: ArrayLike,
     split: Split | None = None,
     split_seed: int = 100,
 ) -> Graph:
@@ -77,6 +78,9 @@ def checked_graph(
         >>> graph.nodes, graph.edges, graph.classes
         (3, 4, 3)
     """
+    labels = np.asarray(labels)
+    if not sp.issparse(features):
+        features = np.asarray(features)
     if adjacency is None:
         adjacency = sp.csr_array((len(labels),) * 2, dtype=np.float32)
     nodes = adjacency.shape[0]
@@ -118,19 +122,27 @@ def checked_graph(
     if split is None:
         split = random_split(name, labels, split_seed)
     else:
+        split = Split(*map(np.asarray, split))
         _check_split(name, split, labels)
     return Graph(name, symmetric, sp.csr_array(features), labels, split)
 
 
-def split_of_masks(train: np.ndarray, val: np.ndarray, test: np.ndarray) -> Split:
+def split_of_masks(train: ArrayLike, val: ArrayLike, test: ArrayLike) -> Split:
     """The split that three masks of nodes make.
+
+    Raises:
+        InputError: If they are no masks, or of different lengths.
 
     Example:
         >>> node = np.arange(4)
         >>> split_of_masks(node < 2, node == 2, node == 3).train.tolist()
         [0, 1]
     """
-    return Split(*map(np.flatnonzero, (train, val, test)))
+    masks = [np.asarray(mask) for mask in (train, val, test)]
+    if any(mask.dtype != bool or mask.shape != masks[0].shape for mask in masks):
+        found = ", ".join(f"{mask.dtype} {mask.shape}" for mask in masks)
+        raise InputError(f"expected three masks of bool, one of each node, got {found}")
+    return Split(*map(np.flatnonzero, masks))
 
 
 def random_split(

@@ -11,7 +11,7 @@ from admm.datasets.digits import read_digits
 from admm.datasets.files import Source, data_folder, downloads, find_files
 from admm.datasets.graph import Split
 from admm.datasets.idx import read_idx
-from admm.errors import InputError
+from admm.errors import InputError, spelled
 
 _IDX = (
     "train-images-idx3-ubyte.gz",
@@ -162,7 +162,7 @@ def load_images(name: str, data_dir: str | Path | None = None, split_seed: int =
     if name not in IMAGES:
         raise InputError(
             f"unknown image data set {name!r}; expected one of {', '.join(IMAGES)} "
-            "(graphs are for --solver pdadmm-g and backpropagation)"
+            f"(graphs are for {spelled('solver')} pdadmm-g and backpropagation)"
         )
     if name == "digits":
         return _load_digits(split_seed)

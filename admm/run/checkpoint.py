@@ -11,12 +11,13 @@ number of workers can take them up.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from admm.errors import InputError
+from admm.errors import InputError, spelled
 from admm.files import PART, make_folder, read_arrays, read_json, sync, write_atomically, writing
 from admm.run.method import Arrays
 from admm.run.saved import write_manifest, write_units
@@ -97,19 +98,32 @@ class Checkpoint(NamedTuple):
         }
         write_manifest(run, about, names)
 
-    def check_shapes(self, number: int, state: Arrays, optional: Sequence[str]) -> None:
-        """Whether a unit has the shapes of a state, but for optional arrays.
+    def compared(
+        self, state: Mapping[int, Arrays], optional: Sequence[str]
+    ) -> list[tuple[int, str | None]]:
+        """The units of a state, and how each differs from its like here, optional arrays apart."""
+        found = []
+        for number, arrays in state.items():
+            file = self.manifest["files"].get(f"unit_{number:03d}.npz", {"shapes": {}})
+            here = {name: shape for name, shape in file["shapes"].items() if name not in optional}
+            now = {name: list(a.shape) for name, a in arrays.items() if name not in optional}
+            differs = f"has {here} in unit {number}; this network has {now}"
+            found.append((number, None if here == now else differs))
+        return found
+
+    def check_units(self, found: Sequence[tuple[int, str | None]]) -> None:
+        """Whether the units of all processes, `compared`, are those of the checkpoint.
 
         Raises:
-            InputError: If not.
+            InputError: In every process, if not.
         """
-        known = self.manifest["files"].get(f"unit_{number:03d}.npz", {"shapes": {}})["shapes"]
-        found = {name: shape for name, shape in known.items() if name not in optional}
-        expected = {n: list(array.shape) for n, array in state.items() if n not in optional}
-        if found != expected:
-            raise InputError(
-                f"{self.folder} has {found} in unit {number}; this network has {expected}"
-            )
+        files = (re.fullmatch(r"unit_(\d+)\.npz", name) for name in self.manifest["files"])
+        here, now = {int(file[1]) for file in files if file}, {number for number, _ in found}
+        differs = next((each for _, each in found if each is not None), None)
+        if differs is None and here != now:
+            differs = f"has units {sorted(here)}; this run has {sorted(now)}: start as many workers"
+        if differs is not None:
+            raise InputError(f"{self.folder} {differs}")
 
     def _read(self, name: str) -> Arrays:
         known = self.manifest["files"].get(name, {})
@@ -125,8 +139,8 @@ def newest_checkpoint(run: Path) -> Checkpoint:
     found = sorted((run / _FOLDER).glob("*/manifest.json"))
     if not found:
         raise InputError(
-            f"{run} holds no complete checkpoint (no checkpoints/*/manifest.json); pass the --out "
-            "of a run that has written one, or train anew"
+            f"{run} holds no complete checkpoint (no checkpoints/*/manifest.json); pass the "
+            f"{spelled('out')} of a run that has written one, or train anew"
         )
     return Checkpoint(found[-1].parent, read_json(found[-1], VERSION, _ENTRIES))
 

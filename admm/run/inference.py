@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from admm.comm import LocalTransport, Transport
-from admm.errors import InputError
+from admm.errors import InputError, spelled
+from admm.run.options import check_not_in_memory, option_fields
 from admm.run.registry import options_from_json
 from admm.run.run import check_dtype
 from admm.run.saved import open_saved
@@ -68,11 +69,17 @@ def _pass(
 ) -> Any:
     """Let the method of a run do something with its network."""
     transport = transport or LocalTransport(1)
-    saved = transport.at_root(lambda: open_saved(run))
+    saved = transport.at_root(lambda: open_saved(Path(run)))
     options = options_from_json(saved.manifest["options"])
-    for name in changes:
-        if not hasattr(options, name):
+    for name, value in changes.items():
+        if name not in option_fields(type(options)):
             raise InputError(f"{run} was trained by {options.solver}, which takes no {name}")
+        if name != "data_dir" and isinstance(value, str | int | float | tuple | list | None):
+            raise InputError(
+                f"{spelled(name)} is that of {run}; only the place of the data differs"
+            )
+    if transport.share(data is None, 0):
+        check_not_in_memory(options.dataset)
     check_dtype(options.dtype)
     found = getattr(replace(options, **changes), what)(saved, transport, data)
     transport.flush()

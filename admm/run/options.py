@@ -5,7 +5,6 @@ made from the fields, and in `summary.json`. Needs no JAX.
 """
 
 import operator
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -133,7 +132,8 @@ class MethodOptions(ABC):
             for other, allowed in each.metadata.get("only", {}).items():
                 found = getattr(self, other)
                 if getattr(self, name) != each.default and found not in allowed:
-                    raise InputError(f"{spelled(name)} is not for {spelled(other, found)}")
+                    what = found if isinstance(found, str) else type(found).__name__
+                    raise InputError(f"{spelled(name)} is not for {spelled(other, what)}")
         if getattr(self, "codec", None) == "float64" and self.dtype == "float32":
             raise InputError(f"{spelled('codec', 'float64')} needs {spelled('dtype', 'float64')}")
         if self.resume is not None and self.out != self.resume:
@@ -183,7 +183,7 @@ class MethodOptions(ABC):
 
     def as_json(self) -> dict[str, Any]:
         """All options, as JSON values."""
-        return {name: _plain(getattr(self, name)) for name in option_fields(type(self))}
+        return {name: _json_value(getattr(self, name)) for name in option_fields(type(self))}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -233,7 +233,7 @@ def check_not_in_memory(dataset: str) -> None:
     """
     if dataset.startswith(_MEMORY):
         raise InputError(
-            f"this run was trained on data in memory, {dataset.removeprefix(_MEMORY)!r}; pass them "
+            f"{dataset.removeprefix(_MEMORY)!r} are data in memory, not a name to load; pass them "
             "along, as data"
         )
 
@@ -252,8 +252,8 @@ def _read(name: str, value: Any, hint: Any) -> Any:
         return None
     expected, detail = [], ""
     for kind in kinds:
-        if kind is Any:
-            return value
+        if get_origin(kind) is not Literal and kind not in (NoneType, *_READERS):
+            return value  # a type of the method's own
         if get_origin(kind) is Literal:
             if isinstance(value, str) and value in get_args(kind):
                 return value
@@ -286,6 +286,12 @@ def _truth(value: Any) -> bool:
     return value
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str | Path):
+        raise TypeError
+    return str(value)
+
+
 def _numbers(value: Any) -> tuple[int, ...]:
     parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value
     return tuple(_whole(part) for part in parts)
@@ -295,14 +301,14 @@ _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     int: ("a whole number", _whole),
     float: ("a number", _number),
     bool: ("True or False", _truth),
-    str: ("text", os.fspath),
+    str: ("text", _text),
     Path: ("a path", Path),
     tuple[int, ...]: ("whole numbers such as 3,6", _numbers),
     Levels: ("levels LOW:HIGH[:STEP]", lambda value: Levels.parse(str(value))),
 }
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A value as JSON has it."""
     if isinstance(value, tuple):
         return list(value)

@@ -15,7 +15,7 @@ from dataclasses import Field
 from importlib.metadata import entry_points
 from typing import Any
 
-from admm.errors import InputError, spelled
+from admm.errors import InputError, spelled, switched_off
 from admm.run.options import MethodOptions, option_fields
 
 GROUP = "layerwise_admm.methods"
@@ -105,19 +105,25 @@ def options_from_json(values: Mapping[str, Any]) -> MethodOptions:
 
 def unknown_option(name: str, solver: str) -> InputError:
     """What to say of an option that a solver does not have."""
-    taken = options_of(solver)
-    elsewhere = {n for place in set(_BUILT_IN.values()) for n in option_fields(_load(place))}
-    if {name, name.removeprefix("no_")} & elsewhere:
+    written = {
+        each: switched_off(each) if known.default is True else spelled(each)
+        for each, known in options_of(solver).items()
+    }
+    bare = name.removeprefix("no_")
+    if bare in written:
+        return InputError(f"there is no option {spelled(name)}; there is {written[bare]}")
+    if any(bare in option_fields(_load(place)) for place in _BUILT_IN.values()):
         return InputError(
             f"{spelled(name)} is not for {spelled('solver', solver)}, which takes "
-            f"{', '.join(spelled(each) for each in sorted(taken))}"
+            f"{', '.join(written[each] for each in sorted(written))}"
         )
-    return InputError(f"there is no option {spelled(name)}{did_you_mean(name, [*taken], spelled)}")
+    hint = did_you_mean(name, [*written], spelled)
+    return InputError(f"there is no option {spelled(name)}{hint}")
 
 
 def did_you_mean(word: str, known: Sequence[str], show: Callable[[str], str] = str) -> str:
     """A hint at names that look alike, if there are any."""
-    near = difflib.get_close_matches(word, known)
+    near = difflib.get_close_matches(str(word), known)
     return f"; did you mean {' or '.join(map(show, near))}?" if near else ""
 
 

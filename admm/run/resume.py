@@ -49,22 +49,25 @@ def resumed(run: Path, **changes: Any) -> MethodOptions:
         >>> len(train(resumed(run, epochs=8)).history)
         8
     """
+    run = Path(run)
     options = options_from_json(newest_checkpoint(run).manifest["options"])
+    before = options.as_json()
     for name, value in changes.items():
-        if not hasattr(options, name):
+        if name not in before:
             raise unknown_option(name, options.solver)
-        if name == "solver" and value != options.solver:
-            raise _other_option(run, name, value, options.solver)
+        if name in (*MAY_CHANGE, *_PLACES):
+            continue
+        try:
+            now = replace(options, **{name: value}).as_json()[name]
+        except InputError:
+            now = value
+        if now != before[name]:
+            raise _other_option(run, name, now, before[name])
     if Path(changes.pop("out", run)).resolve() != run.resolve():
         raise InputError(
             f"{spelled('resume', run)} goes on in that folder; leave out {spelled('out')}"
         )
-    changed = replace(options, **changes, out=run, resume=run)
-    before, now = options.as_json(), changed.as_json()
-    for name in changes:
-        if name not in MAY_CHANGE and now[name] != before[name]:
-            raise _other_option(run, name, now[name], before[name])
-    return changed
+    return replace(options, **changes, out=run, resume=run)
 
 
 def _other_option(run: Path, name: str, value: Any, known: Any) -> InputError:

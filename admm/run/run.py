@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -22,7 +22,7 @@ from admm.run.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoi
 from admm.run.clock import Clock
 from admm.run.history import Evaluation, History, Text, is_finite, to_json
 from admm.run.method import Arrays, Network, Training
-from admm.run.options import MethodOptions, in_memory
+from admm.run.options import MethodOptions, check_not_in_memory, in_memory
 from admm.run.recovery import Recovery
 from admm.run.resume import continue_counts, counts, open_checkpoint
 from admm.run.saved import save_model
@@ -84,6 +84,7 @@ def check_dtype(dtype: str) -> None:
         raise InputError("float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1")
 
 
+@final
 class Run:
     """A run, from a start or a checkpoint to a result, whatever happens.
 
@@ -121,19 +122,19 @@ class Run:
         self._retreats: list[dict[str, str]] = []
         self._stopped = False
         self._recovery = Recovery(options, transport, clock, self._units)
-        try:
-            transport.at_root(self._open_files)
-            self._share = self._options.load(transport, data)
-        except BaseException:
-            self._history.close()
-            raise
+        if name is None:
+            check_not_in_memory(options.dataset)
+        self._share = self._options.load(transport, data)
+        transport.at_root(self._open_files)
 
     def _open_files(self) -> None:
+        trace = self._options.trace
+        if trace is not None:
+            with writing(trace):
+                if trace.is_dir() or not trace.resolve().parent.is_dir():
+                    raise InputError(f"cannot write a trace to {trace}: a folder, or in no folder")
         if self._options.out is not None:
             self._history.open(self._options.out)
-        trace = self._options.trace
-        if trace is not None and (trace.is_dir() or not trace.resolve().parent.is_dir()):
-            raise InputError(f"cannot write a trace to {trace}: a folder, or in no folder")
 
     def train(self) -> Result:
         """From the start, or from where a run was interrupted, to the end.
@@ -211,7 +212,7 @@ class Run:
         evaluation = {
             "stage": self._stage,
             "epoch": self._epoch,
-            **self._now.measure(),
+            **{n: v if isinstance(v, int) else float(v) for n, v in self._now.measure().items()},
             "bytes_sent": int(self._transport.total([np.array([float(sent)])])[0]),
             "seconds": self._clock.elapsed,
             "iterate_seconds": self._clock.iterating,
@@ -231,7 +232,7 @@ class Run:
                 ", ".join(f"{n} {evaluation[n]}" for n in shown if n in evaluation)
             )
         if self._has_callback:
-            stop = self._callback is not None and bool(self._callback(evaluation))
+            stop = self._callback is not None and bool(self._callback(dict(evaluation)))
             self._stopped = bool(self._transport.total([np.array([float(stop)])])[0])
 
     # Checkpoints.
@@ -261,26 +262,35 @@ class Run:
         return checkpoint
 
     def _reopen(self) -> Checkpoint:
-        """The checkpoint to go on from: the run is no longer done, its network is that one's."""
+        """The checkpoint to go on from; nothing is touched before it has been taken up."""
         run = self._options.resume
         assert run is not None  # only then there is one to open
         checkpoint = open_checkpoint(run, self._options.as_json(), self._share.dataset)
-        self._history.read(checkpoint.manifest["history"])  # refused before anything is touched
-        with writing(run):
-            (run / "summary.json").unlink(missing_ok=True)
-        checkpoint.name_best()
+        self._history.read(checkpoint.manifest["history"])
         return checkpoint
 
     def _go_to(self, checkpoint: Checkpoint | None, safer: bool = False) -> None:
         """Take the state of a checkpoint, or that of the start, maybe with safer options."""
-        nbytes = 0 if checkpoint is None else checkpoint.manifest["history"]
-        left = self._transport.at_root(lambda: self._history.rewind(nbytes))
-        if not self._transport.is_root:
-            self._history.replay(left)
-        self._best, self._stages = dict, []
+        self._best, self._stages, self._stopped = dict, [], False
         if checkpoint is None:
             self._start_stage(0, None)
-            return
+        else:
+            self._restore(checkpoint, safer)
+        left = self._transport.at_root(lambda: self._rewind(checkpoint))
+        if not self._transport.is_root:
+            self._history.replay(left)
+
+    def _rewind(self, checkpoint: Checkpoint | None) -> list[Evaluation]:
+        """Take the files back: the run is no longer done, its network is the checkpoint's."""
+        if checkpoint is None:
+            return self._history.rewind(0)
+        summary = checkpoint.folder.parent.parent / "summary.json"
+        with writing(summary):
+            summary.unlink(missing_ok=True)
+        checkpoint.name_best()
+        return self._history.rewind(checkpoint.manifest["history"])
+
+    def _restore(self, checkpoint: Checkpoint, safer: bool) -> None:
         manifest = checkpoint.manifest
         self._start_stage(manifest["stage"], None)
         self._epoch = manifest["epoch"]
@@ -288,8 +298,8 @@ class Run:
         self._stages = [{"depth": s.get("layers"), **s} for s in manifest.get("stages", [])]
         self._began = self._clock.elapsed - manifest.get("spent", self._clock.elapsed)
         training = self._now
-        for number, arrays in training.state().items():
-            checkpoint.check_shapes(number, arrays, training.optional)
+        found = self._transport.gather(checkpoint.compared(training.state(), training.optional))
+        checkpoint.check_units([unit for each in found for unit in each])
         training.restore(checkpoint.unit, None if safer else manifest)
         if manifest["model"] is not None:
             self._best_depth = manifest["model"]["depth"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from admm.errors import DivergedError, InputError
+from admm.errors import DivergedError, InputError, spelled
 from admm.files import (
     PART,
     make_folder,
@@ -141,7 +141,7 @@ def open_saved(run: Path) -> Saved:
         there = path.is_file()
     if not there:
         raise InputError(
-            f"{run} holds no trained network (no {path.name}); pass the --out of a run"
+            f"{run} holds no trained network (no {path.name}); pass the {spelled('out')} of a run"
         )
     names = ("depth", "epoch", "options", "dataset", "files")
     return Saved(run, read_json(path, _VERSION, names))

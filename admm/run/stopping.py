@@ -28,22 +28,27 @@ def below(value: str, tolerance: float) -> Callable[[Evaluation], bool]:
 def patience(evaluations: int, value: str = "val_accuracy") -> Callable[[Evaluation], bool]:
     """Stop once a value has not risen for so many evaluations of a stage.
 
+    The first stage that comes to this ends the run: with a network that grows, ask for one stage.
+
     Raises:
         InputError: If there are to be none; at the first evaluation, if the method has no such
             value.
 
     Example:
         >>> stop = patience(2)
-        >>> [stop({"stage": 0, "val_accuracy": x}) for x in (0.5, 0.6, 0.6, 0.4)]
+        >>> values = enumerate((0.5, 0.6, 0.6, 0.4))
+        >>> [stop({"stage": 0, "epoch": n, "val_accuracy": x}) for n, x in values]
         [False, False, False, True]
     """
     COUNT("evaluations", evaluations)
-    best, since = (-1, 0.0), 0  # of no stage yet
+    best, since, place = 0.0, 0, (-1, 0)
 
     def stop(evaluation: Evaluation) -> bool:
-        nonlocal best, since
-        found = (evaluation["stage"], _value(evaluation, value))
-        best, since = (found, 0) if found > best else (best, since + 1)
+        nonlocal best, since, place
+        found, before = _value(evaluation, value), place
+        place = (evaluation["stage"], evaluation["epoch"])
+        goes_on = place > before and place[0] == before[0]  # else another stage, or a run gone back
+        best, since = (best, since + 1) if goes_on and found <= best else (found, 0)
         return since >= evaluations
 
     return stop

@@ -14,7 +14,6 @@ from admm.comm import Transport
 from admm.errors import InputError, spelled
 from admm.methods.labelled import Labelled, description, load_at_root
 from admm.methods.layerwise.options import GAMLPOptions, PDADMMGOptions
-from admm.run.options import check_not_in_memory
 from layers import hop_inputs, layer_costs, row_basis, split_layers, widths
 
 
@@ -147,7 +146,6 @@ def full_inputs(
 
 def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
     if data is None:
-        check_not_in_memory(options.dataset)
         return datasets.load(options.dataset, options.data_dir, options.split_seed)
     if not isinstance(data, datasets.Graph):
         raise InputError(

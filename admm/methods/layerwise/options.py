@@ -9,7 +9,7 @@ from admm.errors import InputError, spelled
 from admm.methods.classifier import ClassifierOptions
 from admm.run.options import codec_of, codec_option, option
 from admm.solvers.settings import LEARNING_RATES, RULES, Optimizer, StepRule, default_stages
-from layers.hops import Normalization
+from layers.names import Normalization
 from quant import Levels
 
 # No training that diverges with higher ones does so for want of a penalty.

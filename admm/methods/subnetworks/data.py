@@ -10,7 +10,6 @@ from admm import datasets
 from admm.errors import InputError, spelled
 from admm.methods.labelled import Labelled, description
 from admm.methods.subnetworks.options import SubnetworkOptions
-from admm.run.options import check_not_in_memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ def row_inputs(
         InputError: If the data cannot be loaded.
     """
     if data is None:
-        check_not_in_memory(options.dataset)
         data = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
     if isinstance(data, datasets.Images):
         inputs, raw = data.inputs(options.dtype), data.pixels
@@ -51,5 +49,5 @@ def row_inputs(
         )
     order = np.arange(len(data.labels)) if every else np.concatenate(data.split)
     rows, sizes = inputs[order], tuple(map(len, data.split))
-    dataset = description(data, sum(sizes), 0, prod(rows.shape[1:]), raw)
+    dataset = description(data, len(data.labels), 0, prod(rows.shape[1:]), raw)
     return RowFacts(dataset, data.labels[order].astype(np.int32), sizes, rows.shape[1:]), rows

@@ -28,7 +28,7 @@ def make_network(options: SubnetworkOptions, shape: tuple[int, ...], classes: in
     if isinstance(options.network, Network):
         return options.network
     if options.network is None:
-        raise InputError("it was a network of one's own; pass it along, as network")
+        raise InputError("there was a network of one's own; pass it along, as network")
     if not isinstance(options.network, str):
         raise InputError(
             f"{spelled('network')} must be one of mlp, cnn, resnet or a Network of layers, got "

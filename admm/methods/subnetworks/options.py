@@ -43,7 +43,9 @@ class SubnetworkOptions(ClassifierOptions):
     layers: int = option(
         10, "layers, the output layer included", "network", COUNT, only={"network": ("mlp",)}
     )
-    hidden: int = option(512, "width of the dense layers", "network", COUNT)
+    hidden: int = option(
+        512, "width of dense layers", "network", COUNT, only={"network": get_args(Architecture)}
+    )
     blocks: int = option(24, "residual blocks", "network", COUNT, only={"network": ("resnet",)})
     filters: int = option(
         32, "channels of convolutions", "network", COUNT, only={"network": ("cnn", "resnet")}
@@ -70,8 +72,7 @@ class SubnetworkOptions(ClassifierOptions):
     )
     inner: int = option(1, "repetitions of all updates in a visit", check=RULES["inner"])
     refresh: bool = option(
-        True,
-        "p, q and u of a sample start anew at each visit; off: where they were an epoch before",
+        True, "start p, q and u of a sample where they were an epoch before, not anew"
     )
     frozen_lower: bool = option(False, "train the last subnetwork only: a control")
     codec: str | None = codec_option([name for name in CODEC_NAMES if name != "levels"])

@@ -34,10 +34,6 @@ CASES = [
     ("gsamm", "got 'gsamm'; did you mean gsadmm or gsam?"),
     ("gsam --bach 5", "there is no option --bach; did you mean --batch or --reach?"),
     ("gsam --bach=5", "there is no option --bach; did you mean --batch or --reach?"),
-    (
-        "gsam --subnetwork 5",
-        "there is no option --subnetwork; did you mean --subnetworks",
-    ),
     ("gsam five", "unrecognized argument 'five' (see admm train --help)"),
     ("gsam --batch", "argument --batch: expected one argument (see admm train --help)"),
     ("gsam --no-refresh --inner 2", "--inner above 1 and --no-refresh need --alpha: that which"),

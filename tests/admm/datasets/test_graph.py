@@ -152,7 +152,7 @@ def test_dense_features_are_those_of_a_sparse_matrix():
         (np.ones(60), r"one row of features for each of 60 nodes, got shape \(60,\)"),
         (np.ones((60, 3, 2)), r"one row of features for each of 60 nodes, got shape \(60, 3, 2\)"),
         (np.ones((60, 0)), r"one row of features for each of 60 nodes, got shape \(60, 0\)"),
-        (np.ones((59, 2)), r"expected one label for each of 59 nodes, got shape \(60,\)"),
+        (np.ones((59, 2)), r"one row of features for each of 60 nodes, got shape \(59, 2\)"),
         (np.full((60, 2), np.nan), "120 feature values are NaN or infinite; clean them first"),
         (np.full((60, 2), -np.inf), "120 feature values are NaN or infinite; clean them first"),
         (np.full((60, 2), 1j), "features must be real numbers, got dtype complex128"),
@@ -207,9 +207,13 @@ def test_masks_make_a_split():
     [
         ((np.arange(60) < 30, np.arange(60) < 1, np.arange(60) > 50), "node 0 the first"),
         ((np.arange(60) < 30, np.arange(60) > 99, np.arange(60) > 50), "no validation nodes"),
-        ((np.arange(60) < 30, np.arange(60) == 40, np.arange(70) > 50), "got 51…69"),
+        (
+            (np.arange(60) < 30, np.arange(60) == 40, np.arange(70) > 50),
+            r"one of each node, got .*bool \(70,\)",
+        ),
+        (([0, 1], [2], [3]), "expected three masks of bool, one of each node, got int64"),
     ],
-    ids=["meet", "empty", "longer"],
+    ids=["meet", "empty", "longer", "numbers"],
 )
 def test_masks_that_make_none(masks, message):
     with pytest.raises(InputError, match=message):

@@ -48,7 +48,7 @@ def test_such_a_run_needs_its_data_again(solver, tmp_path, admm):
     """To be evaluated, to predict, and to go on; each says so, and does with them."""
     data, given = data_of(solver), replace(KINDS[solver], checkpoint_every=1)
     result = train(replace(given, out=tmp_path), data=data)
-    message = "this run was trained on data in memory, 'digits'; pass them along, as data$"
+    message = "'digits' are data in memory, not a name to load; pass them along, as data$"
     for read in (evaluate, predict):
         with pytest.raises(InputError, match=message):
             read(tmp_path)
@@ -65,7 +65,7 @@ def test_such_a_run_needs_its_data_again(solver, tmp_path, admm):
     for words in (("evaluate", tmp_path), ("train", "--resume", tmp_path, "--epochs", 5)):
         done = admm(*words, timeout=20)
         assert done.returncode == 2
-        assert done.stderr.count("admm: error: this run was trained on data in memory") == 1
+        assert done.stderr.count("admm: error: 'digits' are data in memory") == 1
 
 
 @pytest.mark.parametrize("solver", ["pdadmm-g", "gsam"])

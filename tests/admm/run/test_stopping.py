@@ -61,9 +61,19 @@ def test_patience_ends_a_run(whole):
 def test_what_patience_waits_for():
     stop = patience(2, "test_accuracy")
     lines = [(0, 0.5), (0, 0.6), (0, 0.6), (1, 0.1), (1, 0.2), (1, 0.1), (1, 0.2), (1, 0.9)]
-    answers = [stop({"stage": stage, "test_accuracy": value}) for stage, value in lines]
+    answers = [
+        stop({"stage": stage, "epoch": epoch, "test_accuracy": value})
+        for epoch, (stage, value) in enumerate(lines)
+    ]
     # A new stage starts anew; to be as good again is not better.
     assert answers == [False, False, False, False, False, False, True, False]
+
+
+def test_patience_starts_anew_where_a_run_goes_back():
+    stop = patience(2, "test_accuracy")
+    lines = [(0, 5, 0.9), (1, 1, 0.9), (0, 2, 0.1), (0, 3, 0.2), (0, 4, 0.3)]
+    answers = [stop({"stage": s, "epoch": e, "test_accuracy": v}) for s, e, v in lines]
+    assert not any(answers)
 
 
 def test_a_stop_ends_all_stages():

@@ -18,6 +18,7 @@ from admm.run.registry import options_from_json
 from admm.run.saved import open_saved
 from layers import Subnetwork, build, from_modules
 
+PLAIN = from_modules([jnp.ravel, lambda x: x[:10]], (8, 8, 1))
 SMALL = {"layers": 4, "hidden": 24, "epochs": 4, "batch": 200, "lr": 5e-3}
 
 
@@ -180,7 +181,7 @@ def test_a_network_of_ones_own(tmp_path):
     """Modules without parameters, one of them a whole subnetwork, equinox modules and pairs."""
     modules = own_network()
     network = from_modules(modules, (8, 8, 1))
-    small = {name: value for name, value in SMALL.items() if name != "layers"}
+    small = {name: value for name, value in SMALL.items() if name not in ("layers", "hidden")}
     given = SubnetworkOptions(
         **small,
         solver="gsam",
@@ -213,7 +214,7 @@ def test_a_network_of_ones_own(tmp_path):
 
 def test_a_run_with_a_network_of_ones_own_goes_on(tmp_path):
     network = from_modules(own_network(), (8, 8, 1))
-    small = {name: value for name, value in SMALL.items() if name != "layers"}
+    small = {name: value for name, value in SMALL.items() if name not in ("layers", "hidden")}
     given = SubnetworkOptions(**small, network=network, checkpoint_every=2)
     whole = train(given)
     train(dataclasses.replace(given, epochs=2, out=tmp_path))
@@ -232,7 +233,7 @@ def test_a_run_with_a_network_of_ones_own_goes_on(tmp_path):
 )
 def test_what_is_no_network(given, message):
     with pytest.raises(InputError, match=message):
-        train(options("gsam", network=given, epochs=1, hidden=4, batch=1000))
+        train(options("gsam", network=given, epochs=1, batch=1000))
 
 
 @pytest.mark.parametrize(
@@ -370,6 +371,8 @@ def test_bad_options(given, message):
         ({"rho": 0.2}, "rho= is not for solver=gsam, which takes alpha=, batch=, .*, workers=$"),
         ({"network": "cnn", "layers": 3}, "layers= is not for network=cnn$"),
         ({"filters": 3}, "filters= is not for network=mlp$"),
+        ({"network": PLAIN, "layers": 3}, "layers= is not for network=Network$"),
+        ({"network": PLAIN, "hidden": 3}, "hidden= is not for network=Network$"),
         ({"network": "cnn", "blocks": 3}, "blocks= is not for network=cnn$"),
         ({"hops": 3}, "hops= is not for solver=gsam, which takes alpha=, batch="),
     ],
