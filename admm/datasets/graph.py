@@ -1,7 +1,7 @@
 """A node-classification graph: its arrays, their validation, and random splits."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -56,8 +56,8 @@ class Graph:
 def checked_graph(
     name: str,
     adjacency: sp.sparray | None,
-    features: sp.sparray | ArrayLike,
-    labels: ArrayLike,
+    features: Any,
+    labels: Any,
     split: Split | None = None,
     split_seed: int = 100,
 ) -> Graph:
@@ -65,7 +65,8 @@ def checked_graph(
 
     Edges are symmetrised; weights and self-loops are dropped; without an `adjacency` there are
     none: the nodes are mere rows. Without a `split`, one is drawn with `random_split`. A node of
-    label −1 has none: it is in no part of the split.
+    label −1 has none: it is in no part of the split. Features are sparse or like an array, and so
+    are labels.
 
     Raises:
         InputError: If shapes disagree, a feature is not finite, a label is out of range, or the
