@@ -216,7 +216,7 @@ def test_missing_files(tmp_path, name, message):
         load_images(name, tmp_path)
     assert str(tmp_path) in str(error.value)
     with pytest.raises(
-        InputError, match="nowhere does not exist; pass --data-dir or set ADMM_DATA"
+        InputError, match="nowhere does not exist; pass data_dir= or set ADMM_DATA"
     ):
         load_images(name, tmp_path / "nowhere")
 

@@ -181,7 +181,7 @@ def test_bad_test_index(planetoid, text):
 def test_missing_files(tmp_path):
     with pytest.raises(InputError, match=r"ind.pubmed.x, .*not found below .*kimiyoung/planetoid"):
         load("pubmed", tmp_path)
-    with pytest.raises(InputError, match="does not exist; pass --data-dir or set ADMM_DATA"):
+    with pytest.raises(InputError, match="does not exist; pass data_dir= or set ADMM_DATA"):
         load("cora", tmp_path / "nowhere")
     with pytest.raises(InputError, match="no such file"):
         load(str(tmp_path / "none.npz"))
