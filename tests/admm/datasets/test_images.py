@@ -215,9 +215,7 @@ def test_missing_files(tmp_path, name, message):
     with pytest.raises(InputError, match=message) as error:
         load_images(name, tmp_path)
     assert str(tmp_path) in str(error.value)
-    with pytest.raises(
-        InputError, match="nowhere does not exist; pass data_dir= or set ADMM_DATA"
-    ):
+    with pytest.raises(InputError, match="nowhere does not exist; pass data_dir= or set ADMM_DATA"):
         load_images(name, tmp_path / "nowhere")
 
 
