@@ -56,18 +56,12 @@ class Transport(ABC):
         for variable in variables:
             self.tags.setdefault(variable, len(self.tags))
 
-    def _tag(self, variable: str) -> int:
-        """The number of a variable.
-
-        Raises:
-            RuntimeError: If it is not declared.
-        """
-        if variable in self.tags:
-            return self.tags[variable]
-        raise RuntimeError(
-            f"variable {variable!r} may not travel: {', '.join(self.tags)} are declared; call "
-            "transport.declare in every process before the first message"
-        )
+    def _check_declared(self, variable: str) -> None:
+        if variable not in self.tags:
+            raise RuntimeError(
+                f"variable {variable!r} may not travel: {', '.join(self.tags)} are declared; call "
+                "transport.declare in every process before the first message"
+            )
 
     @property
     def is_root(self) -> bool:
@@ -86,7 +80,7 @@ class Transport(ABC):
         The message may still be under computation; it leaves when that is done. Messages keep
         their order.
         """
-        self._tag(variable)
+        self._check_declared(variable)
         self.sent[variable] += message.nbytes
         self.sent_as_float32[variable] += 4 * elements
         self._send(message, source, target, variable)
@@ -97,7 +91,7 @@ class Transport(ABC):
 
     def expect(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
         """Announce that a message will come; calling the result waits for it."""
-        self._tag(variable)
+        self._check_declared(variable)
         return self._await(nbytes, source, target, variable)
 
     @abstractmethod
