@@ -187,17 +187,21 @@ def _minimise_Wb(p, W, b, r, nu, mu, row_block):
     mean_p = p_sum / nodes
 
     def multiply(start, size, carry):
-        H, G, r_sum = carry
+        H, G, rest, r_sum = carry
         # Centred before the product: after it, the difference would drown in rounding.
         p_rows, r_rows = _rows(p, start, size) - mean_p, _rows(r, start, size)
         turned = _transposed(p_rows)
-        return H + turned @ p_rows, G + turned @ r_rows, r_sum + _column_sums(r_rows)
+        sums = rest + _column_sums(p_rows), r_sum + _column_sums(r_rows)
+        return H + turned @ p_rows, G + turned @ r_rows, *sums
 
     def apply(start, size, D):
         return lax.dynamic_update_slice_in_dim(D, _rows(p, start, size) @ S, start, 0)
 
     H = jnp.zeros((len(zeros), len(zeros)), W.dtype)
-    H, G, r_sum = _over_rows(multiply, nodes, row_block, (H, jnp.zeros_like(W), jnp.zeros_like(b)))
+    carry = (H, jnp.zeros_like(W), zeros, jnp.zeros_like(b))
+    H, G, rest, r_sum = _over_rows(multiply, nodes, row_block, carry)
+    # p̄ is rounded, so that the centred rows have a sum; a large mean of r would carry it into G.
+    G -= jnp.outer(rest, r_sum / nodes)
     H, G = nu * H, nu * G + mu * W
     rounding = jnp.finfo(W.dtype)
     shift = mu + 8 * rounding.eps * jnp.trace(H) + rounding.tiny
