@@ -15,6 +15,7 @@ from .gamlp import (
 )
 from .hops import (
     hop_inputs as hop_inputs,
+    hop_product as hop_product,
     normalized_adjacency as normalized_adjacency,
     row_basis as row_basis,
 )

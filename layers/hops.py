@@ -4,6 +4,8 @@ Everything here runs once, on the host, in SciPy. `row_basis` turns the wide inp
 training set into an equivalent narrow one.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
@@ -39,10 +41,10 @@ def hop_inputs(
     normalize: Normalization = "hops",
     dtype: np.dtype | type = np.float32,
 ) -> np.ndarray:
-    """Dense network input of the nodes `rows`: shape (len(rows), hops·d).
+    """Dense network input of the nodes `rows`: X, shape (len(rows), hops·d).
 
     The feature columns are propagated block by block, so that beside the result only about
-    128 MiB is ever dense, whatever the size of the graph.
+    256 MiB is ever dense, whatever the size of the graph.
 
     Args:
         features: H, shape (nodes, d).
@@ -50,8 +52,12 @@ def hop_inputs(
         rows: Nodes whose inputs are wanted.
         hops: K, the number of operators I, Ã, …, Ã^(K−1).
         normalize: `hops` scales each row of each hop block to unit Euclidean length, `features`
-            does so to the rows of H before the hops, `none` leaves the paper's inputs.
-        dtype: Type of the result.
+            does so to the rows of H before the hops, `none` leaves the paper's inputs. Rows of any
+            finite size get their length; rows of zeros stay zero.
+        dtype: Type of the result. `none` leaves infinities where it overflows.
+
+    Raises:
+        ValueError: If no floating-point type holds the smallest and the largest values together.
 
     Example:
         >>> features = sp.csr_array(np.array([[3.0, 4.0], [0.0, 2.0]]))
@@ -61,24 +67,148 @@ def hop_inputs(
 
     Source: Wang et al., arXiv 2105.09837, section III. The scaling is ours.
     """
-    operator = normalized_adjacency(adjacency).astype(dtype)
-    features = sp.csr_array(features, dtype=dtype)
-    if normalize == "features":
-        norms = np.sqrt(features.multiply(features).sum(axis=1))
-        features = sp.diags_array(1 / np.where(norms > 0, norms, 1)) @ features
-    columns = sp.csc_array(features)
-    nodes, width = columns.shape
+    width = features.shape[1]
     inputs = np.empty((len(rows), hops, width), dtype)
-    block = max(1, _BLOCK_BYTES // (nodes * np.dtype(dtype).itemsize))
-    for start in range(0, width, block):
-        part = columns[:, start : start + block].toarray()
+    for hop, columns, block, shrink in _blocks(features, adjacency, rows, hops, normalize, dtype):
+        inputs[:, hop, : columns.start] *= shrink
+        inputs[:, hop, columns] = block
+    if normalize == "hops":
+        inputs /= _lengths(np.einsum("rhc,rhc->rh", inputs, inputs))[:, :, None]  # no copy
+    return inputs.reshape(len(rows), hops * width)
+
+
+def hop_product(
+    features: sp.csr_array,
+    adjacency: sp.csr_array,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    *,
+    hops: int = 4,
+    normalize: Normalization = "hops",
+) -> np.ndarray:
+    """X W of the X that `hop_inputs` returns, shape (len(rows), n), without X.
+
+    Each block of columns is multiplied by its rows of W as soon as it is there. Beside the blocks
+    that takes `hops` times the memory of the result.
+
+    Args:
+        features: H, shape (nodes, d).
+        adjacency: A, see `normalized_adjacency`.
+        rows: Nodes whose products are wanted.
+        weights: W, shape (hops·d, n); the result is of its type.
+        hops: As in `hop_inputs`.
+        normalize: As in `hop_inputs`.
+
+    Raises:
+        ValueError: As `hop_inputs` does.
+
+    Example:
+        >>> features, adjacency = sp.eye_array(3, format="csr"), sp.csr_array((3, 3))
+        >>> hop_product(features, adjacency, np.array([2]), np.arange(12.0).reshape(6, 2), hops=2)
+        array([[14., 16.]])
+    """
+    parts = weights.reshape(hops, features.shape[1], weights.shape[1])
+    products = np.zeros((hops, len(rows), weights.shape[1]), weights.dtype)
+    squares = np.zeros((hops, len(rows), 1), weights.dtype)
+    given = (features, adjacency, rows, hops, normalize, weights.dtype)
+    for hop, columns, block, shrink in _blocks(*given):
+        products[hop] *= shrink
+        products[hop] += block @ parts[hop, columns]
+        squares[hop] *= shrink**2
+        squares[hop, :, 0] += np.einsum("rc,rc->r", block, block)
+    if normalize == "hops":
+        products /= _lengths(squares)
+    return products.sum(axis=0)
+
+
+def _lengths(squares: np.ndarray) -> np.ndarray:
+    """What rows have to be divided by, from their sums of squares."""
+    norms = np.sqrt(squares)
+    return np.where(norms > 0, norms, 1)
+
+
+def _blocks(
+    features: sp.csr_array,
+    adjacency: sp.csr_array,
+    rows: np.ndarray,
+    hops: int,
+    normalize: Normalization,
+    dtype: np.dtype | type,
+) -> Iterator[tuple[int, slice, np.ndarray, np.ndarray]]:
+    """Hop, columns and their inputs, block by block; `hops` leaves the division to the caller.
+
+    The rows that it has to divide come with a power of two that brings their largest value to
+    ½…1: their squares neither overflow nor vanish. The last item is what the same rows of the
+    blocks before, of the same hop, have to be multiplied by to have the same power.
+    """
+    if normalize == "features":
+        features = _unit_rows(features, dtype)
+    operator, columns, exponent = _in_range(features, adjacency, hops, dtype)
+    nodes, width = columns.shape
+    size = max(1, _BLOCK_BYTES // (nodes * operator.dtype.itemsize))
+    largest = np.zeros((hops, len(rows), 1), operator.dtype)
+    for start in range(0, width, size):
+        chosen = slice(start, min(start + size, width))
+        part = columns[:, chosen].toarray()
         for hop in range(hops):
             part = operator @ part if hop else part
-            inputs[:, hop, start : start + block] = part[rows]
-    if normalize == "hops":
-        norms = np.sqrt(np.einsum("rhc,rhc->rh", inputs, inputs))  # without a copy of inputs
-        inputs /= np.where(norms > 0, norms, 1)[:, :, None]
-    return inputs.reshape(len(rows), hops * width)
+            block, before = part[rows], _power(largest[hop])
+            if normalize == "hops":
+                for values in (block.max(axis=1), -block.min(axis=1)):
+                    np.maximum(largest[hop, :, 0], values, out=largest[hop, :, 0])
+                block *= _power(largest[hop])
+            elif exponent:
+                block = np.ldexp(block, exponent)
+            shrink = np.minimum(_power(largest[hop]) / before, 1)  # rows of zeros may stay so
+            with np.errstate(over="ignore"):
+                block = block.astype(dtype, copy=False)
+            yield hop, chosen, block, shrink
+
+
+def _power(largest: np.ndarray) -> np.ndarray:
+    """The power of two that brings positive numbers to ½…1; 1 for 0."""
+    return np.ldexp(largest.dtype.type(1), -np.frexp(largest)[1])
+
+
+def _unit_rows(features: sp.csr_array, dtype: np.dtype | type) -> sp.csr_array:
+    """Rows scaled to unit length, by a power of two first, so that no square is out of range."""
+    features = sp.csr_array(features, dtype=np.float64)
+    largest = abs(features).max(axis=1).toarray().ravel()
+    exponents = np.repeat(-np.frexp(largest)[1], np.diff(features.indptr))
+    data = np.ldexp(features.data, exponents).astype(dtype)
+    features = sp.csr_array((data, features.indices, features.indptr), shape=features.shape)
+    return sp.diags_array(1 / _lengths(features.multiply(features).sum(axis=1))) @ features
+
+
+def _in_range(
+    features: sp.csr_array, adjacency: sp.csr_array, hops: int, dtype: np.dtype | type
+) -> tuple[sp.csr_array, sp.csc_array, int]:
+    """Ã, 2^(−e) H and e, in a type in which no term of Ã^k H overflows or loses digits.
+
+    That is `dtype`, with e = 0, for all but extreme data; else float64.
+    """
+    operator = normalized_adjacency(adjacency)
+    sizes = np.abs(features.data[features.data != 0].astype(np.float64))
+    low, high = np.log2([sizes.min(initial=np.inf), sizes.max()]) if sizes.size else (0.0, 0.0)
+    low += (hops - 1) * np.log2(operator.data[operator.data > 0].min())
+    high += (hops - 1) * np.log2(operator.sum(axis=1).max())
+    if max(-low, high) <= _reach(dtype):
+        return operator.astype(dtype), sp.csc_array(features, dtype=dtype), 0
+    if high - low > 2 * _reach(np.float64):
+        raise ValueError(
+            f"features and edge weights make values from 2^{low:.0f} to 2^{high:.0f}, more than "
+            "float64 can hold; drop the smallest or the largest"
+        )
+    exponent = round((low + high) / 2)
+    features = sp.csr_array(features, dtype=np.float64, copy=True)
+    features.data = np.ldexp(features.data, -exponent)
+    return operator, sp.csc_array(features), exponent
+
+
+def _reach(dtype: np.dtype | type) -> int:
+    """Powers of two up to this one, and down to its inverse, are far from a type's ends."""
+    about = np.finfo(dtype)
+    return -about.minexp - about.nmant
 
 
 def row_basis(inputs: np.ndarray) -> np.ndarray | None:
@@ -105,11 +235,20 @@ def row_basis(inputs: np.ndarray) -> np.ndarray | None:
     nodes, features = inputs.shape
     if 2 * nodes > features:
         return None
-    rows = inputs.astype(np.float64)
+    size = max(1, _BLOCK_BYTES // (nodes * np.dtype(np.float64).itemsize))
+    blocks = [slice(start, start + size) for start in range(0, features, size)]
+    gram = np.zeros((nodes, nodes))
     with threadpool_limits(1):  # BLAS adds in another order on another number of threads
-        squares, u = np.linalg.eigh(rows @ rows.T)  # XXᵀ = U S² Uᵀ
+        for columns in blocks:
+            block = inputs[:, columns].astype(np.float64)
+            gram += block @ block.T
+        squares, u = np.linalg.eigh(gram)  # XXᵀ = U S² Uᵀ
         s = np.sqrt(np.maximum(squares, 0))
         # The Gram matrix resolves singular values down to the root of the float64 precision.
         spanned = s > s[-1] * max(nodes * np.finfo(inputs.dtype).eps, 1e-7)
         u, s = u[:, spanned], s[spanned]
-        return (rows.T @ (u / s @ u.T)).astype(inputs.dtype)
+        inverse_root = u / s @ u.T
+        basis = np.empty((features, nodes), inputs.dtype)
+        for columns in blocks:
+            basis[columns] = inputs[:, columns].astype(np.float64).T @ inverse_root
+        return basis
