@@ -18,6 +18,9 @@ from admm.siblings import check_siblings
 # What a rank with something to say has before the others, who know the same, end the run.
 _SPEAKING_SECONDS = 5
 
+# Taken out wherever it stands, before the commands see their words.
+_NO_MPI = "--no-mpi"
+
 # A command is a module of this package with `add_arguments(parser, words)` and
 # `run(arguments, comm)`.
 _COMMANDS = {
@@ -47,16 +50,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done; 2 bad input or usage; 3 diverged; 4 a worker lost; 1 anything else.
     """
-    failure = None
+    argv = sys.argv[1:] if argv is None else argv
+    failure, rank = None, None
     try:
         with shell_spelling():
+            if launch.launched() and _NO_MPI not in argv:
+                rank = launch.launch_rank()
+            argv = [word for word in argv if word != _NO_MPI]
             check_siblings()
-            comm = launch.world() if launch.launched() else None
+            comm = None if rank is None else launch.world()
             if comm is not None and comm.size > 1:
                 failure = launch.Failure()
                 launch.take_share_of_host()  # before NumPy and JAX start their threads
             with _only_root_prints(comm):
-                arguments = _parse(sys.argv[1:] if argv is None else argv)
+                arguments = _parse(argv)
             command = import_module(f"admm.cli.{arguments.command}")
             command.run(arguments, comm if failure is not None else None)
         if failure is not None:
@@ -69,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         alone = failure is not None and not failure.is_shared()
         if isinstance(error, WorkerLostError) and not error.spokesman:
             time.sleep(_SPEAKING_SECONDS)  # another rank tells the same, and ends this one
-        if alone or launch.launch_rank() == 0:
+        if failure is None and rank:
+            time.sleep(_SPEAKING_SECONDS)  # so does rank 0, if it knows
+        if alone or failure is None or rank == 0:
             _print_error(error)
         if failure is not None and alone:
             failure.abort(code)
@@ -83,9 +92,17 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         InputError: On a usage error.
     """
     parser = Parser(
-        prog="admm", description="ADMM-based, layer-parallel training of neural networks."
+        prog="admm",
+        description="ADMM-based, layer-parallel training of neural networks.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"admm {__version__}")
+    parser.add_argument(
+        _NO_MPI,
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="ignore MPI launchers, as ADMM_MPI=0 does",
+    )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text)

@@ -1,58 +1,190 @@
 """The launcher's and MPI's part: detection, checks, cores, failure. Needs no JAX.
 
-mpi4py is imported when it is used.
+mpi4py is imported when it is used. MPI starts after the checks: a library that does not understand
+its launcher ends the process itself, or starts it as a run of its own.
 
 A rank takes its cores before JAX is imported, since JAX sizes its thread pools at start-up.
 """
 
 import contextlib
 import os
+import re
 import sys
+import sysconfig
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from admm.errors import InputError
 
-# Set by the launchers of MPICH (and everything that speaks PMI), PMIx and Open MPI.
-_RANKS = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
+# What launchers tell a process: PMI (Hydra, which is MPICH's mpirun, and SLURM), PMI by a port,
+# PMIx (SLURM), Open MPI.
+_RANKS = ("PMI_RANK", "PMI_ID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+
+# The processes above a rank, up to which one looks for a program that is the rank itself.
+_LAUNCHERS = ("hydra", "mpiexec", "mpirun", "orted", "prte", "slurmstepd")
+
+_ALONE = "to run this process on its own, set ADMM_MPI=0 or add --no-mpi"
 
 # What a rank prints passes through the launcher, which an abort does not wait for.
 _PRINTING_SECONDS = 0.1
 
 
 def launched() -> bool:
-    """Whether an MPI launcher started this process."""
-    return any(name in os.environ for name in _RANKS)
+    """Whether an MPI launcher started this process; with `ADMM_MPI=0` none counts.
+
+    Raises:
+        InputError: If `ADMM_MPI` is neither 0 nor 1, or SLURM started several tasks and told MPI
+            nothing, so that each would be a whole run.
+    """
+    switch = os.environ.get("ADMM_MPI", "1")
+    if switch not in ("0", "1"):
+        raise InputError(f"ADMM_MPI must be 0, for no MPI, or 1, got {switch!r}")
+    if switch == "0":
+        return False
+    if any(name in os.environ for name in _RANKS):
+        return True
+    tasks = _number(("SLURM_STEP_NUM_TASKS",), 1)
+    if tasks is not None and tasks > 1:
+        raise InputError(
+            f"srun started {tasks} tasks (SLURM_STEP_NUM_TASKS) and told MPI nothing (neither "
+            f"PMI_RANK nor PMIX_RANK), so each would be a whole run; {_right_start()}; {_ALONE}"
+        )
+    return False
 
 
 def launch_rank() -> int:
-    """This process's rank by the launcher's word, 0 without one; needs no MPI library."""
-    return next((int(os.environ[name]) for name in _RANKS if name in os.environ), 0)
+    """This process's rank by the launcher's word, 0 without one; needs no MPI library.
+
+    Raises:
+        InputError: If the launcher's variables hold no rank.
+    """
+    rank, size = _number(_RANKS, 0) or 0, _number(_SIZES, 1)
+    if size is not None and rank >= size:
+        raise InputError(f"the launcher's variables tell of rank {rank} among {size}; {_ALONE}")
+    return rank
 
 
 def world() -> Any:
-    """`MPI.COMM_WORLD`, once it is certain that launcher and library belong together.
+    """`MPI.COMM_WORLD`, started once launcher and library are known to belong together.
 
     Raises:
-        InputError: If mpi4py or the MPI library is missing, or the launcher is another MPI's.
+        InputError: If mpi4py or the MPI library is missing, the launcher is another MPI's, or the
+            process that started this one is the rank itself.
     """
+    rank = launch_rank()
     try:
+        import mpi4py
+
+        mpi4py.rc(initialize=False, finalize=True)
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(
             f"started by an MPI launcher, but mpi4py cannot load an MPI library ({error}); "
-            "install one, for example: pip install 'layerwise-admm[mpi]'"
+            f"install both, for example: pip install mpi4py mpich; {_ALONE}"
         ) from error
-    expected = next((int(os.environ[name]) for name in _SIZES if name in os.environ), None)
-    if expected not in (None, MPI.COMM_WORLD.size):
+    if not MPI.Is_initialized():
+        _check_place()
+        _check_language(MPI.Get_library_version())
+        MPI.Init_thread()
+    told, size = _number(_SIZES, 1), MPI.COMM_WORLD.size
+    if told not in (None, size) or rank >= size:
         raise InputError(
-            f"the launcher started {expected} ranks but the MPI library sees "
-            f"{MPI.COMM_WORLD.size}: launcher and library are of different MPIs "
-            f"({library()}); use the mpirun beside this Python"
+            f"the launcher started {told or 'several'} ranks but the MPI library ({library()}) "
+            f"sees {size}: they are of different MPIs; {_right_start()}; {_ALONE}"
         )
     return MPI.COMM_WORLD
+
+
+def _number(names: Sequence[str], least: int) -> int | None:
+    """What the first of these variables that is set says, None without any.
+
+    Raises:
+        InputError: If that is no whole number, or one below the least.
+    """
+    name = next((each for each in names if each in os.environ), None)
+    if name is None:
+        return None
+    told = os.environ[name]
+    if not re.fullmatch("[0-9]{1,9}", told) or int(told) < least:
+        raise InputError(
+            f"{name} must be a whole number of at least {least}, as launchers set it, "
+            f"got {told!r}; unset it, or {_right_start()}; {_ALONE}"
+        )
+    return int(told)
+
+
+def _right_start() -> str:
+    """How to start several ranks."""
+    beside = Path(sysconfig.get_path("scripts"), "mpirun")
+    mpirun = beside if beside.exists() else "the mpirun of this Python's MPI library"
+    return (
+        f"start ranks with {mpirun} -n N, or, under SLURM, with srun --mpi=pmi2 -n N for MPICH and "
+        "srun --mpi=pmix -n N for Open MPI"
+    )
+
+
+def _check_place() -> None:
+    """Whether this process itself is the rank, not one that the rank has started.
+
+    Raises:
+        InputError: If a process above has MPI, or the launcher's connection is not handed down.
+    """
+    parent = os.getppid()
+    with contextlib.suppress(OSError):  # a system without /proc, or a process that ended
+        while parent > 1:
+            process = Path("/proc", str(parent))
+            name = (process / "comm").read_text().strip()
+            if name.startswith(_LAUNCHERS):
+                break
+            if "/libmpi" in (process / "maps").read_text():
+                raise InputError(
+                    f"started by another MPI program ({name}, process {parent}), which is the "
+                    f"launcher's rank itself; {_ALONE}"
+                )
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    descriptor = _number(("PMI_FD",), 0)
+    if descriptor is not None:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            raise InputError(
+                f"PMI_FD={descriptor} is a closed connection to the launcher: the rank that it "
+                f"started has started this process, without its descriptors; {_ALONE}"
+            ) from None
+
+
+def _check_language(version: str) -> None:
+    """Whether an MPI library understands the launcher, as far as its version tells.
+
+    Raises:
+        InputError: If not.
+    """
+    told = {"PMI" for name in ("PMI_RANK", "PMI_ID") if name in os.environ}
+    told |= {"PMIx" for name in ("PMIX_RANK", "OMPI_COMM_WORLD_RANK") if name in os.environ}
+    understood = {"PMI", "PMIx"}
+    if version.startswith("MPICH Version") and "pmix" not in version.lower():
+        understood = {"PMI"}
+    elif found := re.match(r"Open MPI v(\d+)", version):
+        understood = {"PMIx"} if int(found[1]) >= 5 else understood
+    if not told & understood:
+        raise InputError(
+            f"the launcher ({_launcher()}) speaks {' and '.join(told)}, the MPI library "
+            f"({library()}) {' and '.join(understood)}; {_right_start()}"
+        )
+
+
+def _launcher() -> str:
+    """The launcher, by what it left."""
+    if "HYDI_CONTROL_FD" in os.environ:
+        return "Hydra, the mpirun of MPICH"
+    if "OMPI_COMM_WORLD_RANK" in os.environ:
+        return "the mpirun of Open MPI"
+    if "SLURM_STEP_NUM_TASKS" in os.environ:
+        return f"srun --mpi={os.environ.get('SLURM_MPI_TYPE', '?')}"
+    return "by its variables"
 
 
 def library() -> str:
@@ -72,30 +204,40 @@ def status() -> Any:
 def take_share_of_host() -> None:
     """Give this rank its cores, and its GPU where there are any; call before JAX is imported.
 
-    Ranks of a host that see the same cores share them out evenly, in order; with more ranks than
-    cores, ranks take turns. Where the ranks see different cores, the launcher has bound them and
-    nothing is touched. GPUs are dealt out in turns, unless `CUDA_VISIBLE_DEVICES` names one.
+    Ranks of a host that may use the same cores share them out evenly, in order; with more ranks
+    than cores, ranks take turns. A rank that shares its cores with none, as the launcher has bound
+    it, keeps them. Likewise, ranks that see the same GPUs, in `CUDA_VISIBLE_DEVICES` or as devices,
+    get one each, in turns.
     """
     from mpi4py import MPI
 
     host = world().Split_type(MPI.COMM_TYPE_SHARED)
-    rank, size = host.rank, host.size
-    cores = sorted(os.sched_getaffinity(0))
-    bound = any(other != cores for other in host.allgather(cores))
-    host.Free()
-    if not bound:
-        share = max(1, len(cores) // size)
-        first = rank * share % len(cores)
-        for thread in os.listdir("/proc/self/task"):  # the MPI library has some already
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    turn, ranks = _turn(host, cores)
+    if cores and ranks > 1:
+        share = max(1, len(cores) // ranks)
+        first = turn * share % len(cores)
+        # The MPI library has threads already; without /proc, 0 is this thread.
+        for thread in [int(path.name) for path in Path("/proc/self/task").glob("*")] or [0]:
             with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-                os.sched_setaffinity(int(thread), cores[first : first + share])
+                os.sched_setaffinity(thread, cores[first : first + share])
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
-        gpus = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
+        gpus = sorted(
+            path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")
+        )
     else:
         gpus = named.split(",")
+    turn, _ = _turn(host, gpus)
     if len(gpus) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = sorted(gpus)[rank % len(gpus)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[turn % len(gpus)]
+    host.Free()
+
+
+def _turn(host: Any, seen: list[Any]) -> tuple[int, int]:
+    """This rank's place among those of its host that see the same, and how many they are."""
+    same = [rank for rank, other in enumerate(host.allgather(seen)) if other == seen]
+    return same.index(host.rank), len(same)
 
 
 class Failure:
