@@ -1,12 +1,9 @@
 from . import datasets as datasets
 from .comm.transport import LocalTransport as LocalTransport
-from .datasets.graph import (
-    Graph as Graph,
-    Split as Split,
-    checked_graph as checked_graph,
-    split_of_masks as split_of_masks,
-)
+from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
+from .datasets.save import save_graph as save_graph
+from .datasets.splits import Split as Split, split_of_masks as split_of_masks
 from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,
     PDADMMGOptions as PDADMMGOptions,

@@ -1,13 +1,15 @@
 """Arrays on disk: `.npz` files without pickles, complete or absent, known by their checksum."""
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -30,6 +32,16 @@ def _named(doing: str, kind: type[AdmmError], path: Path) -> Iterator[None]:
 # Contexts of a path: an error of the system becomes one that says what cannot be read or written.
 reading = partial(_named, "read", InputError)
 writing = partial(_named, "write", OutputError)
+
+
+def is_path(dataset: str) -> bool:
+    """Whether a data set is named by the place of its file or folder, not by a known name.
+
+    Example:
+        >>> is_path("cora"), is_path("cora.npz"), is_path("./cora")
+        (False, True, True)
+    """
+    return dataset.endswith(".npz") or os.sep in dataset
 
 
 def make_folder(folder: Path) -> None:
@@ -86,21 +98,32 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
         return _checksum(path)
 
 
-def write_table(path: Path, probabilities: np.ndarray) -> None:
+def write_table(
+    path: Path, probabilities: np.ndarray, class_names: Sequence[bool | int | str] = ()
+) -> None:
     """Write classes and probabilities of all rows, as `.npz` or, by its name, as CSV.
+
+    Args:
+        path: Of the file.
+        probabilities: Shape (rows, C).
+        class_names: What the classes are called where that is not 0…C−1: in the column `class` and
+            the head of a CSV file, as `class_names` in an archive.
 
     Raises:
         OutputError: If the system refuses.
     """
     classes = probabilities.argmax(axis=1)
     if path.suffix == ".npz":
-        write_arrays(path, {"classes": classes, "probabilities": probabilities})
+        names = {"class_names": np.array(class_names)} if class_names else {}
+        write_arrays(path, {"classes": classes, "probabilities": probabilities, **names})
         return
-    count = probabilities.shape[1]
-    head = ",".join(["row", "class", *(f"p{k}" for k in range(count))])
-    rows = np.column_stack([np.arange(len(classes)), classes, probabilities])
-    with new_file(path) as file:
-        np.savetxt(file, rows, ["%d", "%d", *["%.6g"] * count], ",", header=head, comments="")
+    called = list(map(str, class_names or range(probabilities.shape[1])))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["row", "class", *(f"p{name}" for name in called)])
+    for row, (label, values) in enumerate(zip(classes, probabilities, strict=True)):
+        table.writerow([row, called[label], *(f"{value:.6g}" for value in values)])
+    write_atomically(path, text.getvalue().encode())
 
 
 def sync(path: Path) -> None:

@@ -27,13 +27,10 @@ import numpy as np
 import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from admm.datasets import load
 from admm.datasets.cifar import read_cifar
-from admm.datasets.graph import Graph
-from admm.datasets.graphsaint import load_graphsaint
+from admm.datasets.graph import Graph, checked_graph
 from admm.datasets.idx import read_idx
-from admm.datasets.npz import load_npz
-from admm.datasets.ogb import load_ogb
-from admm.datasets.planetoid import load_planetoid
 from admm.errors import InputError
 
 _MEMORY = 2**31
@@ -56,16 +53,43 @@ def _npz_arrays() -> dict[str, np.ndarray]:
     return {**arrays, "labels": np.arange(_NODES) % 2}
 
 
+def _npz_layouts() -> list[dict[str, np.ndarray]]:
+    """The same graph in all the ways that a file may have it."""
+    given, node = _npz_arrays(), np.arange(_NODES)
+    adjacency, features = _csr(_NODES, _NODES).tocoo(), _csr(_NODES, 5).toarray()
+    masks = {"train_mask": node < 3, "val_mask": node == 4, "test_mask": node > 5}
+    edges = np.stack([adjacency.row, adjacency.col], axis=1)
+    named = {"node_features": features, "node_labels": node % 2, "edges": edges}
+    columns = {"x": features, "y": node % 2, "edge_index": edges.T, "edge_weight": adjacency.data}
+    one_hot = sp.csr_array(np.eye(3)[node % 3])
+    parts = ("data", "indices", "indptr", "shape")
+    bare = {key: array for key, array in given.items() if key != "labels"}
+    dotted = {k.replace("_", "_matrix.", 1): array for k, array in bare.items()}
+    return [
+        {**given, **masks},
+        {**given, **{key: np.stack([mask, mask]) for key, mask in masks.items()}},
+        {**given, "idx_train": node[:3], "idx_val": node[4:5], "idx_test": node[6:]},
+        {**dotted, "labels": node % 2 + 1},
+        {**named, **{f"{key}s": mask[:, None].astype(int) for key, mask in masks.items()}},
+        columns,
+        {**columns, "y": np.where(node < 2, np.nan, node % 2)},
+        {**named, "node_labels": np.array(["a", "b"])[node % 2]},
+        {**bare, "labels": np.array([b"a", b"b", b""])[node % 3]},
+        {**bare, "labels": np.eye(3)[node % 3], "adj_data": -given["adj_data"]},
+        {**bare, **{f"labels_{part}": np.asarray(getattr(one_hot, part)) for part in parts}},
+    ]
+
+
 def _npz(arrays: dict[str, np.ndarray], compressed: bool) -> bytes:
     file = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[arg-type]
     return file.getvalue()
 
 
-def _planetoid() -> dict[str, bytes]:
-    """Cora's files for 520 nodes, the last 10 for the test."""
+def _planetoid(protocol: int, form: type) -> dict[str, bytes]:
+    """Planetoid's files for 520 nodes, the last 10 for the test."""
     classes = np.eye(2)[np.arange(520) % 2]
-    features = sp.csr_matrix(_csr(520, 4))
+    features = form(_csr(520, 4))
     values = {
         "x": features[:5],
         "tx": features[510:],
@@ -73,14 +97,14 @@ def _planetoid() -> dict[str, bytes]:
         "y": classes[:5],
         "ty": classes[510:],
         "ally": classes[:510],
-        "graph": {node: [(node + 1) % 520] for node in range(520)},
+        "graph": {node: [np.int64((node + 1) % 520)] for node in range(520)},
     }
-    files = {f"ind.cora.{part}": pickle.dumps(value, 2) for part, value in values.items()}
-    return {**files, "ind.cora.test.index": "\n".join(map(str, range(510, 520))).encode()}
+    files = {f"ind.toy.{part}": pickle.dumps(value, protocol) for part, value in values.items()}
+    return {**files, "ind.toy.test.index": "\n".join(map(str, range(510, 520))).encode()}
 
 
 def _csv() -> dict[str, bytes]:
-    """The tables of ogbn-arxiv for eight nodes."""
+    """The tables of OGB for eight nodes."""
     tables = {
         "raw/edge": [(node, (node + 1) % _NODES) for node in range(_NODES)],
         "raw/node-feat": [(node / 4, -0.5, 1e3) for node in range(_NODES)],
@@ -173,6 +197,11 @@ def check_graph(load: Callable[[], Graph]) -> None:
     nodes = graph.nodes
     assert graph.adjacency.shape == (nodes, nodes)
     assert (graph.adjacency != graph.adjacency.T).nnz == 0
+    assert (graph.adjacency.data > 0).all()
+    assert np.isfinite(graph.adjacency.data).all()
+    assert not graph.adjacency.diagonal().any()
+    assert len(graph.class_names) == graph.classes
+    json.dumps([graph.class_names, dict(graph.provenance)])
     assert graph.features.shape[0] == nodes
     assert np.isfinite(graph.features.data).all()
     assert sorted(set(graph.labels) - {-1}) == list(range(graph.classes))
@@ -183,46 +212,73 @@ def check_graph(load: Callable[[], Graph]) -> None:
     assert (graph.labels[every] >= 0).all()
 
 
-@given(content=st.booleans().flatmap(lambda packed: damaged(_npz(_npz_arrays(), packed))))
-def npz_bytes(content: bytes) -> None:
-    path = _FOLDER / "toy.npz"
-    path.write_bytes(content)
-    check_graph(lambda: load_npz("toy", path))
+_TOY = _FOLDER / "toy.npz"
+any_layout = st.sampled_from([_npz_arrays(), *_npz_layouts()])
+any_choice = st.fixed_dictionaries(
+    {},
+    optional={
+        "split": st.integers(0, 2),
+        "weights": st.sampled_from(["use", "ignore"]),
+        "features": st.sampled_from(["identity", "degrees"]),
+    },
+)
 
 
-@given(changes=st.dictionaries(st.sampled_from(sorted(_npz_arrays())), any_array, min_size=1))
-def npz_arrays(changes: dict[str, np.ndarray]) -> None:
-    path = _FOLDER / "toy.npz"
-    path.write_bytes(_npz({**_npz_arrays(), **changes}, False))
-    check_graph(lambda: load_npz("toy", path))
+@given(arrays=any_layout, packed=st.booleans(), data=st.data())
+def npz_bytes(arrays: dict[str, np.ndarray], packed: bool, data: Any) -> None:
+    _TOY.write_bytes(data.draw(damaged(_npz(arrays, packed))))
+    check_graph(lambda: load(_TOY))
 
 
-@given(data=st.data(), key=st.sampled_from(sorted(_npz_arrays())))
-def npz_members(data: Any, key: str) -> None:
+@given(arrays=any_layout, data=st.data(), choice=any_choice)
+def npz_arrays(arrays: dict[str, np.ndarray], data: Any, choice: dict[str, Any]) -> None:
+    """Some of the arrays are others, or are not there, or there are more."""
+    keys = st.sampled_from([*sorted(arrays), "edge_weight", "edge_attr", "train_idx", "labels"])
+    changes = data.draw(st.dictionaries(keys, st.none() | any_array, min_size=1, max_size=4))
+    changed = {key: array for key, array in {**arrays, **changes}.items() if array is not None}
+    _TOY.write_bytes(_npz(changed, False))
+    check_graph(lambda: load(_TOY, **choice))
+
+
+@given(arrays=any_layout, data=st.data())
+def npz_members(arrays: dict[str, np.ndarray], data: Any) -> None:
     """A member with a valid checksum and anything in it."""
+    key = data.draw(st.sampled_from(sorted(arrays)))
     member = io.BytesIO()
-    np.save(member, _npz_arrays()[key])
+    np.save(member, arrays[key])
     content = data.draw(damaged(member.getvalue()))
-    path = _FOLDER / "toy.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, array in _npz_arrays().items():
+    with zipfile.ZipFile(_TOY, "w") as archive:
+        for name, array in arrays.items():
             if name == key:
                 archive.writestr(f"{name}.npy", content)
             else:
                 whole = io.BytesIO()
                 np.save(whole, array)
                 archive.writestr(f"{name}.npy", whole.getvalue())
-    check_graph(lambda: load_npz("toy", path))
+    check_graph(lambda: load(_TOY))
+
+
+@given(
+    labels=any_array
+    | st.lists(any_value, min_size=4, max_size=4)
+    | st.lists(st.sampled_from(["a", "b", "", None]) | st.text(max_size=3), min_size=8, max_size=8)
+    | hnp.arrays(st.sampled_from(["U2", "S3", "f2", "f8", "i1", "u8"]), 8)
+    | hnp.arrays("i1", (8, 3), elements=st.integers(0, 1)),
+    weights=hnp.arrays(hnp.scalar_dtypes(), (8, 8)),
+)
+def labels_and_weights(labels: Any, weights: np.ndarray) -> None:
+    """Of any kind, in memory."""
+    check_graph(lambda: checked_graph("toy", weights, np.eye(8), labels))
 
 
 class Files:
-    """A data set of several files, one of which is changed at a time."""
+    """A folder of several files, one of which is changed at a time."""
 
-    def __init__(self, load: Callable[[dict[str, Path]], Graph], contents: dict[str, bytes]):
-        self.load = load
+    def __init__(self, contents: dict[str, bytes]):
+        self.folder = Path(tempfile.mkdtemp(dir=_FOLDER))
         self.contents = contents
         self.names = sorted(contents)
-        self.paths = {name: _FOLDER / name for name in contents}
+        self.paths = {name: self.folder / name for name in contents}
         for name, content in contents.items():
             self.paths[name].parent.mkdir(parents=True, exist_ok=True)
             self.paths[name].write_bytes(content)
@@ -230,24 +286,35 @@ class Files:
     def check(self, changed: str, content: bytes) -> None:
         self.paths[changed].write_bytes(content)
         try:
-            check_graph(lambda: self.load(self.paths))
+            check_graph(lambda: load(self.folder))
         finally:
             self.paths[changed].write_bytes(self.contents[changed])
 
 
-_PLANETOID = Files(lambda paths: load_planetoid("cora", paths), _planetoid())
-_CSV = Files(lambda paths: load_ogb("ogbn-arxiv", "time", paths), _csv())
-_GRAPHSAINT = Files(lambda paths: load_graphsaint("flickr", paths), _graphsaint())
+_PLANETOID = {
+    protocol: Files(_planetoid(protocol, form))
+    for protocol, form in (
+        (2, sp.csr_matrix),
+        (3, sp.csc_matrix),
+        (4, sp.csr_array),
+        (5, sp.csc_array),
+    )
+}
+_CSV = Files(_csv())
+_GRAPHSAINT = Files(_graphsaint())
+_PROTOCOLS = st.sampled_from(sorted(_PLANETOID))
+_PICKLES = st.sampled_from(_PLANETOID[2].names)
 
 
-@given(data=st.data(), name=st.sampled_from(_PLANETOID.names))
-def planetoid_bytes(data: Any, name: str) -> None:
-    _PLANETOID.check(name, data.draw(damaged(_PLANETOID.contents[name])))
+@given(data=st.data(), protocol=_PROTOCOLS, name=_PICKLES)
+def planetoid_bytes(data: Any, protocol: int, name: str) -> None:
+    files = _PLANETOID[protocol]
+    files.check(name, data.draw(damaged(files.contents[name])))
 
 
-@given(name=st.sampled_from(_PLANETOID.names), value=any_value)
-def planetoid_values(name: str, value: Any) -> None:
-    _PLANETOID.check(name, pickle.dumps(value, 2))
+@given(protocol=_PROTOCOLS, name=_PICKLES, value=any_value)
+def planetoid_values(protocol: int, name: str, value: Any) -> None:
+    _PLANETOID[protocol].check(name, pickle.dumps(value, protocol))
 
 
 @given(data=st.data(), name=st.sampled_from(_CSV.names), zipped=st.booleans())
@@ -308,6 +375,7 @@ TARGETS = (
     npz_bytes,
     npz_arrays,
     npz_members,
+    labels_and_weights,
     planetoid_bytes,
     planetoid_values,
     csv_bytes,
@@ -337,7 +405,7 @@ def main(cases: int) -> None:
         )(target)()
         ran += share
         print(
-            f"{target.__name__:16}  {share:7,} cases  {time.perf_counter() - start:5.0f} s",
+            f"{target.__name__:18}  {share:7,} cases  {time.perf_counter() - start:5.0f} s",
             flush=True,
         )
     print(f"{ran:,} cases, no finding")

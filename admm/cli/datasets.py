@@ -22,8 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     download.add_argument("name", metavar="NAME", help="as in the list")
     for reader in (list_, download):
         reader.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
-    check = actions.add_parser("check", help="read a .npz graph, or all data sets below a folder")
+    check = actions.add_parser("check", help="read a .npz graph, or all below a folder")
     check.add_argument("path", type=Path, metavar="PATH", help="a .npz file or a folder")
+    for name, kind, metavar in (
+        ("split", int, "N"),
+        ("weights", str, "use|ignore"),
+        ("features", str, "identity|degrees"),
+    ):
+        check.add_argument(f"--{name}", type=kind, metavar=metavar, help="as in train")
 
 
 def run(arguments: argparse.Namespace, comm: Any) -> None:
@@ -34,7 +40,8 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     from admm.datasets.files import data_folder
 
     if arguments.action == "check":
-        lines = catalog.check(arguments.path)
+        given = {name: getattr(arguments, name) for name in ("split", "weights", "features")}
+        lines = catalog.check(arguments.path, **{k: v for k, v in given.items() if v is not None})
     elif arguments.action == "list":
         lines = catalog.listing(data_folder(arguments.data_dir))
     else:

@@ -1,20 +1,31 @@
 """Data sets: graphs by name or path, images by name.
 
-Files are looked for by their upstream names, in any folder below the data directory.
+Files of known names are looked for by their upstream names, in any folder below the data directory.
 """
 
 from pathlib import Path
 
 from admm.datasets.digits import load_digits
-from admm.datasets.files import Source, data_folder, downloads, find_files
-from admm.datasets.graph import Graph, Split, checked_graph, random_split, split_of_masks
+from admm.datasets.files import Source, data_folder, downloads, find_files, folder_of
+from admm.datasets.folder import Layout, npz_layout, read_folder
+from admm.datasets.graph import (
+    Contents,
+    FeatureSource,
+    Graph,
+    Weights,
+    checked_graph,
+    graph_of,
+    told,
+)
 from admm.datasets.graphsaint import GRAPHSAINT_FILES, load_graphsaint
 from admm.datasets.images import IMAGES, Images, load_images
 from admm.datasets.npz import load_npz
 from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
+from admm.datasets.save import save_graph
+from admm.datasets.splits import Split, check_number, random_split, split_of_masks
 from admm.errors import InputError, spelled
-from admm.files import reading
+from admm.files import is_path, reading
 
 __all__ = [
     "DATASETS",
@@ -26,7 +37,9 @@ __all__ = [
     "load",
     "load_images",
     "random_split",
+    "save_graph",
     "split_of_masks",
+    "told",
 ]
 
 
@@ -74,42 +87,72 @@ Others, by what their upstream says: pubmed, amazon-computers, coauthor-physics,
 """
 
 
-def load(name: str, data_dir: str | Path | None = None, split_seed: int = 100) -> Graph:
+def load(
+    dataset: str | Path,
+    data_dir: str | Path | None = None,
+    split_seed: int = 100,
+    *,
+    split: int = 0,
+    weights: Weights | None = None,
+    features: FeatureSource | None = None,
+) -> Graph:
     """Load a graph.
 
     Args:
-        name: A key of `DATASETS`, or the path of an `.npz` file in the gnn-benchmark layout.
-        data_dir: Folder that is searched; `$ADMM_DATA` by default, else the user's cache.
+        dataset: A key of `DATASETS`, or a path: of an `.npz` file, see `admm.datasets.npz` for its
+            arrays, or of a folder with one such file or with the files of GraphSAINT, of an OGB
+            data set of node classes, or of Planetoid. Text with a slash, or that ends in `.npz`, is
+            a path.
+        data_dir: Folder that is searched for names; `$ADMM_DATA` by default, else the user's cache.
         split_seed: Seed of the random split of data sets that come without one.
+        split: Which of several splits that come with the data, from 0.
+        weights: Of edges: `use` or `ignore`. By default those of a path are used, those of a name
+            ignored, as the literature does.
+        features: `identity` or `degrees` in place of the features, see `checked_graph`.
 
     Raises:
-        InputError: If the name is unknown, a file is missing, or its contents are invalid.
+        InputError: If the name is unknown, a file is missing, its contents are invalid, there are
+            no features, or no split of this number.
 
     Example:
-        >>> load("digits").classes
-        10
+        >>> graph = load("digits")
+        >>> graph.classes, graph.provenance["weights"]
+        (10, 'none')
     """
-    if name.endswith(".npz"):
-        path = Path(name)
-        with reading(path):
-            there = path.is_file()
-        if not there:
-            raise InputError(f"no such file: {path}")
-        return load_npz(path.stem, path, split_seed)
+    if isinstance(dataset, Path) or is_path(dataset):
+        return _layout(Path(dataset)).graph(split_seed, split, weights, features)
+    contents = _known(dataset, data_dir, split_seed, split)
+    return graph_of(dataset, contents, split_seed, split, weights or "ignore", features)
+
+
+def _layout(path: Path) -> Layout:
+    with reading(path):
+        is_file, is_folder = path.is_file(), path.is_dir()
+    if is_folder:
+        return read_folder(path)
+    if not is_file:
+        raise InputError(f"no such file: {path}")
+    if path.suffix != ".npz":
+        raise InputError(f"{path} is no .npz file and no folder, which are what a graph is read of")
+    return npz_layout(path)
+
+
+def _known(name: str, data_dir: str | Path | None, split_seed: int, split: int) -> Contents:
     if name not in DATASETS:
         other = f", which is for {spelled('solver')} gsadmm and gsam" if name in IMAGES else ""
         raise InputError(
             f"unknown data set {name!r}{other}; expected one of {', '.join(DATASETS)}, "
-            "or a .npz file"
+            "or a .npz file or a folder, with a / in it"
         )
-    if name == "digits":
-        return load_digits(split_seed)
     source = DATASETS[name]
+    check_number(name, split, 1)
+    if not source.files:
+        return load_digits(split_seed)
     files = find_files(name, source, data_folder(data_dir))
     if name == "flickr":
         return load_graphsaint(name, files)
     if name == "ogbn-arxiv":
-        return load_ogb(name, "time", files)
+        return load_ogb(name, folder_of(files), splits=["time"])
     if name in ("cora", "citeseer", "pubmed"):
         return load_planetoid(name, files)
-    return load_npz(name, files[source.files[0]], split_seed)
+    return load_npz(name, files[source.files[0]])

@@ -13,6 +13,10 @@ _LARGEST, _RATIO = 2**27, 20
 _PIECE = 2**20
 
 
+class PickledError(ValueError):
+    """An array has Python objects: to read them is to run what is in the file."""
+
+
 def bound(path: Path) -> int:
     """Bytes that a file may unpack to: 128 MiB, or 20 times its size where that is more."""
     return max(_LARGEST, _RATIO * path.stat().st_size)
@@ -58,7 +62,8 @@ def parse_array(name: str, content: bytes) -> np.ndarray:
     """An array from the `.npy` format, once it is certain that all of its bytes are there.
 
     Raises:
-        ValueError: If they are not, or are Python objects.
+        PickledError: If they are Python objects.
+        ValueError: If they are not there.
         Exception: If the content is not in this format.
     """
     file = io.BytesIO(content)
@@ -72,7 +77,7 @@ def parse_array(name: str, content: bytes) -> np.ndarray:
     )
     shape, fortran_order, dtype = header(file)
     if dtype.hasobject:
-        raise ValueError(f"{name} has Python objects, which are not read")
+        raise PickledError(f"{name} has Python objects, which are not read")
     elements = memoryview(content)[file.tell() :]
     if len(elements) != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{name}: {len(elements):,} bytes for shape {shape} of {dtype}")

@@ -1,11 +1,16 @@
 """What is there of the known data sets: where they lie, what is in them, how to get them."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from admm.datasets import DATASETS, IMAGES, Graph, Images, load, load_images
+from admm.datasets import DATASETS, IMAGES, Graph, Images, load, load_images, told
 from admm.datasets.download import download, is_upstream
 from admm.datasets.files import Source, candidates, download_command, find_files, folder_of
+from admm.datasets.folder import Layout, layouts
+from admm.datasets.npz import is_graph
 from admm.errors import InputError
 from admm.files import reading
 
@@ -64,37 +69,74 @@ def fetch(name: str, folder: Path) -> Iterator[str]:
     yield f"{name} is in {folder_of(find_files(name, source, folder))}"
 
 
-def check(path: Path) -> Iterator[str]:
-    """Read an `.npz` graph, or all known data sets below a folder: a line on each.
+def check(path: Path, **choices: Any) -> Iterator[str]:
+    """Read a graph, or all graphs and known data sets below a folder: some lines on each.
+
+    Args:
+        path: An `.npz` file or a folder.
+        choices: `split`, `weights` and `features` of `load`, for graphs.
 
     Raises:
-        InputError: If the graph, or one of the data sets, is not complete and readable, or there
-            is none. The others are read first.
+        InputError: If one of them is not complete and readable, or there is none. The others are
+            read first.
     """
-    if path.suffix == ".npz":
-        yield _of_graph(load(str(path)))
-        return
     with reading(path):
         is_folder = path.is_dir()
-    if not is_folder:
+    if not is_folder and path.suffix != ".npz":
         raise InputError(f"expected a folder or a .npz graph, got {path}, which is neither")
-    named = [name for name, source in _KNOWN.items() if source.files and candidates(source, path)]
-    if not named:
-        known = ", ".join(_KNOWN)
-        raise InputError(f"{path} has the files of no known data set; known are {known}")
+    if not is_folder:
+        yield from _of_graph(load(path, **choices), str(path))
+        return
+    readers = [*_of_known(path, choices), *_of_others(path, choices)]
+    if not readers:
+        raise InputError(
+            f"{path} has no graph and the files of no known data set; known are {', '.join(_KNOWN)}"
+        )
     mistakes = []
-    for name in named:
+    for read in readers:
         try:
-            origin = _origin(_KNOWN[name], find_files(name, _KNOWN[name], path))
-            if name in IMAGES:
-                text = _of_images(load_images(name, path))
-            else:
-                text = _of_graph(load(name, path))
-            yield f"{text}; {origin}"
+            yield from read()
         except InputError as error:
             mistakes.append(str(error))
     if mistakes:
         raise InputError("; ".join(mistakes))
+
+
+def _of_known(folder: Path, choices: Mapping[str, Any]) -> Iterator[Callable[[], Iterator[str]]]:
+    """What reads each of the known data sets below a folder."""
+
+    def read(name: str, source: Source) -> Iterator[str]:
+        origin = _origin(source, find_files(name, source, folder))
+        if name in IMAGES:
+            yield f"{_of_images(load_images(name, folder))}; {origin}"
+        else:
+            yield from _of_graph(load(name, folder, **choices), origin)
+
+    for name, source in _KNOWN.items():
+        if source.files and candidates(source, folder):
+            yield partial(read, name, source)
+
+
+def _of_others(folder: Path, choices: Mapping[str, Any]) -> Iterator[Callable[[], Iterator[str]]]:
+    """What reads each of the graphs below a folder that are no known data sets."""
+
+    def read(layout: Layout) -> Iterator[str]:
+        if layout.file.suffix == ".npz" and not is_graph(layout.file):
+            yield f"{layout.file} is no graph"
+        else:
+            yield from _of_graph(layout.graph(**choices), str(layout.file))
+
+    known = {
+        path
+        for source in _KNOWN.values()
+        for files in candidates(source, folder)
+        for path in files.values()
+    }
+    top = Path(os.path.abspath(folder))
+    with reading(top):
+        below = [path for path in sorted(top.rglob("*")) if path.is_dir()]
+    for place in (top, *below):
+        yield from (partial(read, each) for each in layouts(place) if each.file not in known)
 
 
 def _found(source: Source, folder: Path) -> dict[str, Path]:
@@ -103,14 +145,15 @@ def _found(source: Source, folder: Path) -> dict[str, Path]:
     return complete[-1] if complete else {}
 
 
-def _of_graph(graph: Graph) -> str:
+def _of_graph(graph: Graph, origin: str) -> Iterator[str]:
     parts = (graph.split.train, graph.split.val, graph.split.test)
     train, val, test = (f"{len(part):,}" for part in parts)
-    return (
+    yield (
         f"{graph.name}: graph of {graph.nodes:,} nodes, {graph.edges:,} directed edges, "
         f"{graph.features.shape[1]:,} features, {graph.classes} classes; "
-        f"{train} nodes for training, {val} for validation, {test} for the test"
+        f"{train} nodes for training, {val} for validation, {test} for the test; {origin}"
     )
+    yield f"  {told(graph.provenance)}"
 
 
 def _of_images(images: Images) -> str:

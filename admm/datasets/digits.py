@@ -3,7 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
-from admm.datasets.graph import Graph, checked_graph, random_split
+from admm.datasets.graph import Contents
+from admm.datasets.splits import random_split, random_words
 
 _NEIGHBORS = 10
 
@@ -22,15 +23,14 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels.astype(np.int64)
 
 
-def load_digits(split_seed: int = 100) -> Graph:
+def load_digits(split_seed: int = 100) -> Contents:
     """1,797 images of 8×8 pixels, each linked to its 10 nearest in pixel space, 10 classes.
 
     The graph uses no label. Split: 20 a class for training, 500 for validation, 500 for the test.
 
     Example:
-        >>> graph = load_digits()
-        >>> graph.nodes, graph.features.shape[1], graph.classes
-        (1797, 64, 10)
+        >>> load_digits().features.shape
+        (1797, 64)
     """
     pixels, labels = read_digits()
     # Pixels are small integers, so that the squared distances are exact; ties go to the first.
@@ -42,4 +42,4 @@ def load_digits(split_seed: int = 100) -> Graph:
     graph = sp.csr_array((np.ones(nearest.size), nearest.reshape(-1), starts))
     split = random_split("digits", labels, split_seed, held_out=500)
     features = sp.csr_array((pixels / 16).astype(np.float32))
-    return checked_graph("digits", graph, features, labels, split)
+    return Contents(graph, features, labels, split, random_words(split_seed))

@@ -4,7 +4,7 @@ import functools
 import os
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class Source:
 
     Args:
         files: Upstream names, with the folders that are part of them. A name that ends in `.gz`
-            also stands for the unpacked file.
+            also stands for the unpacked file, one with `-idx` also for that with `.idx`.
         page: Where to get them, for messages.
         downloads: The files, or an archive of them, where they can be fetched.
         belongs: Tells from a file's folders, the data directory first, if it is one of this data
@@ -102,9 +102,7 @@ def candidates(source: Source, folder: Path) -> list[dict[str, Path]]:
         InputError: If the system refuses to say.
     """
     top = Path(os.path.abspath(folder))
-    wanted = {
-        spelling: file for file in source.files for spelling in (file, file.removesuffix(".gz"))
-    }
+    wanted = {spelling: file for file in source.files for spelling in _spellings(file)}
     depths = {file.count("/") + 1 for file in source.files}
     found: defaultdict[Path, dict[str, Path]] = defaultdict(dict)
     with reading(top):
@@ -117,6 +115,12 @@ def candidates(source: Source, folder: Path) -> list[dict[str, Path]]:
                     if path.is_file():
                         found[path.parents[depth - 1]][file] = path
     return list(found.values())
+
+
+def _spellings(file: str) -> Iterator[str]:
+    """The names of a file: gzipped or not, and `images.idx3` as some mirrors have `images-idx3`."""
+    for spelling in (file, file.replace("-idx", ".idx")):
+        yield from (spelling, spelling.removesuffix(".gz"))
 
 
 def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:

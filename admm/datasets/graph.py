@@ -1,24 +1,21 @@
-"""A node-classification graph: its arrays, their validation, and random splits."""
+"""A node-classification graph: its arrays, their validation, and what was done to them."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import ArrayLike
 
-from admm.errors import InputError
+from admm.datasets.labels import ClassName, Labels, read_labels
+from admm.datasets.splits import Split, check_number, check_split, random_split, random_words
+from admm.errors import InputError, spelled
+
+Weights = Literal["use", "ignore"]
+FeatureSource = Literal["identity", "degrees"]
 
 # Inputs are dense, so that so many are more than anybody has memory for.
 _MOST_FEATURES = 2**24
-
-
-class Split(NamedTuple):
-    """Disjoint node indices for training, model selection and the final test."""
-
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,13 @@ class Graph:
 
     Args:
         name: For messages and summaries.
-        adjacency: Shape (nodes, nodes), symmetric, zeros and ones, no self-loops.
+        adjacency: Shape (nodes, nodes), symmetric, no self-loops; ones, or positive weights.
         features: Shape (nodes, d), sparse.
         labels: Shape (nodes,), classes 0…C−1; −1 where a node has none.
         split: Training, validation and test nodes.
+        class_names: The labels as they were given, in the order of 0…C−1, which they are by
+            default; text, numbers or truth values.
+        provenance: What was done to bring the graph into this form, and where its split is from.
     """
 
     name: str
@@ -38,6 +38,12 @@ class Graph:
     features: sp.csr_array
     labels: np.ndarray
     split: Split
+    class_names: tuple[ClassName, ...] = ()
+    provenance: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(range(self.classes)))
 
     @property
     def nodes(self) -> int:
@@ -53,24 +59,70 @@ class Graph:
         return int(self.labels.max()) + 1
 
 
+def told(provenance: Mapping[str, str | int]) -> str:
+    """A provenance in one line.
+
+    Example:
+        >>> told({"weights": "none", "self_loops": "3 dropped"})
+        'weights: none; self-loops: 3 dropped'
+    """
+    return "; ".join(f"{key.replace('_', '-')}: {value}" for key, value in provenance.items())
+
+
+class Contents(NamedTuple):
+    """A graph as its files have it, before it is checked.
+
+    Attributes:
+        adjacency: A sparse matrix or a dense array.
+        features: So too, or None.
+        labels: Whatever `read_labels` takes.
+        split: None where one is to be drawn.
+        split_words: Where the split is from.
+        provenance: More that is to be said.
+    """
+
+    adjacency: Any
+    features: Any
+    labels: Any
+    split: Split | None = None
+    split_words: str = ""
+    provenance: Mapping[str, str | int] = {}
+
+
 def checked_graph(
     name: str,
-    adjacency: sp.sparray | None,
+    adjacency: Any,
     features: Any,
     labels: Any,
     split: Split | None = None,
     split_seed: int = 100,
+    *,
+    weights: Weights = "use",
 ) -> Graph:
     """Validate raw arrays and bring them into the form that `Graph` promises.
 
-    Edges are symmetrised; weights and self-loops are dropped; without an `adjacency` there are
-    none: the nodes are mere rows. Without a `split`, one is drawn with `random_split`. A node of
-    label −1 has none: it is in no part of the split. Features are sparse or like an array, and so
-    are labels.
+    Edges are made symmetric, self-loops dropped. Edges of the same two nodes in the same direction
+    are one: without weights (all are 1) it counts once, with weights these are added up. Of two
+    directions with different weights the larger counts. A weight of zero is no edge. Without an
+    `adjacency` there are no edges: the nodes are mere rows.
+
+    Labels may be of any kind that `admm.datasets.labels.read_labels` knows. A node without one is
+    in no part of the split. Without a `split`, one is drawn with `random_split`.
+
+    Args:
+        name: For messages and summaries.
+        adjacency: Shape (nodes, nodes), sparse or like an array, or None.
+        features: Shape (nodes, d), sparse or like an array; or what to take instead: `identity` (a
+            column for each node) or `degrees` (a column for each number of neighbours).
+        labels: One for each node.
+        split: Training, validation and test nodes.
+        split_seed: Of the random split.
+        weights: `ignore` makes every edge weigh 1.
 
     Raises:
-        InputError: If shapes disagree, a feature is not finite, a label is out of range, or the
-            parts of the split are empty, meet, or name nodes that are not there.
+        InputError: If shapes disagree, a feature or weight is not finite, a weight is negative, a
+            label is out of range, or the parts of the split are empty, meet, or name nodes that are
+            not there or have no label.
 
     Example:
         >>> edges = sp.csr_array(np.array([[0, 1, 0], [0, 0, 0], [0, 1, 0]]))
@@ -78,15 +130,104 @@ def checked_graph(
         >>> graph = checked_graph("path", edges, sp.csr_array(np.eye(3)), np.arange(3), split)
         >>> graph.nodes, graph.edges, graph.classes
         (3, 4, 3)
+        >>> graph.provenance["direction"]
+        'directed, 2 one-way edges made two-way'
     """
-    labels = np.asarray(labels)
-    if not sp.issparse(features):
-        features = np.asarray(features)
+    known = read_labels(name, labels)
     if adjacency is None:
-        adjacency = sp.csr_array((len(labels),) * 2, dtype=np.float32)
-    nodes = adjacency.shape[0]
-    if adjacency.shape != (nodes, nodes):
+        adjacency = sp.csr_array((len(known.numbers),) * 2, dtype=np.float32)
+    if split is not None:
+        split = Split(*map(np.asarray, split))
+        check_split(name, split, known.numbers)
+    contents = Contents(adjacency, None, known, split, "given")
+    if isinstance(features, str):
+        return graph_of(name, contents, split_seed, weights=weights, features=features)
+    return graph_of(name, contents._replace(features=features), split_seed, weights=weights)
+
+
+def graph_of(
+    name: str,
+    contents: Contents,
+    split_seed: int = 100,
+    split: int = 0,
+    weights: Weights = "use",
+    features: str | None = None,
+) -> Graph:
+    """The graph of some contents. Nodes without a label are left out of their split.
+
+    Args:
+        name: For messages and summaries.
+        contents: Of its files.
+        split_seed: Of the random split.
+        split: The number that was asked for; contents without a split have only 0.
+        weights: What to do with the weights of edges.
+        features: What to take in place of the features, see `checked_graph`.
+
+    Raises:
+        InputError: As `checked_graph`.
+    """
+    labels = read_labels(name, contents.labels)
+    nodes = len(labels.numbers)
+    adjacency = _matrix(name, "edge weights", contents.adjacency)
+    if adjacency.shape[0] != adjacency.shape[-1] or len(adjacency.shape) != 2:
         raise InputError(f"{name}: the adjacency must be square, got shape {adjacency.shape}")
+    if adjacency.shape[0] != nodes:
+        raise InputError(
+            f"{name}: expected one label for each of {adjacency.shape[0]} nodes, got shape "
+            f"({nodes},)"
+        )
+    symmetric, provenance = _undirected(name, adjacency, weights)
+    rows, words = _features(name, contents.features, features, symmetric)
+    provenance |= {"features": words, "labels": labels.words}
+    if (labels.numbers < 0).any():
+        provenance["unlabelled"] = f"{(labels.numbers < 0).sum():,} nodes"
+    if contents.split is None:
+        check_number(name, split, 0)
+        found = random_split(name, labels.numbers, split_seed)
+        provenance["split"] = random_words(split_seed)
+    else:
+        found, left_out = _labelled_only(contents.split, labels)
+        check_split(name, found, labels.numbers)
+        provenance["split"] = contents.split_words + (
+            f", {left_out:,} nodes without a label left out" if left_out else ""
+        )
+    provenance = {k: v for k, v in (provenance | dict(contents.provenance)).items() if v}
+    return Graph(name, symmetric, rows, labels.numbers, found, labels.class_names, provenance)
+
+
+def _matrix(name: str, what: str, given: Any) -> Any:
+    """Sparse, or an array, of finite real numbers that SciPy knows."""
+    matrix = given if sp.issparse(given) else np.asarray(given)
+    if matrix.dtype.kind not in "biuf":
+        raise InputError(f"{name}: {what} must be real numbers, got dtype {matrix.dtype}")
+    if sp.issparse(matrix):
+        return matrix
+    native = matrix.dtype.newbyteorder("=")
+    return matrix.astype(np.float32 if native == np.float16 else native, copy=False)
+
+
+def _features(
+    name: str, given: Any, instead: str | None, adjacency: sp.csr_array
+) -> tuple[sp.csr_array, str]:
+    """Features of all nodes, and the words for them where they are not those that were given."""
+    nodes = adjacency.shape[0]
+    ways = f"{spelled('features', 'identity')} or {spelled('features', 'degrees')}"
+    if instead is None and given is None:
+        raise InputError(
+            f"{name} has no features; with {ways} the nodes get a column each, or one for each "
+            "number of neighbours"
+        )
+    replaced = "" if given is None else ", in place of those that are there"
+    if instead == "identity":
+        return sp.eye_array(nodes, dtype=np.float32, format="csr"), f"identity{replaced}"
+    if instead == "degrees":
+        degrees, columns = np.unique(np.diff(adjacency.indptr), return_inverse=True)
+        ones = np.ones(nodes, np.float32)
+        found = sp.csr_array((ones, columns, np.arange(nodes + 1)), shape=(nodes, len(degrees)))
+        return found, f"degrees, one-hot, {len(degrees):,} different{replaced}"
+    if instead is not None:
+        raise InputError(f"{spelled('features')} must be identity or degrees, got {instead!r}")
+    features = given if sp.issparse(given) else np.asarray(given)
     if len(features.shape) != 2 or features.shape[0] != nodes or features.shape[1] == 0:
         raise InputError(
             f"{name}: expected one row of features for each of {nodes} nodes, "
@@ -97,128 +238,67 @@ def checked_graph(
             f"{name}: expected at most {_MOST_FEATURES:,} features a node, got "
             f"{features.shape[1]:,}"
         )
-    if labels.shape != (nodes,):
-        raise InputError(
-            f"{name}: expected one label for each of {nodes} nodes, got shape {labels.shape}"
-        )
-    for what, matrix in (("features", features), ("edge weights", adjacency)):
-        if matrix.dtype.kind not in "biuf":
-            raise InputError(f"{name}: {what} must be real numbers, got dtype {matrix.dtype}")
-    if isinstance(features, np.ndarray):  # SciPy knows no float16
-        features = features.astype(np.float32) if features.dtype == np.float16 else features
-        features = sp.csr_array(features)
+    features = sp.csr_array(_matrix(name, "features", features))
     if not np.isfinite(features.data).all():
         count = int((~np.isfinite(features.data)).sum())
         raise InputError(f"{name}: {count} feature values are NaN or infinite; clean them first")
-    if not np.isfinite(adjacency.data).all():
-        raise InputError(f"{name}: edge weights must be finite")
-    labels = _checked_labels(name, labels)
+    return features, ""
+
+
+def _undirected(
+    name: str, adjacency: Any, weights: str
+) -> tuple[sp.csr_array, dict[str, str | int]]:
+    """The adjacency that `Graph` promises, and what was done about it."""
+    if weights not in ("use", "ignore"):
+        raise InputError(f"{spelled('weights')} must be use or ignore, got {weights!r}")
     links = sp.coo_array(adjacency)
-    apart = (links.row != links.col) & (links.data != 0)
-    row, col = links.row[apart], links.col[apart]
-    ones = np.ones(2 * len(row), np.float32)
-    both = (np.concatenate([row, col]), np.concatenate([col, row]))
-    symmetric = sp.csr_array((ones, both), shape=(nodes, nodes))
-    symmetric.data[:] = 1
-    if split is None:
-        split = random_split(name, labels, split_seed)
-    else:
-        split = Split(*map(np.asarray, split))
-        _check_split(name, split, labels)
-    return Graph(name, symmetric, sp.csr_array(features), labels, split)
-
-
-def split_of_masks(train: ArrayLike, val: ArrayLike, test: ArrayLike) -> Split:
-    """The split that three masks of nodes make.
-
-    Raises:
-        InputError: If they are no masks, or of different lengths.
-
-    Example:
-        >>> node = np.arange(4)
-        >>> split_of_masks(node < 2, node == 2, node == 3).train.tolist()
-        [0, 1]
-    """
-    masks = [np.asarray(mask) for mask in (train, val, test)]
-    if any(mask.dtype != bool or mask.shape != masks[0].shape for mask in masks):
-        found = ", ".join(f"{mask.dtype} {mask.shape}" for mask in masks)
-        raise InputError(f"expected three masks of bool, one of each node, got {found}")
-    return Split(*map(np.flatnonzero, masks))
-
-
-def random_split(
-    name: str, labels: np.ndarray, seed: int, *, per_class: int = 20, held_out: int = 1000
-) -> Split:
-    """20 nodes a class for training, 1,000 for the test, 1,000 for validation.
-
-    Of a class with fewer than 40 nodes half are for training; where fewer than 2,000 nodes
-    remain, the test and the validation share them.
-
-    All three are taken in turn from one permutation of the nodes.
-
-    Raises:
-        InputError: If too few nodes remain to validate and test on.
-
-    Example:
-        >>> split = random_split("toy", np.arange(300) % 3, seed=0)
-        >>> len(split.train), len(split.val), len(split.test)
-        (60, 120, 120)
-    """
-    order = np.random.default_rng(seed).permutation(len(labels))
-    order = order[labels[order] >= 0]
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    counts = np.bincount(labels[order])
-    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its class
-    train = by_class[place < np.repeat(np.minimum(per_class, (counts + 1) // 2), counts)]
-    rest = order[~np.isin(order, train)]
-    if len(rest) < 2:
+    if not np.isfinite(links.data).all():
+        raise InputError(f"{name}: edge weights must be finite")
+    there = links.data != 0
+    apart = there & (links.row != links.col)
+    row, col, data = links.row[apart], links.col[apart], links.data[apart].astype(np.float64)
+    weighted = bool((data != 1).any())
+    used = weighted and weights == "use"
+    if used and data.min() < 0:
         raise InputError(
-            f"{name}: {len(order)} nodes are too few: none would remain for validation and test"
+            f"{name}: {(data < 0).sum():,} edge weights are negative, the lowest {data.min():g}; "
+            f"with {spelled('weights', 'ignore')} every edge weighs 1"
         )
-    tests = min(held_out, len(rest) // 2)
-    return Split(np.sort(train), np.sort(rest[tests : tests + held_out]), np.sort(rest[:tests]))
+    ones = np.ones(len(row))
+    directed = sp.csr_array((data if used else ones, (row, col)), shape=links.shape)  # adds up
+    if not used:
+        directed.data[:] = 1
+    symmetric = sp.csr_array(directed.maximum(directed.T))
+    if not used:
+        symmetric = symmetric.astype(np.float32)
+    # The indices of what was given: their type is part of the fingerprint.
+    symmetric.indices = symmetric.indices.astype(row.dtype, copy=False)
+    symmetric.indptr = symmetric.indptr.astype(row.dtype, copy=False)
+    if not np.isfinite(symmetric.sum(axis=1)).all():
+        raise InputError(f"{name}: the edge weights of a node add up to more than any number")
+    one_way = symmetric.nnz - directed.nnz
+    unlike = (directed != directed.T).nnz // 2 - one_way if used else 0
+    loops, copies = int((there & ~apart).sum()), len(row) - directed.nnz
+    direction = "undirected" if symmetric.nnz else "no edges"
+    if one_way:
+        direction = f"directed, {one_way:,} one-way edges made two-way"
+    if unlike:
+        direction += f", {unlike:,} pairs of nodes with two weights, the larger counts"
+    return symmetric, {
+        "weights": f"{'used' if used else 'ignored'}, {data.min():g}…{data.max():g}"
+        if weighted
+        else "none",
+        "direction": direction,
+        "self_loops": f"{loops:,} dropped" if loops else "",
+        "duplicates": f"{copies:,} {'added up' if used else 'dropped'}" if copies else "",
+    }
 
 
-def _check_split(name: str, split: Split, labels: np.ndarray) -> None:
-    nodes = len(labels)
-    parts = {"training": split.train, "validation": split.val, "test": split.test}
-    for what, part in parts.items():
-        if not part.size:
-            raise InputError(f"{name}: there are no {what} nodes")
-        if part.ndim != 1 or part.dtype.kind not in "iu":
-            raise InputError(
-                f"{name}: expected numbers of {what} nodes, got {part.dtype} of shape {part.shape}"
-            )
-        if part.min() < 0 or part.max() >= nodes:
-            raise InputError(
-                f"{name}: expected {what} nodes in 0…{nodes - 1}, got {part.min()}…{part.max()}"
-            )
-        if (labels[part] < 0).any():
-            raise InputError(
-                f"{name}: {(labels[part] < 0).sum()} of the {what} nodes have no label, node "
-                f"{part[labels[part] < 0][0]} the first"
-            )
-    found, times = np.unique(np.concatenate(list(parts.values())), return_counts=True)
-    if (times > 1).any():
-        raise InputError(
-            f"{name}: {(times > 1).sum()} nodes are in the split more than once, "
-            f"node {found[np.argmax(times > 1)]} the first"
-        )
-
-
-def _checked_labels(name: str, labels: np.ndarray) -> np.ndarray:
-    whole = np.issubdtype(labels.dtype, np.integer) or (
-        np.issubdtype(labels.dtype, np.floating) and (labels == np.round(labels)).all()
-    )
-    if not whole:
-        raise InputError(f"{name}: labels must be integers, got dtype {labels.dtype}")
-    present = np.unique(labels[labels != -1])
-    if len(present) < 2:
-        raise InputError(f"{name}: expected at least two classes, got the labels {present}")
-    if not np.array_equal(present, np.arange(len(present))):
-        wrong = present[present != np.arange(len(present))][0]
-        raise InputError(
-            f"{name}: label {wrong} is out of range; {len(present)} distinct labels "
-            f"must be numbered 0…{len(present) - 1}"
-        )
-    return labels.astype(np.int64)
+def _labelled_only(split: Split, labels: Labels) -> tuple[Split, int]:
+    """A split without the nodes that have no label, and how many these were."""
+    numbers = labels.numbers
+    parts = [
+        part[(part < 0) | (part >= len(numbers)) | (numbers.take(part, mode="clip") >= 0)]
+        for part in split
+    ]
+    return Split(*parts), sum(map(len, split)) - sum(map(len, parts))

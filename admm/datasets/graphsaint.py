@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
+from admm.datasets.archive import open_archive, read_csr
 from admm.datasets.bounded import parse_array, read_bytes
-from admm.datasets.graph import Graph, Split, checked_graph
-from admm.datasets.npz import open_archive, read_csr
+from admm.datasets.graph import Contents
 from admm.datasets.sparse import float_type
+from admm.datasets.splits import Split
 from admm.errors import InputError
 
 GRAPHSAINT_FILES = ("adj_full.npz", "feats.npy", "class_map.json", "role.json")
@@ -26,12 +26,12 @@ _LARGEST = 2**26
 _PARTS = ("tr", "va", "te")
 
 
-def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
+def load_graphsaint(name: str, files: dict[str, Path]) -> Contents:
     """Read one graph of one class a node, with its official split.
 
     Args:
-        name: For messages and summaries.
-        files: Path of each of `GRAPHSAINT_FILES`.
+        name: For messages.
+        files: Path of each of `GRAPHSAINT_FILES`; without `feats.npy` there are no features.
 
     Raises:
         InputError: If a file is missing, damaged or unpacks to more than `bound` allows, or they
@@ -41,11 +41,14 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
     try:
         with open_archive(path) as archive:
             adjacency = read_csr(name, archive)
-        path = files["feats.npy"]
-        features = parse_array(path.name, read_bytes(path))
+        nodes = adjacency.shape[0]
+        features = None
+        if "feats.npy" in files:
+            path = files["feats.npy"]
+            features = _table(path, parse_array(path.name, read_bytes(path)), nodes)
         path = files["class_map.json"]
         classes = json.loads(read_bytes(path, _LARGEST))
-        keys = [str(node) for node in range(adjacency.shape[0])]
+        keys = [str(node) for node in range(nodes)]
         if not isinstance(classes, dict) or classes.keys() != set(keys):
             raise InputError(f"{path}: expected an object with the keys 0…{len(keys) - 1}")
         labels = _integers([classes[key] for key in keys])
@@ -56,15 +59,17 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Graph:
         raise
     except Exception as error:  # a damaged file may raise anything
         raise InputError(f"{path} is not a readable file of GraphSAINT ({error!r})") from error
-    nodes = adjacency.shape[0]
+    return Contents(adjacency, features, labels, split, "upstream's, role.json")
+
+
+def _table(path: Path, features: np.ndarray, nodes: int) -> np.ndarray:
     table = features.ndim == 2 and features.dtype.kind in "biuf" and features.shape[1] > 0
     if not table or features.shape[0] != nodes:
         raise InputError(
-            f"{files['feats.npy']}: expected a row of numbers for each of {nodes} nodes, got shape "
+            f"{path}: expected a row of numbers for each of {nodes} nodes, got shape "
             f"{features.shape} of {features.dtype}"
         )
-    features = sp.csr_array(features.astype(float_type(features.dtype)))
-    return checked_graph(name, adjacency, features, labels, split)
+    return features.astype(float_type(features.dtype))
 
 
 def _integers(values: Any) -> np.ndarray:

@@ -9,8 +9,8 @@ from numpy.typing import DTypeLike
 from admm.datasets.cifar import read_cifar
 from admm.datasets.digits import read_digits
 from admm.datasets.files import Source, data_folder, downloads, find_files
-from admm.datasets.graph import Split
 from admm.datasets.idx import read_idx
+from admm.datasets.splits import Split
 from admm.errors import InputError, spelled
 
 _IDX = (

@@ -1,13 +1,14 @@
 """Node-classification graphs in the CSV layout of the Open Graph Benchmark: ogbn-arxiv.
 
-Tables without a header, gzipped: `edge` (two nodes a row), `node-feat` and `node-label` (a row for
-each node, in order), and the nodes of each part of the official split.
+Tables without a header, gzipped or not: `raw/edge` (two nodes a row), `raw/node-feat` and
+`raw/node-label` (a row for each node, in order), and in `split/NAME/` the nodes of each part.
 
 Source: ogb.stanford.edu, the folder that its downloads unpack to.
 """
 
 import io
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from admm.datasets.bounded import read_bytes
-from admm.datasets.graph import Graph, Split, checked_graph
+from admm.datasets.graph import Contents
+from admm.datasets.splits import Split, check_number
 from admm.errors import InputError
+from admm.files import reading
 
 _PARTS = ("train", "valid", "test")
 _LONGEST = 2**20
@@ -28,31 +31,61 @@ def ogb_files(split: str) -> tuple[str, ...]:
     return (*tables, *(f"split/{split}/{part}.csv.gz" for part in _PARTS))
 
 
-def load_ogb(name: str, split: str, files: dict[str, Path]) -> Graph:
-    """Read one graph, with its official split.
+def load_ogb(
+    name: str, folder: Path, number: int = 0, splits: Sequence[str] | None = None
+) -> Contents:
+    """Read one graph of one class a node.
 
     Args:
-        name: For messages and summaries.
-        split: Name of its official split.
-        files: Path of each of `ogb_files(split)`.
+        name: For messages.
+        folder: Has `raw/`, and maybe `split/`. Without `raw/node-feat` there are no features.
+        number: Of the split.
+        splits: Their names, by default those of the folders in `split/`, sorted.
 
     Raises:
         InputError: If a file is missing, damaged, unpacks to more than `bound` allows or has a
-            line above 1 MiB, or the tables do not fit together.
+            line above 1 MiB, the tables do not fit together, or there is no split of this number.
     """
-    edge_file, feature_file, label_file, *split_files = (files[file] for file in ogb_files(split))
-    features = _read_table(feature_file, np.float32)
-    labels = _read_table(label_file, np.int64, columns=1)[:, 0]
+    feature_file = _file(folder, "raw/node-feat")
+    label_file, edge_file = (_needed(folder, f"raw/{part}") for part in ("node-label", "edge"))
+    features = None if feature_file is None else _read_table(feature_file, np.float32)
+    labels = _read_table(label_file, np.float64, columns=1)[:, 0]
     edges = _read_table(edge_file, np.int64, columns=2)
-    parts = (_read_table(path, np.int64, columns=1)[:, 0] for path in split_files)
-    nodes = len(features)
+    nodes = len(labels) if features is None else len(features)
     if edges.min() < 0 or edges.max() >= nodes:
         raise InputError(
-            f"{edge_file}: expected nodes 0…{nodes - 1}, as many as {feature_file} has rows, got "
-            f"{edges.min()}…{edges.max()}"
+            f"{edge_file}: expected nodes 0…{nodes - 1}, as many as {feature_file or label_file} "
+            f"has rows, got {edges.min()}…{edges.max()}"
         )
     adjacency = sp.coo_array((np.ones(len(edges), np.float32), edges.T), shape=(nodes, nodes))
-    return checked_graph(name, adjacency, sp.csr_array(features), labels, Split(*parts))
+    if splits is None:
+        with reading(folder):
+            folders = sorted(folder.glob("split/*/"))
+        splits = [each.name for each in folders if _file(each, "train")]
+    check_number(name, number, len(splits))
+    if not splits:
+        return Contents(adjacency, features, labels)
+    place = f"split/{splits[number]}"
+    files = (_needed(folder, f"{place}/{part}") for part in _PARTS)
+    split = Split(*(_read_table(path, np.int64, columns=1)[:, 0] for path in files))
+    several = f" (number {number} of 0…{len(splits) - 1})" if len(splits) > 1 else ""
+    return Contents(adjacency, features, labels, split, f"upstream's, {place}{several}")
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """The table of this name, gzipped or not."""
+    for path in (folder / f"{name}.csv.gz", folder / f"{name}.csv"):
+        with reading(path):
+            if path.is_file():
+                return path
+    return None
+
+
+def _needed(folder: Path, name: str) -> Path:
+    path = _file(folder, name)
+    if path is None:
+        raise InputError(f"no {name}.csv.gz or {name}.csv in {folder}; put it there")
+    return path
 
 
 def _read_table(path: Path, dtype: type, columns: int | None = None) -> np.ndarray:

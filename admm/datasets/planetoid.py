@@ -1,8 +1,9 @@
 """Planetoid files `ind.NAME.*` (Cora, Citeseer, PubMed), with their public split.
 
-The files are Python 2 pickles. They are read with an unpickler that constructs numpy arrays,
-dictionaries, lists and the attributes of sparse matrices, and refuses every other type. Matrices
-are made of the attributes once these are known to be consistent.
+The files are Python 2 pickles, or what NumPy and SciPy of today make of them, of any protocol. They
+are read with an unpickler that constructs numpy arrays and numbers, dictionaries, lists, sets and
+the attributes of CSR and CSC matrices, and refuses every other type. Matrices are made of the
+attributes once these are known to be consistent.
 
 Source: github.com/kimiyoung/planetoid. Isolated test nodes that are missing from the index
 (Citeseer) keep their place with zero features and label 0, in no split.
@@ -18,8 +19,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from admm.datasets.graph import Graph, Split, checked_graph
+from admm.datasets.graph import Contents
 from admm.datasets.sparse import checked_csr
+from admm.datasets.splits import Split
 from admm.errors import InputError
 
 _PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
@@ -35,7 +37,11 @@ class _Array:
 
 
 class _Matrix:
-    """Takes the attributes of a scipy.sparse matrix, which `_checked` makes one of."""
+    """Takes the attributes of a CSR matrix, which `_checked` makes one of."""
+
+
+class _Transposed(_Matrix):
+    """Those of a CSC matrix."""
 
 
 def _reconstruct(kind: _Array, shape: object, code: object) -> np.ndarray:
@@ -43,17 +49,51 @@ def _reconstruct(kind: _Array, shape: object, code: object) -> np.ndarray:
     return np.empty(0, np.int8)
 
 
-# The names of Python 2, and those of today for files that were written again.
+def _frombuffer(
+    content: Any, dtype: np.dtype, shape: Any, order: str, axes: Any = None
+) -> np.ndarray:
+    """How protocol 5 writes arrays; the copy does not keep the bytes of the pickle."""
+    array = np.frombuffer(content, dtype)
+    if axes is not None:
+        return array.reshape(shape, order="C").transpose(axes).copy()
+    return array.reshape(shape, order="F" if order == "F" else "C").copy()
+
+
+def _scalar(dtype: np.dtype, content: Any) -> Any:
+    """A number of NumPy."""
+    return np.frombuffer(content, dtype, count=1)[0]
+
+
+# The names of Python 2, of the years since, and of today.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "defaultdict"): defaultdict,
-    ("__builtin__", "list"): list,
     ("_codecs", "encode"): _latin1,
     ("numpy", "ndarray"): _Array(),
     ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("scipy.sparse.csr", "csr_matrix"): _Matrix,
-    ("scipy.sparse._csr", "csr_matrix"): _Matrix,
+    **{
+        (module, kind.__name__): kind
+        for module in ("__builtin__", "builtins")
+        for kind in (list, set)
+    },
+    **{
+        (f"numpy.{core}.{module}", name): function
+        for core in ("core", "_core")
+        for module, name, function in (
+            ("multiarray", "_reconstruct", _reconstruct),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _frombuffer),
+        )
+    },
+    **{
+        (f"scipy.sparse.{module}", f"{module.strip('_')}_{kind}"): form
+        for module, form in (
+            ("csr", _Matrix),
+            ("_csr", _Matrix),
+            ("csc", _Transposed),
+            ("_csc", _Transposed),
+        )
+        for kind in ("matrix", "array")
+    },
 }
 
 
@@ -69,11 +109,11 @@ def planetoid_files(name: str) -> tuple[str, ...]:
     return tuple(f"ind.{name}.{part}" for part in (*_PARTS, "test.index"))
 
 
-def load_planetoid(name: str, files: dict[str, Path]) -> Graph:
+def load_planetoid(name: str, files: dict[str, Path]) -> Contents:
     """Read one Planetoid data set.
 
     Args:
-        name: `cora`, `citeseer` or `pubmed`.
+        name: As in the names of its files.
         files: Path of each of `planetoid_files(name)`.
 
     Raises:
@@ -89,15 +129,19 @@ def load_planetoid(name: str, files: dict[str, Path]) -> Graph:
         features = sp.lil_array((nodes, allx.shape[1]), dtype=np.float32)
         features[:first], features[index] = allx, tx
         labels = np.zeros(nodes, np.int64)
-        labels[:first], labels[index] = np.argmax(ally, axis=1), np.argmax(ty, axis=1)
+        labels[:first], labels[index] = _classes(ally), _classes(ty)
         ends = [(node, other) for node, others in links.items() for other in others]
         row, col = np.array(ends, np.int64).T
-        adjacency = sp.csr_array((np.ones(len(row)), (row, col)), shape=(nodes, nodes))
+        adjacency = sp.coo_array((np.ones(len(row)), (row, col)), shape=(nodes, nodes))
         trained = x.shape[0]
         split = Split(np.arange(trained), np.arange(trained, trained + 500), np.sort(index))
         if trained + 500 > first or y.shape != (trained, ally.shape[1]):
             raise ValueError(f"{trained} training nodes among {first}")
-        return checked_graph(name, adjacency, sp.csr_array(features), labels, split)
+        said = {}
+        if missing := nodes - first - len(index):
+            said["isolated"] = f"{missing:,} nodes beside the test index, class 0, in no part"
+        words = "upstream's public one"
+        return Contents(adjacency, sp.csr_array(features), labels, split, words, said)
     except InputError:
         raise
     except Exception as error:  # files of anything but the right types may raise anything
@@ -106,15 +150,32 @@ def load_planetoid(name: str, files: dict[str, Path]) -> Graph:
         ) from error
 
 
-def _checked(found: _Matrix) -> sp.csr_array:
-    """The sparse matrix of these attributes.
+def _checked(found: Any) -> sp.csr_array:
+    """The sparse matrix of these attributes, or of a dense array.
 
     Raises:
         Exception: If they are not those of one.
     """
+    if isinstance(found, np.ndarray) and found.size:
+        return sp.csr_array(found.astype(np.float64))
     state = vars(found)
     shape = state["_shape"] if "_shape" in state else state["shape"]
+    if isinstance(found, _Transposed):
+        parts = (state["data"], state["indices"], state["indptr"])
+        return sp.csr_array(checked_csr(*parts, tuple(shape)[::-1]).T)
     return checked_csr(state["data"], state["indices"], state["indptr"], shape)
+
+
+def _classes(rows: np.ndarray) -> np.ndarray:
+    """The class of each of some one-hot rows; −1 of a row of zeros.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    ones = np.asarray(rows) != 0
+    if ones.ndim != 2 or not ones.size or (ones.sum(axis=1) > 1).any():
+        raise ValueError("labels are not one-hot")
+    return np.where(ones.any(axis=1), np.argmax(ones, axis=1), -1)
 
 
 def _unpickle(path: Path) -> Any:

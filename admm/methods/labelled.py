@@ -23,12 +23,12 @@ class Labelled:
     """What every process knows of labelled rows.
 
     Attributes:
-        dataset: Name and counts, as in `summary.json`.
+        dataset: See `description`, as in `summary.json`.
         labels: Class of every row: training rows, then validation, then test.
         sizes: Rows of each of the three.
     """
 
-    dataset: dict[str, str | int]
+    dataset: dict[str, Any]
     labels: np.ndarray
     sizes: tuple[int, ...]
 
@@ -54,9 +54,12 @@ class Labelled:
 
 def description(
     data: Graph | Images, nodes: int, edges: int, features: int, *contents: Any
-) -> dict[str, str | int]:
-    """`Labelled.dataset`: name, counts, and the fingerprint of contents, labels and split."""
-    return {
+) -> dict[str, Any]:
+    """`Labelled.dataset`: name, counts, and the fingerprint of contents, labels and split.
+
+    Of a graph also its provenance, and the names of its classes where they are not 0…C−1.
+    """
+    found = {
         "name": data.name,
         "nodes": nodes,
         "edges": edges,
@@ -65,6 +68,11 @@ def description(
         "fingerprint": fingerprint(*contents, data.labels, *data.split),
         **dict(zip(PARTS, map(len, data.split), strict=True)),
     }
+    if isinstance(data, Graph):
+        found["provenance"] = dict(data.provenance)
+        if data.class_names != tuple(range(data.classes)):
+            found["class_names"] = list(data.class_names)
+    return found
 
 
 def load_at_root(

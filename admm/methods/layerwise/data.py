@@ -62,7 +62,7 @@ class LayerShare:
     split: list[tuple[int, int]]
 
     @property
-    def dataset(self) -> dict[str, str | int]:
+    def dataset(self) -> dict[str, Any]:
         return self.facts.dataset
 
     @cached_property
@@ -84,6 +84,7 @@ class LayerShare:
             f"{data['name']}: {data['nodes']:,} nodes, {data['edges']:,} directed edges, "
             f"{data['features']:,} features, {data['classes']} classes; {data['train']} training, "
             f"{data['val']} validation, {data['test']} test nodes\n"
+            f"{datasets.told(data['provenance'])}\n"
             f"{options.layers} layers of {options.hidden} on {len(self.split)} "
             f"workers (layers {owners}); stages of {', '.join(map(str, options.depths))} "
             f"layers, {options.epochs} epochs each\n"
@@ -146,12 +147,26 @@ def full_inputs(
 
 def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
     if data is None:
-        return datasets.load(options.dataset, options.data_dir, options.split_seed)
+        return datasets.load(
+            options.dataset,
+            options.data_dir,
+            options.split_seed,
+            split=options.split,
+            weights=options.weights,
+            features=options.features,
+        )
     if not isinstance(data, datasets.Graph):
         raise InputError(
             f"{spelled('solver', options.solver)} trains on a Graph of admm.datasets, got "
             f"a {type(data).__name__}"
         )
+    given = {name: getattr(options, name) for name in ("split", "weights", "features")}
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                f"{spelled(name, value)} is for data that are loaded; those in memory are as "
+                "checked_graph has made them"
+            )
     return data
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from admm.checks import COUNT
+from admm.checks import COUNT, Check
 from admm.errors import InputError, spelled
 from admm.methods.classifier import ClassifierOptions
 from admm.run.options import codec_of, codec_option, option
@@ -25,6 +25,18 @@ class GAMLPOptions(ClassifierOptions):
 
     grows: ClassVar[bool] = False  # unless told otherwise
 
+    split: int = option(
+        0,
+        "which of the splits that come with the data",
+        "data",
+        Check("0 or more", lambda value: value >= 0),
+    )
+    weights: Literal["use", "ignore"] | None = option(
+        None, "of edges [of a file or folder: use; of a known name: ignore]", "data"
+    )
+    features: Literal["identity", "degrees"] | None = option(
+        None, "a column for each node, or each number of neighbours [those of the file]", "data"
+    )
     layers: int = option(10, "layers, the output layer included", "network", COUNT)
     hidden: int = option(100, "width of the hidden layers", "network", COUNT)
     hops: int = option(4, "number of hop operators", "network", COUNT)

@@ -38,7 +38,7 @@ class SubnetworkShare:
     owned: list[range]
 
     @property
-    def dataset(self) -> dict[str, str | int]:
+    def dataset(self) -> dict[str, Any]:
         return self.facts.dataset
 
     def units(self, worker: int) -> str:

@@ -41,7 +41,7 @@ def bad_graph(tmp_path):
         if wrong == "nan":
             arrays["attr_data"][7] = np.nan
         if wrong == "label":
-            arrays["labels"][3] = 99
+            arrays["labels"][3] = -7
         if wrong == "shape":
             arrays["adj_shape"] = np.array([nodes, nodes + 1])
         path = tmp_path / f"{wrong}.npz"
@@ -88,7 +88,7 @@ def test_bad_usage(admm, tmp_path, arguments, message, ranks):
     ("wrong", "message"),
     [
         ("nan", "1 feature values are NaN or infinite"),
-        ("label", "label 99 is out of range"),
+        ("label", "label -7 is out of range"),
         ("shape", "the adjacency must be square, got shape (60, 61)"),
         ("cut", "is not a readable .npz graph"),
     ],

@@ -316,9 +316,10 @@ def test_the_command(server, tmp_path, monkeypatch, capsys):
 
 def test_check(data_dir, tmp_path, capsys):
     assert run("check", data_dir / "planetoid") == 0
-    cora, citeseer = capsys.readouterr().out.splitlines()
+    cora, how, citeseer, _ = capsys.readouterr().out.splitlines()
     assert cora.startswith("cora: graph of 2,708 nodes, 10,556 directed edges, 1,433 features")
     assert cora.endswith("500 for validation, 1,000 for the test; upstream's bytes")
+    assert how.endswith("duplicates: 302 dropped; split: upstream's public one")
     assert citeseer.startswith("citeseer: graph of 3,327 nodes")
     assert run("check", data_dir) == 0
     out = capsys.readouterr().out
@@ -345,7 +346,7 @@ def test_check(data_dir, tmp_path, capsys):
         (["download", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
         (["download", "flickr"], "flickr is not downloaded: github.com/GraphSAINT"),
         (["check", "nowhere"], "expected a folder or a .npz graph, got nowhere, which is neither"),
-        (["check", "tests"], "tests has the files of no known data set; known are digits"),
+        (["check", "tests"], "tests has no graph and the files of no known data set; known are d"),
         (["check", "nowhere.npz"], "no such file: nowhere.npz"),
         (["check", "x" * 300], "(File name too long)"),
         (["check", "x" * 300 + ".npz"], "(File name too long)"),

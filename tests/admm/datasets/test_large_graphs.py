@@ -92,7 +92,7 @@ def test_the_features_of_one_that_is_not_flickr(tmp_path):
         ({"node-feat": b"1,2\n3\n"}, "node-feat.csv.gz is not a readable table of numbers"),
         ({"node-feat": b"1,two\n"}, "node-feat.csv.gz is not a readable table of numbers .*'two'"),
         ({"node-feat": np.full((NODES, 2), np.nan)}, "80 feature values are NaN"),
-        ({"node-label": np.ones(NODES) / 2}, "node-label.csv.gz is not a readable table"),
+        ({"node-label": np.ones(NODES) / 2}, "labels must be whole numbers, got 0.5 at node 0"),
         ({"node-label": np.arange(NODES - 1)}, "one label for each of 40 nodes, got shape .39,"),
         ({"node-label": np.ones((NODES, 2), int)}, "node-label.csv.gz: expected 1 columns, got 2"),
         ({"edge": np.ones((9, 3), int)}, "edge.csv.gz: expected 2 columns, got 3"),

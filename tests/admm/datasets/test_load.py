@@ -50,7 +50,7 @@ def test_npz(npz):
         ({"attr_shape": np.array([49, 6])}, "attr_.*indptr must have 50 elements"),
         ({"adj_shape": np.array([50, 3])}, "adj_.* is not a valid CSR matrix"),
         ({"attr_data": np.full(300, np.nan)}, "300 feature values are NaN"),
-        ({"labels": np.arange(50) % 2 * 9}, "label 9 is out of range"),
+        ({"labels": np.arange(50) % 2 - 5}, "label -5 is out of range"),
         ({"labels": np.array([{}] * 50)}, "not a readable .npz graph"),
     ],
 )
