@@ -22,6 +22,7 @@ from admm.errors import InputError
 # PMIx (SLURM), Open MPI.
 _RANKS = ("PMI_RANK", "PMI_ID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+_RANKS_ON_HOST = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID")
 
 # The processes above a rank, up to which one looks for a program that is the rank itself.
 _LAUNCHERS = ("hydra", "mpiexec", "mpirun", "orted", "prte", "slurmstepd")
@@ -73,6 +74,7 @@ def world() -> Any:
     Raises:
         InputError: If mpi4py or the MPI library is missing, the launcher is another MPI's, or the
             process that started this one is the rank itself.
+        SystemExit: In place of the first two on all ranks of a host but its first, which tells.
     """
     rank = launch_rank()
     try:
@@ -81,7 +83,7 @@ def world() -> Any:
         mpi4py.rc(initialize=False, finalize=True)
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise InputError(
+        raise _shared_on_host(
             f"started by an MPI launcher, but mpi4py cannot load an MPI library ({error}); "
             f"install both, for example: pip install mpi4py mpich; {_ALONE}"
         ) from error
@@ -91,7 +93,7 @@ def world() -> Any:
         MPI.Init_thread()
     told, size = _number(_SIZES, 1), MPI.COMM_WORLD.size
     if told not in (None, size) or rank >= size:
-        raise InputError(
+        raise _shared_on_host(
             f"the launcher started {told or 'several'} ranks but the MPI library ({library()}) "
             f"sees {size}: they are of different MPIs; {_right_start()}; {_ALONE}"
         )
@@ -114,6 +116,13 @@ def _number(names: Sequence[str], least: int) -> int | None:
             f"got {told!r}; unset it, or {_right_start()}; {_ALONE}"
         )
     return int(told)
+
+
+def _shared_on_host(message: str) -> InputError | SystemExit:
+    """The error of all ranks of a host, who cannot talk: with its message on the first alone."""
+    if _number(_RANKS_ON_HOST, 0):
+        return SystemExit(InputError.exit_code)
+    return InputError(message)
 
 
 def _right_start() -> str:
@@ -141,8 +150,8 @@ def _check_place() -> None:
                 break
             if "/libmpi" in (process / "maps").read_text():
                 raise InputError(
-                    f"started by another MPI program ({name}, process {parent}), which is the "
-                    f"launcher's rank itself; {_ALONE}"
+                    f"started inside a rank of another MPI program ({name}, process {parent}), "
+                    f"whose place among the ranks it cannot take; {_ALONE}"
                 )
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
     descriptor = _number(("PMI_FD",), 0)
@@ -160,7 +169,7 @@ def _check_language(version: str) -> None:
     """Whether an MPI library understands the launcher, as far as its version tells.
 
     Raises:
-        InputError: If not.
+        InputError: If not, or SystemExit, see `world`.
     """
     told = {"PMI" for name in ("PMI_RANK", "PMI_ID") if name in os.environ}
     told |= {"PMIx" for name in ("PMIX_RANK", "OMPI_COMM_WORLD_RANK") if name in os.environ}
@@ -170,9 +179,9 @@ def _check_language(version: str) -> None:
     elif found := re.match(r"Open MPI v(\d+)", version):
         understood = {"PMIx"} if int(found[1]) >= 5 else understood
     if not told & understood:
-        raise InputError(
+        raise _shared_on_host(
             f"the launcher ({_launcher()}) speaks {' and '.join(told)}, the MPI library "
-            f"({library()}) {' and '.join(understood)}; {_right_start()}"
+            f"({_name(version)}) {' and '.join(understood)}; {_right_start()}"
         )
 
 
@@ -191,7 +200,12 @@ def library() -> str:
     """Name and version of the MPI library."""
     from mpi4py import MPI
 
-    return " ".join(MPI.Get_library_version().split()[:3]).rstrip(",")
+    return _name(MPI.Get_library_version())
+
+
+def _name(version: str) -> str:
+    """The first words of what an MPI library says of itself."""
+    return " ".join(version.split()[:3]).rstrip(",")
 
 
 def status() -> Any:

@@ -1,13 +1,20 @@
-"""What a start imports, and which cores a rank's threads get."""
+"""What a start imports, whom it takes for its launcher, and which cores and GPU a rank gets."""
 
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from admm.comm import launch
+from admm.errors import InputError
+
+LIMIT = 20  # seconds
+SEVERAL = "srun started 2 tasks (SLURM_STEP_NUM_TASKS) and told MPI nothing"
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -158,3 +165,179 @@ def test_every_thread_of_a_rank_has_its_cores(mpi_python, tmp_path, solver):
         assert not strays, (said["own"], strays)
         assert len(said["own"]) == len(said["allowed"]) // 2
     assert not set(ranks[0]["own"]) & set(ranks[1]["own"])
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, SEVERAL),
+        ({"SLURM_STEP_NUM_TASKS": "two"}, "SLURM_STEP_NUM_TASKS must be a whole number"),
+        ({"PMI_RANK": "abc"}, "PMI_RANK must be a whole number of at least 0, as launchers set it"),
+        ({"PMI_RANK": "-1"}, "PMI_RANK must be a whole number"),
+        ({"PMI_RANK": "0", "PMI_SIZE": ""}, "PMI_SIZE must be a whole number of at least 1"),
+        ({"PMI_RANK": "2", "PMI_SIZE": "2"}, "tell of rank 2 among 2"),
+        ({"PMI_RANK": "0", "PMI_SIZE": "1", "PMI_FD": "77"}, "PMI_FD=77 is a closed connection"),
+        ({"ADMM_MPI": "off"}, "ADMM_MPI must be 0, for no MPI, or 1, got 'off'"),
+        ({"ADMM_MPI": ""}, "ADMM_MPI must be 0, for no MPI, or 1, got ''"),
+    ],
+    ids=lambda value: " ".join(map("=".join, value.items())) if isinstance(value, dict) else "",
+)
+def test_launchers_that_leave_doubt(admm, tmp_path, env, message):
+    """One message, and nothing is touched."""
+    done = admm("train", "--out", tmp_path / "run", timeout=LIMIT, **env)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert message in done.stderr
+    assert done.stderr.count("admm: error:") == len(done.stderr.splitlines()) == 1
+    assert "ADMM_MPI" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+RANK_1 = {"PMI_RANK": "1", "PMI_SIZE": "2"}
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, ("datasets", "list")),  # a batch shell
+        ({"SLURM_STEP_NUM_TASKS": "1"}, ("datasets", "list")),
+        ({"SLURM_STEP_NUM_TASKS": "2", "ADMM_MPI": "0"}, ("datasets", "list")),
+        ({**RANK_1, "ADMM_MPI": "0"}, ("datasets", "list")),
+        (RANK_1, ("--no-mpi", "datasets", "list")),
+        ({**RANK_1, "ADMM_MPI": "1"}, ("datasets", "list", "--no-mpi")),
+    ],
+)
+def test_processes_on_their_own(admm, env, words):
+    done = admm(*words, timeout=LIMIT, **env)
+    assert done.returncode == 0, done.stderr
+    assert "cora" in done.stdout
+
+
+def test_a_process_on_its_own_tells_its_error(admm, tmp_path):
+    done = admm("train", "--hidden", 0, "--no-mpi", "--out", tmp_path, timeout=LIMIT, **RANK_1)
+    assert done.returncode == 2
+    assert "--hidden must be at least 1" in done.stderr
+
+
+def test_no_mpi_is_written_in_full(admm):
+    done = admm("--no-m", "datasets", "list", timeout=LIMIT)
+    assert done.returncode == 2
+    assert "--no-m" in done.stderr
+
+
+MPICH, MPICH_PMIX = "MPICH Version:\t5.0.2\nMPICH configure:", "MPICH Version:\t5\n--with-pmix=/opt"
+OPEN_MPI, OPEN_MPI_4 = "Open MPI v5.0.11, package: Open MPI", "Open MPI v4.1.4, package: Debian"
+HYDRA = {"PMI_RANK": "0", "PMI_SIZE": "2", "HYDI_CONTROL_FD": "7", "MPI_LOCALRANKID": "0"}
+PORT = {"PMI_ID": "0", "PMI_PORT": "host:1", "HYDI_CONTROL_FD": "7"}
+PRTE = {"PMIX_RANK": "0", "OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}
+STEP = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "0"}
+PMI2 = {**STEP, "PMI_RANK": "0", "PMI_SIZE": "2", "SLURM_MPI_TYPE": "pmi2"}
+PMIX = {**STEP, "PMIX_RANK": "0", "SLURM_MPI_TYPE": "pmix"}
+
+
+def set_only(monkeypatch, variables):
+    for name in list(os.environ):
+        if name.startswith(("PMI", "OMPI_", "HYDI_", "MPI_LOCAL", "SLURM_", "ADMM_MPI")):
+            monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "library", "message"),
+    [
+        (HYDRA, MPICH, None),
+        (HYDRA, OPEN_MPI, "(Hydra, the mpirun of MPICH) speaks PMI, the MPI library (Open MPI v5"),
+        (PORT, OPEN_MPI, "(Hydra, the mpirun of MPICH) speaks PMI, the MPI library (Open MPI v5"),
+        (PRTE, OPEN_MPI, None),
+        (PRTE, MPICH, "(the mpirun of Open MPI) speaks PMIx, the MPI library (MPICH Version: 5"),
+        (PMI2, MPICH, None),
+        (PMI2, OPEN_MPI, "(srun --mpi=pmi2) speaks PMI, the MPI library (Open MPI v5.0.11) PMIx"),
+        (PMIX, OPEN_MPI, None),
+        (PMIX, MPICH, "(srun --mpi=pmix) speaks PMIx, the MPI library (MPICH Version: 5.0.2) PMI"),
+        (PMIX, MPICH_PMIX, None),
+        (PMI2, OPEN_MPI_4, None),
+        (PMIX, "Some MPI 1.0", None),
+    ],
+)
+def test_launcher_and_library(monkeypatch, launcher, library, message):
+    set_only(monkeypatch, launcher)
+    assert launch.launched()
+    if message is None:
+        launch._check_language(library)
+    else:
+        with pytest.raises(InputError, match=re.escape(message)) as refused:
+            launch._check_language(library)
+        assert "srun --mpi=pmi2 -n N for MPICH" in str(refused.value)
+
+
+def test_launcher_and_library_refuse_with_one_message_for_a_host(monkeypatch):
+    set_only(monkeypatch, {**HYDRA, "PMI_RANK": "1", "MPI_LOCALRANKID": "1"})
+    with pytest.raises(SystemExit) as ended:
+        launch._check_language(OPEN_MPI)
+    assert ended.value.code == 2
+
+
+INNER = """
+import subprocess, sys
+from mpi4py import MPI
+if MPI.COMM_WORLD.rank == 1:
+    for words in (["datasets", "list"], ["datasets", "list", "--no-mpi"]):
+        done = subprocess.run([sys.executable, "-m", "admm", *words], capture_output=True,
+                              text=True, close_fds=sys.argv[1] == "closed", timeout=20)
+        print(done.returncode, done.stderr, flush=True)
+MPI.COMM_WORLD.Barrier()
+"""
+
+
+@pytest.mark.parametrize("descriptors", ["closed", "open"])
+def test_inside_a_rank_of_another_program(mpi_python, descriptors):
+    done = mpi_python(INNER, descriptors, ranks=2, timeout=60)
+    assert done.returncode == 0, done.stderr
+    refused, _, alone = done.stdout.splitlines()
+    assert re.match(r"2 admm: error: started inside a rank of another MPI program \(\S+, ", refused)
+    assert refused.endswith("set ADMM_MPI=0 or add --no-mpi")
+    assert alone.strip() == "0"
+
+
+SHARE = """
+import json, os, pathlib, sys
+from admm.comm import launch
+rank = launch.world().rank
+cores, gpus, system = json.loads(sys.argv[1])
+if cores:
+    os.sched_setaffinity(0, cores[rank])
+os.environ["CUDA_VISIBLE_DEVICES"] = gpus[rank]
+if not system:
+    launch.Path = lambda *parts: pathlib.Path("/nowhere")
+    os.environ.pop("CUDA_VISIBLE_DEVICES")
+launch.take_share_of_host()
+said = [sorted(os.sched_getaffinity(0)), os.environ.get("CUDA_VISIBLE_DEVICES")]
+pathlib.Path(sys.argv[2], f"{rank}.json").write_text(json.dumps(said))
+"""
+
+
+def shares(mpi_python, out, cores, gpus, system=True):
+    ranks = len(gpus)
+    done = mpi_python(SHARE, json.dumps([cores, gpus, system]), out, ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    said = [json.loads((out / f"{rank}.json").read_text()) for rank in range(ranks)]
+    return zip(*said, strict=True)
+
+
+def test_ranks_that_are_bound_alike_share(mpi_python, tmp_path):
+    """One rank has a core of its own; two have the same two, and take one each."""
+    allowed = sorted(os.sched_getaffinity(0))[:2]
+    if len(allowed) < 2:
+        pytest.skip("there is one core here")
+    bound = [allowed[:1], allowed, allowed]
+    cores, gpus = shares(mpi_python, tmp_path, bound, ["2,5", "7", "2,5"])
+    assert cores == (allowed[:1], allowed[:1], allowed[1:])
+    assert gpus == ("2", "7", "5")
+
+
+def test_a_host_without_proc_and_devices(mpi_python, tmp_path):
+    cores, gpus = shares(mpi_python, tmp_path, None, ["", ""], system=False)
+    allowed = sorted(os.sched_getaffinity(0))
+    half = max(1, len(allowed) // 2)
+    assert cores == (allowed[:half], allowed[half : 2 * half] or allowed)
+    assert gpus == (None, None)
