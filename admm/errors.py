@@ -20,6 +20,11 @@ def shell_spelling() -> Iterator[None]:
         _in_shell.reset(token)
 
 
+def in_shell() -> bool:
+    """Whether the person at hand typed a command."""
+    return _in_shell.get()
+
+
 def spelled(name: str, value: object = "") -> str:
     """An option, and maybe its value, as a person writes them: in Python, or in a shell.
 
@@ -30,14 +35,14 @@ def spelled(name: str, value: object = "") -> str:
         ...     spelled("eval_every"), spelled("lr", 0.1)
         ('--eval-every', '--lr 0.1')
     """
-    if not _in_shell.get():
+    if not in_shell():
         return f"{name}={value}"
     return f"--{name.replace('_', '-')} {value}".rstrip()
 
 
 def switched_off(name: str) -> str:
     """An option that is on by default, as a person switches it off."""
-    return f"--no-{name.replace('_', '-')}" if _in_shell.get() else f"{name}=False"
+    return f"--no-{name.replace('_', '-')}" if in_shell() else f"{name}=False"
 
 
 class AdmmError(Exception):
@@ -53,6 +58,10 @@ class InputError(AdmmError, ValueError):
     """Bad data or options."""
 
     exit_code = 2
+
+
+class MissingDataError(InputError):
+    """Files of a data set are not where they were looked for."""
 
 
 class DivergedError(AdmmError):

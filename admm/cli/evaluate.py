@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from admm.cli.start import add_run, start_for
+from admm.cli.start import add_run, show, start_for
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -20,5 +20,5 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
 
     scores = evaluate(arguments.run, transport, **changes)
     if transport.is_root:
-        print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+        show("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     transport.close()

@@ -8,10 +8,12 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import NoReturn
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 from admm import __version__
 from admm.comm import launch
+from admm.console import Console, discard
 from admm.errors import AdmmError, InputError, WorkerLostError, shell_spelling
 from admm.siblings import check_siblings
 
@@ -52,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     failure, rank = None, None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # whatever it can encode
     try:
         with shell_spelling():
             if launch.launched() and _NO_MPI not in argv:
@@ -62,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if comm is not None and comm.size > 1:
                 failure = launch.Failure()
                 launch.take_share_of_host()  # before NumPy and JAX start their threads
+                _check_one_command(comm, argv)
             with _only_root_prints(comm):
                 arguments = _parse(argv)
             command = import_module(f"admm.cli.{arguments.command}")
@@ -83,6 +89,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         if failure is not None and alone:
             failure.abort(code)
         return code
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:
+                    stream.flush()
+            except (OSError, ValueError):
+                discard(stream)
+
+
+def _check_one_command(comm: Any, argv: Sequence[str]) -> None:
+    """Whether all ranks were told the same thing to do; `check_one_job` compares the options.
+
+    Raises:
+        InputError: On every rank, if not.
+    """
+    helps = [word for word in argv if word in ("-h", "--help", "--version")]
+    every = comm.allgather(" ".join([*argv[:1], *helps]))
+    for rank, told in enumerate(every):
+        if told != every[0]:
+            from admm.run.agreement import together
+
+            raise InputError(
+                f"the ranks of a run are one job: rank {rank} is to `admm {told}`, rank 0 to "
+                f"`admm {every[0]}`{together(comm.size)}"
+            )
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -132,10 +163,9 @@ def _only_root_prints(comm) -> Iterator[None]:
 def _print_error(error: BaseException) -> None:
     """A message for a person's mistakes, a traceback for ours."""
     if isinstance(error, AdmmError):
-        words = "; ".join([str(error), *getattr(error, "__notes__", ())])
-        print(f"admm: error: {words}", file=sys.stderr)
+        text = "; ".join([f"admm: error: {error}", *getattr(error, "__notes__", ())]) + "\n"
     elif isinstance(error, KeyboardInterrupt):
-        print("admm: interrupted", file=sys.stderr)
+        text = "admm: interrupted\n"
     else:
-        traceback.print_exception(error)
-    sys.stderr.flush()
+        text = "".join(traceback.format_exception(error))
+    Console(sys.stderr).write(text)

@@ -1,11 +1,13 @@
 """`admm predict`: what a run's best network says of every row."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from admm.cli.start import add_run, start_for
+from admm.console import Console
 from admm.errors import InputError
 
 
@@ -28,5 +30,6 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     found = predict(arguments.run, transport, **changes)
     transport.at_root(lambda: write_table(arguments.out, found))
     if transport.is_root:
-        print(f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}")
+        told = f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}\n"
+        Console(sys.stdout).write(told)
     transport.close()

@@ -1,14 +1,22 @@
 """How a command starts JAX, and the transport of its process."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from admm.console import discard
+from admm.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from admm.comm import Transport
 
 # Seconds to wait for another rank where no option says it.
 _TIMEOUT = 600.0
+
+_PLACE = ("dataset", "data_dir")
+_OF_JAX = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES")
 
 
 def start(workers: int, dtype: str, comm: Any, **careful: Any) -> "Transport":
@@ -20,15 +28,30 @@ def start(workers: int, dtype: str, comm: Any, **careful: Any) -> "Transport":
         comm: The ranks of the run, or None.
         careful: See `MPITransport`.
     """
-    import jax
-
+    _start_jax(dtype, workers if comm is None else 1)
     from admm.comm import LocalTransport, MPITransport
 
-    jax.config.update("jax_enable_x64", dtype == "float64")
-    if comm is not None:
-        return MPITransport(comm, **careful)
-    jax.config.update("jax_num_cpu_devices", workers)
-    return LocalTransport(workers)
+    return LocalTransport(workers) if comm is None else MPITransport(comm, **careful)
+
+
+def _start_jax(dtype: str, devices: int) -> None:
+    """Start JAX, with so many devices where they are CPUs.
+
+    Raises:
+        InputError: If it refuses, for what the variables or the machine say.
+    """
+    try:
+        import jax
+
+        jax.config.update("jax_enable_x64", dtype == "float64")
+        jax.config.update("jax_num_cpu_devices", devices)
+        jax.devices()
+    except Exception as error:  # a wrong variable, or a device that is not there, raises anything
+        told = [f"{n}={v}" for n, v in sorted(os.environ.items()) if n.startswith(_OF_JAX)]
+        raise InputError(
+            f"JAX cannot start ({str(error).strip().splitlines()[0]}); "
+            + (f"it was told {' '.join(told)}" if told else "see that jax and jaxlib fit together")
+        ) from error
 
 
 def start_for(arguments: argparse.Namespace, comm: Any) -> tuple["Transport", dict[str, Any]]:
@@ -36,11 +59,30 @@ def start_for(arguments: argparse.Namespace, comm: Any) -> tuple["Transport", di
     from admm.run.saved import open_saved
 
     dtype = open_saved(arguments.run).manifest["options"]["dtype"]
-    changes = {} if arguments.data_dir is None else {"data_dir": arguments.data_dir}
+    changes = {name: vars(arguments)[name] for name in _PLACE if name in arguments}
     return start(1, dtype, comm, timeout=_TIMEOUT), changes
+
+
+def show(text: str) -> None:
+    """Print a line of what a command is asked for.
+
+    Raises:
+        OutputError: If it cannot be written; where nobody reads on, nothing more is.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        discard(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            message = f"cannot write to standard output ({error.strerror})"
+            raise OutputError(message) from error
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The arguments of commands that read a run."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
+    text = "where its data set is now, if that has moved"
+    parser.add_argument("--dataset", metavar="NAME|PATH", default=argparse.SUPPRESS, help=text)
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="as in train"
+    )

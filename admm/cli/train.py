@@ -1,6 +1,7 @@
 """`admm train`: the grammar, made from the options of a method, and the run."""
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -9,14 +10,18 @@ from dataclasses import MISSING, Field, replace
 from pathlib import Path
 from typing import Any
 
+from admm.cli.compilation import cache_home, kept_compilations
 from admm.cli.start import start
+from admm.console import Console
 from admm.errors import InputError, OutputError
+from admm.files import is_path
 from admm.run import registry
 from admm.run.options import MethodOptions, value_kinds
 from admm.run.resume import resumed
 from quant import Levels
 
 _METAVARS = {int: "N", float: "X", Path: "PATH", Levels: "LOW:HIGH[:STEP]"}
+_NO_OPTIONS = ("command", "cache", "no_mpi")
 _GROUPS = ("data", "network", "solver", "workers", "output", "safety")
 
 
@@ -32,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     groups = {name: parser.add_argument_group(name) for name in named}
     for name, each in fields.items():
         _add(groups[each.metadata["group"]], name, each, value_kinds(kind, name))
+    groups["output"].add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="compile everything anew, and keep nothing of it in the user's cache",
+    )
 
 
 def _method_of(words: Sequence[str]) -> tuple[type[MethodOptions], str]:
@@ -76,7 +87,7 @@ def unknown(flag: str, arguments: argparse.Namespace) -> InputError:
 
 def run(arguments: argparse.Namespace, comm: Any) -> None:
     """Train, and say at the root what came of it."""
-    options = _options({k: v for k, v in vars(arguments).items() if k != "command"})
+    options = _options(vars(arguments))
     if comm is not None and "workers" in arguments and options.workers > 1:
         raise InputError("--workers is for one process; under mpirun the ranks are the workers")
     transport = start(
@@ -84,19 +95,26 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     )
     from admm.run import train
 
-    if options.out is None:
-        options = replace(options, out=transport.at_root(lambda: _new_folder(options.dataset)))
     progress = sys.stdout if transport.is_root else None
-    summary = train(options, transport, progress=progress).summary
-    if transport.is_root:
-        best, sent = summary["best"], summary["bytes"]
-        stage = options.stages[best["stage"]]
-        print(f"best: {stage}, epoch {best['epoch']}: {_scores(options, best)}")
-        print(
-            f"{summary['seconds']['total']:.1f} s; bytes between workers: {sent['sent']:,} of "
-            f"{' and '.join(sent['by_variable'])}, {sent['evaluation']:,} of evaluations"
-        )
-        print(f"results in {options.out}")
+    made = None
+    if options.out is None:
+        made = transport.at_root(lambda: _new_folder(options.dataset))
+        options = replace(options, out=made)
+    try:
+        with kept_compilations(cache_home() if arguments.cache else None):
+            summary = train(options, transport, progress=progress).summary
+    except BaseException:
+        if made is not None and transport.is_root:
+            _remove_empty(made)
+        raise
+    console, best, sent = Console(progress), summary["best"], summary["bytes"]
+    stage = options.stages[best["stage"]]
+    console.write(f"best: {stage}, epoch {best['epoch']}: {_scores(options, best)}\n")
+    console.write(
+        f"{summary['seconds']['total']:.1f} s; bytes between workers: {sent['sent']:,} of "
+        f"{' and '.join(sent['by_variable'])}, {sent['evaluation']:,} of evaluations\n"
+    )
+    console.write(f"results in {options.out}\n")
     transport.close()
 
 
@@ -109,20 +127,23 @@ def _scores(options: MethodOptions, best: Mapping[str, Any]) -> str:
 
 def _options(given: dict[str, Any]) -> MethodOptions:
     """Options from the arguments that were given; the rest keep their defaults."""
-    # What summary.json and model.json say must be found again from elsewhere.
-    data_dir = given.get("data_dir") or os.environ.get("ADMM_DATA")
-    if data_dir:
-        given["data_dir"] = Path(data_dir).resolve()
-    if given.get("dataset", "").endswith(".npz"):
-        given["dataset"] = str(Path(given["dataset"]).resolve())
+    given = {name: value for name, value in given.items() if name not in _NO_OPTIONS}
+    for name in ("out", "trace"):
+        if name in given:
+            given[name] = Path(given[name]).absolute()
     if "resume" in given:
-        return resumed(Path(given.pop("resume")).resolve(), **given)
-    return registry.options(given.pop("solver", registry.DEFAULT), **given)
+        options = resumed(Path(given.pop("resume")).resolve(), **given)
+    else:
+        options = registry.options(given.pop("solver", registry.DEFAULT), **given)
+    data_dir = os.environ.get("ADMM_DATA")
+    if data_dir and "data_dir" not in given and not is_path(options.dataset):
+        options = replace(options, data_dir=Path(data_dir))
+    return options
 
 
 def _new_folder(dataset: str) -> Path:
     """A folder of this run alone: runs/DATASET-DATE-TIME, numbered if that is taken."""
-    base = Path("runs", f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    base = Path.cwd() / "runs" / f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, number = base, 1
     while True:
         try:
@@ -134,3 +155,10 @@ def _new_folder(dataset: str) -> Path:
             raise OutputError(f"cannot make {folder} ({error.strerror})") from error
         else:
             return folder
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a run that never began, and the one around it if that is empty too."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()

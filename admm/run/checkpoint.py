@@ -10,6 +10,7 @@ its best network, for `evaluate` and `predict`. Units go by number, not by worke
 number of workers can take them up.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from admm.errors import InputError, spelled
+from admm.errors import AdmmError, InputError, spelled
 from admm.files import PART, make_folder, read_arrays, read_json, sync, write_atomically, writing
 from admm.run.method import Arrays
 from admm.run.saved import write_manifest, write_units
@@ -177,6 +178,7 @@ def save_checkpoint(run: Path, snapshot: Snapshot, keep: int, transport: "Transp
         DivergedError: In every process, if an array of any is not finite.
         OutputError: In every process, if any cannot write.
     """
+    transport.at_root(lambda: _clear_incomplete(run))
     written: dict[str, dict[str, Any]] = {}
     failure: Exception | None = None
     try:
@@ -184,11 +186,15 @@ def save_checkpoint(run: Path, snapshot: Snapshot, keep: int, transport: "Transp
     except Exception as error:  # whatever it is, all processes must learn of it
         failure = error
     outcomes = transport.gather((failure, written))
-    for each, _ in outcomes:
-        if each is not None:
-            raise each
+    failures = [each for each, _ in outcomes if each is not None]
     files = {name: known for _, part in outcomes for name, known in part.items()}
-    transport.at_root(lambda: _complete(run, snapshot, files, keep))
+    try:
+        if failures:
+            raise failures[0]
+        transport.at_root(lambda: _complete(run, snapshot, files, keep))
+    except AdmmError:
+        transport.at_root(lambda: _clear_incomplete(run))  # another try needs the room
+        raise
 
 
 def _write_files(run: Path, snapshot: Snapshot, is_root: bool) -> dict[str, dict[str, Any]]:
@@ -219,3 +225,12 @@ def _complete(run: Path, snapshot: Snapshot, files: dict[str, Any], keep: int) -
             shutil.rmtree(other, ignore_errors=True)
     for path in folder.glob("*.tmp-*"):
         path.unlink(missing_ok=True)
+
+
+def _clear_incomplete(run: Path) -> None:
+    """Remove what a write that failed, or was killed, has left."""
+    for folder in (run / _FOLDER).glob("*"):
+        if PART.fullmatch(folder.name) and not (folder / "manifest.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others are left in it
+        (run / _FOLDER).rmdir()

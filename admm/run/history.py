@@ -4,20 +4,23 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from io import TextIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
+from admm.console import Console
 from admm.errors import InputError
 from admm.files import writing
 
-Text = TextIO | TextIOBase
 Evaluation = dict[str, Any]
 """A line of the history: `stage`, `epoch`, the values of the method, `bytes_sent` in epochs by all
 workers, `seconds` since the start, and `iterate_seconds` of epochs, without compilation."""
 
 # What the progress table has no room for.
 _HIDDEN = ("stage", "bytes_sent", "iterate_seconds")
+_HIDDEN_KINDS = ("_balanced_accuracy", "_roc_auc")
+
+# Rows of the progress table for each stage, beside the first.
+_ROWS = 10
 
 
 class History:
@@ -26,8 +29,10 @@ class History:
     Args:
         select: The value that picks the best: the larger the better.
         bounded: Another value that every line has, if there is one.
-        epochs: Epochs of a stage, to space the progress lines.
-        progress: Where the progress table goes; None prints nothing.
+        epochs: Epochs of a stage.
+        eval_every: Epochs between evaluations.
+        stages: How many there are.
+        console: Where the progress table goes, if anywhere.
 
     Attributes:
         evaluations: All so far.
@@ -35,29 +40,36 @@ class History:
     """
 
     def __init__(
-        self, select: str, bounded: str | None, epochs: int, progress: Text | None = None
+        self,
+        select: str,
+        bounded: str | None,
+        epochs: int,
+        eval_every: int = 1,
+        stages: int = 1,
+        console: Console | None = None,
     ) -> None:
         self.evaluations: list[Evaluation] = []
         self.best: Evaluation | None = None
         self._select = select
         self._needed = {"stage", "epoch", select, bounded or select}
-        self._progress = progress
-        self._every = max(1, epochs // 10)
-        self._epochs = epochs
+        self._console = console or Console(None)
+        self._epochs, self._stages = epochs, stages
+        self._shown = shown_epochs(epochs, eval_every)
         self._headed = False
         self._file: TextIO | None = None
 
-    def open(self, out: Path) -> None:
-        """Write `history.jsonl` from now on; `rewind` comes before the first evaluation.
+    def open(self, out: Path, new: bool = True) -> None:
+        """Take `history.jsonl` up; a new one is empty at first.
 
         Raises:
             InputError: If the system refuses.
         """
+        self.close()
+        path = out / "history.jsonl"
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            self._file = (out / "history.jsonl").open("a+")
+            self._file = path.open("w+" if new else "r+")
         except OSError as error:
-            raise InputError(f"cannot write results to {out} ({error.strerror})") from error
+            raise InputError(f"cannot open {path} ({error.strerror})") from error
 
     @property
     def nbytes(self) -> int:
@@ -128,21 +140,34 @@ class History:
             with writing(Path(self._file.name)):
                 self._file.write(to_json(evaluation) + "\n")
                 self._file.flush()
-        epoch = evaluation["epoch"]
-        if epoch in (1, self._epochs) or epoch % self._every == 0:
+        if evaluation["epoch"] in self._shown:
             self._print(evaluation)
         return better
 
     def _print(self, evaluation: Evaluation) -> None:
-        if self._progress is None:
+        if not self._console:
             return
-        names = [name for name in evaluation if name not in _HIDDEN]
+        hidden = [n for n in evaluation if n in _HIDDEN or n.endswith(_HIDDEN_KINDS)]
+        names = [name for name in evaluation if name not in hidden]
         if not self._headed:
             short = (n.removesuffix("_accuracy").removesuffix("_residual") for n in names)
-            self._progress.write("  ".join(f"{name:>10}" for name in short) + "\n")
+            self._console.write("  ".join(f"{name:>10}" for name in ("row", *short, "left")) + "\n")
             self._headed = True
-        self._progress.write("  ".join(f"{evaluation[name]:>10.5g}" for name in names) + "\n")
-        self._progress.flush()
+        of_stage = self._shown.index(evaluation["epoch"]) + 1
+        row = (
+            f"{evaluation['stage'] * len(self._shown) + of_stage}/{self._stages * len(self._shown)}"
+        )
+        values = (f"{evaluation[name]:.5g}" for name in names)
+        words = (row, *values, _duration(self._left(evaluation)))
+        self._console.write("  ".join(f"{word:>10}" for word in words) + "\n")
+
+    def _left(self, evaluation: Evaluation) -> float:
+        """Seconds to the end of the run, at the pace of this stage."""
+        first = self.of_stage(evaluation["stage"])[0]
+        epochs = evaluation["epoch"] - first["epoch"]
+        left = self._epochs * (self._stages - evaluation["stage"]) - evaluation["epoch"]
+        pace = (evaluation["seconds"] - first["seconds"]) / epochs if epochs else math.nan
+        return left * pace if left else 0.0
 
     def of_stage(self, stage: int) -> list[Evaluation]:
         """The evaluations of a stage."""
@@ -157,6 +182,40 @@ class History:
         if self._file is not None:
             with contextlib.suppress(OSError):  # what could not be written, `add` has told
                 self._file.close()
+
+
+def shown_epochs(epochs: int, eval_every: int) -> list[int]:
+    """The epochs of a stage whose evaluations the progress table shows.
+
+    They are the first and the last one, and the first in or after every tenth of the stage.
+
+    Example:
+        >>> shown_epochs(30, 7), shown_epochs(1000, 30)[:4]
+        ([7, 14, 21, 28, 30], [30, 120, 210, 300])
+    """
+    measured = [*range(eval_every, epochs, eval_every), epochs]
+    tenth = max(1, epochs // _ROWS)
+    return [
+        epoch
+        for before, epoch in zip([0, *measured], measured, strict=False)
+        if before == 0 or epoch // tenth > before // tenth or epoch == epochs
+    ]
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds, or nothing where they are not known.
+
+    Example:
+        >>> _duration(5.2), _duration(3725.0), _duration(math.nan)
+        ('5 s', '1:02:05', '')
+    """
+    if not math.isfinite(seconds):
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def is_finite(evaluation: Evaluation) -> bool:

@@ -8,14 +8,16 @@ import numpy as np
 
 from admm.comm import LocalTransport, Transport
 from admm.errors import InputError, spelled
-from admm.run.options import check_not_in_memory, option_fields
+from admm.run.agreement import check_one_job
+from admm.run.options import check_not_in_memory, option_fields, with_place
 from admm.run.registry import options_from_json
+from admm.run.resume import where_data_may_be
 from admm.run.run import check_dtype
 from admm.run.saved import open_saved
 
 
 def evaluate(
-    run: Path, transport: Transport | None = None, *, data: Any = None, **changes: Any
+    run: str | Path, transport: Transport | None = None, *, data: Any = None, **changes: Any
 ) -> dict[str, float]:
     """Scores of the best network of a run so far, on all its labelled rows.
 
@@ -23,8 +25,8 @@ def evaluate(
         run: The `--out` folder of the run.
         transport: Its workers share the network out; by default it is passed in one piece.
         data: The data in memory that it was trained on, if it was.
-        **changes: Options to differ in: `data_dir`, where the data set lies now, and objects that
-            a file cannot hold, such as a `network` of one's own.
+        **changes: Options to differ in: `dataset` and `data_dir`, where the data are now, and
+            objects that a file cannot hold, such as a `network` of one's own.
 
     Returns:
         In every process; for most methods `train`, `val` and `test` accuracy.
@@ -44,7 +46,7 @@ def evaluate(
 
 
 def predict(
-    run: Path, transport: Transport | None = None, *, data: Any = None, **changes: Any
+    run: str | Path, transport: Transport | None = None, *, data: Any = None, **changes: Any
 ) -> np.ndarray:
     """What the best network of a run so far says of every row of its data.
 
@@ -65,7 +67,7 @@ def predict(
 
 
 def _pass(
-    what: str, run: Path, transport: Transport | None, data: Any, changes: dict[str, Any]
+    what: str, run: str | Path, transport: Transport | None, data: Any, changes: dict[str, Any]
 ) -> Any:
     """Let the method of a run do something with its network."""
     transport = transport or LocalTransport(1)
@@ -74,13 +76,17 @@ def _pass(
     for name, value in changes.items():
         if name not in option_fields(type(options)):
             raise InputError(f"{run} was trained by {options.solver}, which takes no {name}")
-        if name != "data_dir" and isinstance(value, str | int | float | tuple | list | None):
+        scalar = isinstance(value, str | int | float | tuple | list | None)
+        if name not in ("dataset", "data_dir") and scalar:
             raise InputError(
                 f"{spelled(name)} is that of {run}; only the place of the data differs"
             )
     if transport.share(data is None, 0):
         check_not_in_memory(options.dataset)
     check_dtype(options.dtype)
-    found = getattr(replace(options, **changes), what)(saved, transport, data)
+    changed = replace(options, **with_place(changes))
+    check_one_job(changed, transport)
+    with where_data_may_be(saved.run):
+        found = getattr(changed, what)(saved, transport, data)
     transport.flush()
     return found

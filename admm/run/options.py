@@ -5,6 +5,7 @@ made from the fields, and in `summary.json`. Needs no JAX.
 """
 
 import operator
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -26,6 +27,7 @@ from typing import (
 
 from admm.checks import COUNT, POSITIVE, SEED, Check
 from admm.errors import InputError, spelled
+from admm.files import is_path
 from quant import CODEC_NAMES, Levels
 
 if TYPE_CHECKING:
@@ -136,6 +138,16 @@ class MethodOptions(ABC):
                     raise InputError(f"{spelled(name)} is not for {spelled(other, what)}")
         if getattr(self, "codec", None) == "float64" and self.dtype == "float32":
             raise InputError(f"{spelled('codec', 'float64')} needs {spelled('dtype', 'float64')}")
+        # What is written down must be found again from elsewhere.
+        if is_path(self.dataset):
+            object.__setattr__(self, "dataset", os.path.abspath(self.dataset))
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", Path(os.path.abspath(self.data_dir)))
+        if is_path(self.dataset) and self.data_dir is not None:
+            raise InputError(
+                f"{spelled('data_dir', self.data_dir)} is for data sets known by name, got "
+                f"{spelled('dataset', self.dataset)}; leave one of them out"
+            )
         if self.resume is not None and self.out != self.resume:
             raise InputError(
                 f"{spelled('resume', self.resume)} goes on in that folder; leave out "
@@ -195,7 +207,10 @@ class MethodOptions(ABC):
         for name in values:
             if name not in option_fields(cls) and values[name] is not None:
                 raise InputError(f"this release has no {spelled(name, values[name])}")
-        return cls(**{name: values[name] for name in option_fields(cls) if name in values})
+        known = {name: values[name] for name in option_fields(cls) if name in values}
+        if is_path(known.get("dataset", "")):
+            known["data_dir"] = None  # earlier releases let it stand, and did not search it
+        return cls(**known)
 
 
 @cache
@@ -218,6 +233,12 @@ def value_kinds(kind: type, name: str) -> tuple[Any, ...]:
 def codec_of(options: Any) -> str:
     """The name of the codec of messages, by default that of the arithmetic."""
     return options.codec or options.dtype
+
+
+def with_place(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of options; where one says by its path where a data set is, it is in no folder."""
+    by_path = is_path(str(changes.get("dataset", "")))
+    return {**({"data_dir": None} if by_path else {}), **changes}
 
 
 def in_memory(name: str) -> str:
@@ -289,7 +310,8 @@ def _truth(value: Any) -> bool:
 def _text(value: Any) -> str:
     if not isinstance(value, str | Path):
         raise TypeError
-    return str(value)
+    text = str(value)
+    return os.path.join(".", text) if isinstance(value, Path) and not is_path(text) else text
 
 
 def _numbers(value: Any) -> tuple[int, ...]:

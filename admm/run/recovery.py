@@ -3,6 +3,7 @@
 import shlex
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,7 +16,10 @@ from admm.run.checkpoint import Snapshot, save_checkpoint
 from admm.run.clock import Clock
 from admm.run.options import MethodOptions
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+# A launcher passes on a signal that the ranks have had already: within so many seconds it is one.
+_ONE_REQUEST_SECONDS = 2.0
 
 
 class Recovery:
@@ -48,20 +52,28 @@ class Recovery:
         self._where = "in the first epoch"
         self._place: str | None = None  # of the newest checkpoint
         self._epochs = 0  # since the start, or since the checkpoint that was resumed
+        self._unsaved = False  # whether there was any since the newest checkpoint
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as a request to stop, and say of an error where it happened.
+        """Take a signal as a request to stop, and say of an error where it happened.
 
-        A second signal acts as it would have without. Signals reach the main thread only.
+        What comes within two seconds is the same request; a later signal acts as it would have
+        without. One that is ignored, as under nohup, stays so. Signals reach the main thread only.
         """
         before = {}
         if threading.current_thread() is threading.main_thread():
-            before = {number: signal.getsignal(number) for number in _SIGNALS}
+            known = {number: signal.getsignal(number) for number in _SIGNALS}
+            before = {n: act for n, act in known.items() if act not in (signal.SIG_IGN, None)}
+        first: list[float] = []
 
         def note(number: int, frame: FrameType | None) -> None:
-            self._signal = signal.Signals(number)
+            first.append(time.monotonic())
+            if first[-1] - first[0] < _ONE_REQUEST_SECONDS:
+                self._signal = self._signal or signal.Signals(number)
+                return
             restore()
+            signal.raise_signal(number)
 
         def restore() -> None:
             for number, handler in before.items():
@@ -78,7 +90,8 @@ class Recovery:
                 error.add_note(note_)
             raise
         finally:
-            restore()
+            if not first:  # else the request may come once more, while the message is written
+                restore()
 
     def _notes(self, error: Exception) -> Iterator[str]:
         if isinstance(error, WorkerLostError):
@@ -106,7 +119,7 @@ class Recovery:
     def resumed(self, place: str) -> None:
         """Note that the run goes on from a checkpoint."""
         self._place = self._where = place
-        self._epochs = 0
+        self._epochs, self._unsaved = 0, False
 
     def after_epoch(self, place: str, snapshot: Callable[[], Snapshot]) -> None:
         """Save what is due; stop where that was asked for.
@@ -122,21 +135,42 @@ class Recovery:
         """
         self._where = f"after {place}"
         self._epochs += 1
+        self._unsaved = True
         stop = self._asked is not None and self._asked()[0] > 0
         self._asked = self._transport.begin_total([np.array([float(self._signal is not None)])])
         due = self._every > 0 and self._epochs % self._every == 0
-        if self._run is not None and (stop or due):
-            with self._clock.section("checkpoint"):
-                try:
-                    save_checkpoint(self._run, snapshot(), self._keep, self._transport)
-                except Exception:
-                    self.finish()
-                    raise
-            self._place = place
+        if stop or due:
+            self._save(place, snapshot)
         if stop:
             names = self._transport.gather(self._signal and self._signal.name)
             self.finish()
             raise StoppedError(f"stopped by {next(filter(None, names))}")
+
+    def at_end(self, place: str, snapshot: Callable[[], Snapshot]) -> None:
+        """Save the end of a run, from which it can go further, unless that is done.
+
+        Args:
+            place: As for `after_epoch`.
+            snapshot: As for `after_epoch`.
+
+        Raises:
+            DivergedError: As `after_epoch` does.
+            OutputError: As `after_epoch` does.
+        """
+        if self._unsaved:
+            self._save(place, snapshot)
+        self.finish()
+
+    def _save(self, place: str, snapshot: Callable[[], Snapshot]) -> None:
+        if self._run is None:
+            return
+        with self._clock.section("checkpoint"):
+            try:
+                save_checkpoint(self._run, snapshot(), self._keep, self._transport)
+            except Exception:
+                self.finish()
+                raise
+        self._place, self._unsaved = place, False
 
     def finish(self) -> None:
         """Take the last answer to whether to stop; all processes call it, at the end."""

@@ -1,21 +1,24 @@
 """Going on with a run: from its newest checkpoint, on any number of workers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admm.errors import InputError, spelled
+from admm.errors import InputError, MissingDataError, spelled
 from admm.run.checkpoint import Checkpoint, newest_checkpoint
-from admm.run.options import MethodOptions
+from admm.run.options import MethodOptions, with_place
 from admm.run.registry import options_from_json, unknown_option
+from admm.run.saved import check_same_data
 
 if TYPE_CHECKING:
     from admm.comm import Transport
     from admm.run.clock import Clock
 
-# Options that say nothing about the iterates; more epochs go further.
+# Options that say nothing about the iterates; more epochs go further, and data may have moved:
+# their fingerprint tells if they are the same.
 MAY_CHANGE = (
     "epochs",
     "eval_every",
@@ -24,19 +27,21 @@ MAY_CHANGE = (
     "timeout",
     "checksum",
     "workers",
+    "dataset",
     "data_dir",
     "trace",
 )
 _PLACES = ("out", "resume")
 
 
-def resumed(run: Path, **changes: Any) -> MethodOptions:
+def resumed(run: str | Path, **changes: Any) -> MethodOptions:
     """The options that go on with a run, for `train`.
 
     Args:
         run: The `out` folder of a run.
         **changes: Options to differ in: epochs, eval_every, checkpoint_every, keep, timeout,
-            checksum, workers, data_dir, trace; and objects that a file cannot hold.
+            checksum, workers, trace; dataset and data_dir, for where the data are now; and objects
+            that a file cannot hold.
 
     Raises:
         InputError: If there is no checkpoint, or another option is to change.
@@ -67,7 +72,7 @@ def resumed(run: Path, **changes: Any) -> MethodOptions:
         raise InputError(
             f"{spelled('resume', run)} goes on in that folder; leave out {spelled('out')}"
         )
-    return replace(options, **changes, out=run, resume=run)
+    return replace(options, **with_place(changes), out=run, resume=run)
 
 
 def _other_option(run: Path, name: str, value: Any, known: Any) -> InputError:
@@ -94,19 +99,27 @@ def open_checkpoint(run: Path, values: Mapping[str, Any], dataset: Mapping[str, 
     for name in sorted({*known, *values} - {*MAY_CHANGE, *_PLACES}):
         if values.get(name) != known.get(name):
             raise _other_option(run, name, values.get(name), known.get(name))
-    trained_on = checkpoint.manifest["dataset"]
-    differ = [name for name in dataset if dataset[name] != trained_on.get(name)]
-    if differ:
-        changed = ", ".join(
-            f"{name} {dataset[name]}, not {trained_on.get(name)}" for name in differ
-        )
-        raise InputError(f"the data are not those that {run} was trained on: {changed}")
+    check_same_data(dataset, checkpoint.manifest["dataset"], run)
     if values["epochs"] < checkpoint.manifest["epoch"]:
         raise InputError(
             f"{spelled('epochs', values['epochs'])} is less than the "
             f"{checkpoint.manifest['epoch']} that {run} has behind it"
         )
     return checkpoint
+
+
+@contextmanager
+def where_data_may_be(run: Path | None) -> Iterator[None]:
+    """Say of data that are not found, and that a run was trained on, that they may have moved."""
+    try:
+        yield
+    except MissingDataError as error:
+        if run is not None:
+            error.add_note(
+                f"if the data of {run} have moved, {spelled('dataset')} or {spelled('data_dir')} "
+                "says where to; their fingerprint tells if they are the same"
+            )
+        raise
 
 
 def continue_counts(before: Mapping[str, Any], transport: "Transport", clock: "Clock") -> None:

@@ -6,6 +6,7 @@ process, and one on every MPI rank alike; only the transport differs.
 
 import contextlib
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -16,15 +17,19 @@ import jax
 import numpy as np
 
 from admm.comm import LocalTransport, Trace, Transport, named_leaves
+from admm.console import Console, Text
 from admm.errors import DivergedError, InputError, StoppedError
 from admm.files import write_atomically, writing
+from admm.run.agreement import check_one_job
 from admm.run.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoint
 from admm.run.clock import Clock
-from admm.run.history import Evaluation, History, Text, is_finite, to_json
+from admm.run.devices import shared_devices
+from admm.run.folder import held_folder
+from admm.run.history import Evaluation, History, is_finite, to_json
 from admm.run.method import Arrays, Network, Training
 from admm.run.options import MethodOptions, check_not_in_memory, in_memory
 from admm.run.recovery import Recovery
-from admm.run.resume import continue_counts, counts, open_checkpoint
+from admm.run.resume import continue_counts, counts, open_checkpoint, where_data_may_be
 from admm.run.saved import save_model
 from admm.run.summary import Result, summarize
 
@@ -53,10 +58,11 @@ def train(
             needs them.
         callback: Called with every evaluation, in all processes together; the run ends where it
             returns true in any.
-        progress: Where the root prints its table; None prints nothing.
+        progress: Where the root prints its table, as long as that takes it; None prints nothing.
 
     Raises:
-        InputError: If data or options cannot be used.
+        InputError: If data or options cannot be used, the processes were not started as one job,
+            or do not share the folder of the run, or another run is using it.
         DivergedError: If training leaves the finite numbers, and going back to the last checkpoint
             with safer settings does not help; `summary.json` says `diverged`.
         StoppedError: After SIGTERM or SIGINT; `summary.json` says `interrupted`.
@@ -70,8 +76,9 @@ def train(
         ['layers 1–1', 'layers 2–2']
     """
     transport = transport or LocalTransport(options.workers)
-    with Clock(transport) as clock:
-        return Run(options, transport, clock, data, callback, progress).train()
+    check_one_job(options, transport)
+    with Clock(transport) as clock, held_folder(options.out, transport):
+        return Run(options, transport, clock, data, callback, Console(progress)).train()
 
 
 def check_dtype(dtype: str) -> None:
@@ -94,7 +101,7 @@ class Run:
         clock: Of this process.
         data: See `train`.
         callback: See `train`.
-        progress: See `train`.
+        console: Of the root.
     """
 
     def __init__(
@@ -104,14 +111,21 @@ class Run:
         clock: Clock,
         data: Any,
         callback: Callback | None,
-        progress: Text | None,
+        console: Console,
     ) -> None:
         check_dtype(options.dtype)
         name = None if data is None else in_memory(getattr(data, "name", type(data).__name__))
         name = transport.share(name, 0)  # the root's data count
         self._options = options if name is None else replace(options, dataset=name)
-        self._transport, self._clock, self._progress = transport, clock, progress
-        self._history = History(options.select, options.bounded, options.epochs, progress)
+        self._transport, self._clock, self._console = transport, clock, console
+        self._history = History(
+            options.select,
+            options.bounded,
+            options.epochs,
+            options.eval_every,
+            len(options.stages),
+            console,
+        )
         self._callback = callback
         self._has_callback = any(transport.gather(callback is not None))
         self._training: Training | None = None
@@ -124,17 +138,17 @@ class Run:
         self._recovery = Recovery(options, transport, clock, self._units)
         if name is None:
             check_not_in_memory(options.dataset)
-        self._share = self._options.load(transport, data)
-        transport.at_root(self._open_files)
+        with where_data_may_be(options.resume):
+            self._share = self._options.load(transport, data)
+        self._sharing = shared_devices(transport)
+        transport.at_root(self._check_trace)
 
-    def _open_files(self) -> None:
+    def _check_trace(self) -> None:
         trace = self._options.trace
         if trace is not None:
             with writing(trace):
                 if trace.is_dir() or not trace.resolve().parent.is_dir():
                     raise InputError(f"cannot write a trace to {trace}: a folder, or in no folder")
-        if self._options.out is not None:
-            self._history.open(self._options.out)
 
     def train(self) -> Result:
         """From the start, or from where a run was interrupted, to the end.
@@ -144,11 +158,8 @@ class Run:
             DivergedError: If training leaves the finite numbers, and going back did not help.
         """
         with self._recovery.watch(), contextlib.closing(self._history):
-            self._say(self._share.introduction)
-            resume, run = self._options.resume, self._options.out
-            if run is not None and resume is None:
-                self._transport.at_root(lambda: clear_run(run))
-            self._go_to(None if resume is None else self._open_checkpoint())
+            self._introduce()
+            self._go_to(None if self._options.resume is None else self._open_checkpoint())
             self._start_trace()
             try:
                 while not self._is_trained():
@@ -164,7 +175,7 @@ class Run:
         """Whether the run got to its end; if it diverges, it has gone back."""
         try:
             self._train_stages()
-            self._recovery.finish()
+            self._recovery.at_end(self._place, self._snapshot)
         except DivergedError as error:
             self._retreat(error)
             return False
@@ -266,6 +277,7 @@ class Run:
         run = self._options.resume
         assert run is not None  # only then there is one to open
         checkpoint = open_checkpoint(run, self._options.as_json(), self._share.dataset)
+        self._history.open(run, new=False)
         self._history.read(checkpoint.manifest["history"])
         return checkpoint
 
@@ -283,6 +295,9 @@ class Run:
     def _rewind(self, checkpoint: Checkpoint | None) -> list[Evaluation]:
         """Take the files back: the run is no longer done, its network is the checkpoint's."""
         if checkpoint is None:
+            if self._options.out is not None:
+                clear_run(self._options.out)
+                self._history.open(self._options.out, new=True)
             return self._history.rewind(0)
         summary = checkpoint.folder.parent.parent / "summary.json"
         with writing(summary):
@@ -349,6 +364,7 @@ class Run:
             stages=self._stages,
             retreats=self._retreats,
             **self._now.report(),
+            sharing=self._sharing,
             stopped=self._stopped,
             status=status,
         )
@@ -413,8 +429,15 @@ class Run:
             content = json.dumps({"traceEvents": events}).encode()
             self._transport.at_root(lambda: write_atomically(path, content))
 
+    def _introduce(self) -> None:
+        self._say(self._share.introduction)
+        if self._sharing is not None and self._transport.is_root:
+            if self._console:
+                self._say(f"{self._sharing}\n")
+            else:
+                warnings.warn(self._sharing, stacklevel=4)
+
     def _say(self, text: str) -> None:
         """Print at the root."""
-        if self._transport.is_root and self._progress is not None:
-            self._progress.write(text)
-            self._progress.flush()
+        if self._transport.is_root:
+            self._console.write(text)

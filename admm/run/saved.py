@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from admm.errors import DivergedError, InputError, spelled
+from admm.errors import AdmmError, DivergedError, InputError, spelled
 from admm.files import (
     PART,
     make_folder,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from admm.comm import Transport
 
 _VERSION = 1
+
+# What a manifest says of how data were found, which is no part of what they are.
+_FOUND = ("name", "class_names", "provenance")
 
 
 class Saved(NamedTuple):
@@ -63,11 +66,21 @@ class Saved(NamedTuple):
         Raises:
             InputError: If not.
         """
-        if found != self.manifest["dataset"]:
-            raise InputError(
-                f"the network was trained on {self.manifest['dataset']}, but the data set is now "
-                f"{found}"
-            )
+        check_same_data(found, self.manifest["dataset"], self.run)
+
+
+def check_same_data(found: Mapping[str, Any], known: Mapping[str, Any], run: Path) -> None:
+    """Whether data are those of a run, wherever they lie now: by fingerprint and counts.
+
+    Raises:
+        InputError: If not.
+    """
+    same = [name for name in found if name in known and name not in _FOUND]
+    differ = [
+        f"{name} {found[name]}, not {known[name]}" for name in same if found[name] != known[name]
+    ]
+    if differ:
+        raise InputError(f"the data are not those that {run} was trained on: {', '.join(differ)}")
 
 
 def save_model(
@@ -85,12 +98,16 @@ def save_model(
         OutputError: If the system refuses to write.
     """
     folder = run / "models" / f"{about['depth']:04d}-{about['epoch']:04d}"
+    there = folder.exists()
     make_folder(folder)
     place = folder.relative_to(run)
-    written = {
-        f"{place}/{name}": known["checksum"]
-        for name, known in write_units(folder, "layer", layers).items()
-    }
+    try:
+        units = write_units(folder, "layer", layers)
+    except AdmmError:
+        if not there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    written = {f"{place}/{name}": known["checksum"] for name, known in units.items()}
     files = dict(sorted(entry for part in transport.gather(written) for entry in part.items()))
     if transport.is_root:
         write_manifest(run, about, files)

@@ -74,7 +74,7 @@ def test_other_data_are_refused(solver, tmp_path):
     train(replace(KINDS[solver], epochs=1, checkpoint_every=1, out=tmp_path), data=data)
     other = replace(data, labels=np.roll(data.labels, 1))
     for read in (evaluate, predict):
-        with pytest.raises(InputError, match="the network was trained on .* data set is now"):
+        with pytest.raises(InputError, match="the data are not those that .*: fingerprint .*, not"):
             read(tmp_path, data=other)
     with pytest.raises(InputError, match="the data are not those that .*: fingerprint .*, not"):
         train(resumed(tmp_path, epochs=2), data=other)

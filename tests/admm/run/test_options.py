@@ -255,7 +255,9 @@ READ = [
     ("pdadmm-g", "out", "x", Path("x")),
     ("pdadmm-g", "out", Path("x"), Path("x")),
     ("pdadmm-g", "trace", "x/t.json", Path("x/t.json")),
-    ("pdadmm-g", "dataset", Path("x") / "graph.npz", "x/graph.npz"),
+    ("pdadmm-g", "dataset", Path("x") / "graph.npz", str(Path("x/graph.npz").absolute())),
+    ("pdadmm-g", "dataset", Path("folder"), str(Path("folder").absolute())),
+    ("pdadmm-g", "data_dir", "data", Path("data").absolute()),
     ("pdadmm-g", "levels", "-1:20", Levels(-1, 20)),
     ("pdadmm-g", "levels_q", "0:1:0.5", Levels(0, 1, 0.5)),
     ("pdadmm-g", "levels", Levels(-1, 20), Levels(-1, 20)),
@@ -287,7 +289,7 @@ def test_what_is_read(solver, name, value, expected):
     [
         ("--epochs 5", "epochs", 5),
         ("--levels=-1:20", "levels", Levels(-1, 20)),
-        ("--out x", "out", Path("x")),
+        ("--out x", "out", Path("x").absolute()),
         ("--rho 1e-2", "rho", 0.01),
         ("--grow 5,10", "grow", (5, 10)),
         ("--grow none", "grow", "none"),
@@ -295,8 +297,8 @@ def test_what_is_read(solver, name, value, expected):
         ("--solver gsam --no-refresh --alpha 0.1", "refresh", False),
         ("--solver gsam --cuts 3", "cuts", (3,)),
         ("--solver gsam --frozen-lower", "frozen_lower", True),
-        ("--dataset graph.npz", "dataset", str(Path("graph.npz").resolve())),
-        ("--data-dir data", "data_dir", Path("data").resolve()),
+        ("--dataset graph.npz", "dataset", str(Path("graph.npz").absolute())),
+        ("--data-dir data", "data_dir", Path("data").absolute()),
     ],
 )
 def test_what_is_read_of_words(words, name, expected):

@@ -208,7 +208,7 @@ def test_a_checkpoint_without_manifest_does_not_exist(stopped_run):
 
 def test_a_new_run_clears_the_folder(stopped_run):
     run(KINDS["pdadmm-g"], epochs=1, out=stopped_run, checkpoint_every=0)
-    assert not (stopped_run / "checkpoints").exists()
+    assert [each.name for each in (stopped_run / "checkpoints").iterdir()] == ["0004-000001"]
     assert len((stopped_run / "history.jsonl").read_text().splitlines()) == 1
 
 

@@ -1,0 +1,56 @@
+"""The processes of a run are one job: the same release, the same options."""
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+from admm.errors import InputError, in_shell, spelled
+from admm.run.versions import versions
+
+if TYPE_CHECKING:
+    from admm.comm import Transport
+    from admm.run.options import MethodOptions
+
+# Both ends of a message decode it with the same code.
+_SAME = ("layerwise-admm", "jax", "jaxlib", "numpy")
+
+# Places, which may have other names elsewhere: the folder of a run is known by a token, data by
+# their fingerprint.
+_MAY_DIFFER = ("data_dir", "out", "resume", "trace")
+
+
+def check_one_job(options: "MethodOptions", transport: "Transport") -> None:
+    """Whether all processes were started as parts of the same run.
+
+    Raises:
+        InputError: In every process, if not; the message says which rank differs, and in what.
+    """
+    release = {name: found for name, found in versions().items() if name in _SAME}
+    chosen = {n: v for n, v in options.as_json().items() if n not in _MAY_DIFFER}
+    every = transport.gather((release, chosen))
+    differences = []
+    for rank, (their_release, theirs) in enumerate(every):
+        own_release, ours = every[0]
+        differences += [
+            f"rank {rank} has {name} {their_release[name]}, rank 0 {own_release[name]}"
+            for name in release
+            if their_release[name] != own_release[name]
+        ]
+        differences += [
+            f"rank {rank} has {spelled(name, theirs.get(name))}, rank 0 "
+            f"{spelled(name, ours.get(name))}"
+            for name in {**ours, **theirs}
+            if theirs.get(name) != ours.get(name)
+        ]
+    if differences:
+        raise InputError(
+            f"the ranks of a run are one job with one set of options: {'; '.join(differences)}"
+            f"{together(transport.size)}"
+        )
+
+
+def together(ranks: int) -> str:
+    """How to start so many ranks by one command, for a person who typed one."""
+    if not in_shell():
+        return ""
+    return f"; start them together: mpirun -n {ranks} python -m admm {shlex.join(sys.argv[1:])}"
