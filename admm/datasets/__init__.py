@@ -24,7 +24,7 @@ from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.datasets.save import save_graph
 from admm.datasets.splits import Split, check_number, random_split, split_of_masks
-from admm.errors import InputError, spelled
+from admm.errors import InputError, MissingDataError, spelled
 from admm.files import is_path, reading
 
 __all__ = [
@@ -111,8 +111,9 @@ def load(
         features: `identity` or `degrees` in place of the features, see `checked_graph`.
 
     Raises:
-        InputError: If the name is unknown, a file is missing, its contents are invalid, there are
-            no features, or no split of this number.
+        MissingDataError: If a file is missing.
+        InputError: If the name is unknown, the contents of a file are invalid, there are no
+            features, or no split of this number.
 
     Example:
         >>> graph = load("digits")
@@ -131,7 +132,7 @@ def _layout(path: Path) -> Layout:
     if is_folder:
         return read_folder(path)
     if not is_file:
-        raise InputError(f"no such file: {path}")
+        raise MissingDataError(f"no such file: {path}")
     if path.suffix != ".npz":
         raise InputError(f"{path} is no .npz file and no folder, which are what a graph is read of")
     return npz_layout(path)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from admm.errors import InputError, spelled
+from admm.errors import MissingDataError, spelled
 from admm.files import reading
 
 
@@ -133,7 +133,7 @@ def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
         folder: Where to search.
 
     Raises:
-        InputError: If the folder does not exist, or none below it has all files.
+        MissingDataError: If the folder does not exist, or none below it has all files.
     """
     page = source.page
     if source.downloads:
@@ -141,7 +141,7 @@ def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
     with reading(folder):
         there = folder.is_dir()
     if not there:
-        raise InputError(
+        raise MissingDataError(
             f"{name}: the data directory {folder} does not exist; "
             f"pass {spelled('data_dir')} or set ADMM_DATA to a folder with the files from {page}"
         )
@@ -151,11 +151,11 @@ def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
         return complete[-1]
     missing = [file for file in source.files if not any(file in files for files in found)]
     if missing:
-        raise InputError(
+        raise MissingDataError(
             f"{name}: {', '.join(missing)} not found below {folder}; get it from {page}"
         )
     places = ", ".join(str(folder_of(files)) for files in found)
-    raise InputError(
+    raise MissingDataError(
         f"{name}: no folder below {folder} has all of {', '.join(source.files)}; they lie in "
         f"{places}: put them together"
     )

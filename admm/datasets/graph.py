@@ -274,7 +274,9 @@ def _undirected(
     # The indices of what was given: their type is part of the fingerprint.
     symmetric.indices = symmetric.indices.astype(row.dtype, copy=False)
     symmetric.indptr = symmetric.indptr.astype(row.dtype, copy=False)
-    if not np.isfinite(symmetric.sum(axis=1)).all():
+    with np.errstate(over="ignore"):
+        degrees = symmetric.sum(axis=1)
+    if not np.isfinite(degrees).all():
         raise InputError(f"{name}: the edge weights of a node add up to more than any number")
     one_way = symmetric.nnz - directed.nnz
     unlike = (directed != directed.T).nnz // 2 - one_way if used else 0
@@ -284,10 +286,12 @@ def _undirected(
         direction = f"directed, {one_way:,} one-way edges made two-way"
     if unlike:
         direction += f", {unlike:,} pairs of nodes with two weights, the larger counts"
+    how = "none"
+    if weighted:
+        low, high = f"{data.min():g}", f"{data.max():g}"
+        how = f"{'used' if used else 'ignored'}, {f'all {low}' if low == high else f'{low}…{high}'}"
     return symmetric, {
-        "weights": f"{'used' if used else 'ignored'}, {data.min():g}…{data.max():g}"
-        if weighted
-        else "none",
+        "weights": how,
         "direction": direction,
         "self_loops": f"{loops:,} dropped" if loops else "",
         "duplicates": f"{copies:,} {'added up' if used else 'dropped'}" if copies else "",

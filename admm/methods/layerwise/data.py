@@ -102,6 +102,13 @@ def load_share(options: GAMLPOptions, transport: Transport, data: Any) -> LayerS
             f"got {transport.size} workers for {options.layers} layers; every worker needs at "
             f"least one: start fewer ranks or raise {spelled('layers')}"
         )
+    given = {name: getattr(options, name) for name in ("split", "weights", "features")}
+    for name, value in given.items():
+        if value and data is not None and options.resume is None:
+            raise InputError(
+                f"{spelled(name, value)} is for data that are loaded; those in memory are as "
+                "checked_graph has made them"
+            )
     facts, inputs = load_at_root(lambda: training_inputs(options, data), transport)
     shape = widths(facts.columns, options.hidden, facts.classes, options.layers)
     split = split_layers(layer_costs(shape), transport.size)
@@ -160,13 +167,6 @@ def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
             f"{spelled('solver', options.solver)} trains on a Graph of admm.datasets, got "
             f"a {type(data).__name__}"
         )
-    given = {name: getattr(options, name) for name in ("split", "weights", "features")}
-    for name, value in given.items():
-        if value:
-            raise InputError(
-                f"{spelled(name, value)} is for data that are loaded; those in memory are as "
-                "checked_graph has made them"
-            )
     return data
 
 

@@ -72,6 +72,17 @@ def test_mnist(tmp_path, zipped):
     np.testing.assert_array_equal(images.split.test, np.arange(60, 72))
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_names_with_a_dot(tmp_path, zipped):
+    """As `train-images.idx3-ubyte`, which some mirrors have."""
+    pixels, labels = write_mnist(tmp_path, zipped=zipped)
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+    images = load_images("mnist", tmp_path)
+    np.testing.assert_array_equal(images.pixels, pixels[..., None])
+    np.testing.assert_array_equal(images.labels, labels)
+
+
 def test_mnist14_averages_blocks(tmp_path):
     pixels, _ = write_mnist(tmp_path)
     images = load_images("mnist14", tmp_path)
