@@ -97,7 +97,7 @@ def hop_product(
         rows: Nodes whose products are wanted.
         weights: W, shape (hops·d, n); the result is of its type.
         hops: As in `hop_inputs`.
-        normalize: As in `hop_inputs`.
+        normalize: As in `hop_inputs`; where `none` overflows, the result is not finite.
 
     Raises:
         ValueError: As `hop_inputs` does.
@@ -111,11 +111,12 @@ def hop_product(
     products = np.zeros((hops, len(rows), weights.shape[1]), weights.dtype)
     squares = np.zeros((hops, len(rows), 1), weights.dtype)
     given = (features, adjacency, rows, hops, normalize, weights.dtype)
-    for hop, columns, block, shrink in _blocks(*given):
-        products[hop] *= shrink
-        products[hop] += block @ parts[hop, columns]
-        squares[hop] *= shrink**2
-        squares[hop, :, 0] += np.einsum("rc,rc->r", block, block)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinities, where nothing is scaled
+        for hop, columns, block, shrink in _blocks(*given):
+            products[hop] *= shrink
+            products[hop] += block @ parts[hop, columns]
+            squares[hop] *= shrink**2
+            squares[hop, :, 0] += np.einsum("rc,rc->r", block, block)
     if normalize == "hops":
         products /= _lengths(squares)
     return products.sum(axis=0)

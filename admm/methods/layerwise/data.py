@@ -1,5 +1,7 @@
 """The data of a GA-MLP, loaded at the root; the other processes learn only the facts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,9 +14,21 @@ from jaxtyping import Array
 from admm import datasets
 from admm.comm import Transport
 from admm.errors import InputError, spelled
+from admm.memory import check_memory, memory_told
 from admm.methods.labelled import Labelled, description, load_at_root
 from admm.methods.layerwise.options import GAMLPOptions, PDADMMGOptions
-from layers import hop_inputs, layer_costs, row_basis, split_layers, widths
+from admm.run.saved import Saved
+from layers import (
+    hop_inputs,
+    hop_product,
+    layer_costs,
+    row_basis,
+    split_layers,
+    widths,
+)
+
+# Bytes of the rows that are multiplied by the basis at a time: JAX has a copy of them.
+_BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -118,38 +132,97 @@ def load_share(options: GAMLPOptions, transport: Transport, data: Any) -> LayerS
     return LayerShare(options, facts, rows, inputs.basis, split)
 
 
-def full_inputs(
-    options: GAMLPOptions, data: Any = None, every: bool = False
-) -> tuple[Facts, Inputs]:
-    """Load a graph and compute its hop inputs, all columns kept.
+def full_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]:
+    """Load a graph and compute the hop inputs of its labelled nodes, all columns kept.
 
     Args:
         options: Name the graph.
         data: The graph, in place of a name.
+
+    Raises:
+        InputError: If the data cannot be loaded, their inputs are all zero, or these overflow.
+        AdmmError: If there is not enough memory for them.
+    """
+    graph = _graph(options, data)
+    wanted, dtype = np.concatenate(graph.split), np.dtype(options.dtype)
+    facts = _facts(options, graph, wanted)
+    what = f"inputs of {len(wanted):,} nodes × {facts.columns:,} columns"
+    check_memory(len(wanted) * facts.columns * dtype.itemsize, what, options)
+    with memory_told(what, options), _in_range(graph.name):
+        rows = hop_inputs(
+            graph.features,
+            graph.adjacency,
+            wanted,
+            hops=options.hops,
+            normalize=options.normalize,
+            dtype=dtype.type,
+        )
+    if not rows[: facts.training_rows].any():
+        raise InputError(
+            f"{graph.name}: the features of the training nodes are all zero in {options.dtype}"
+        )
+    _check_finite(rows, options, graph.name)
+    return facts, Inputs(rows, None)
+
+
+def first_layer(
+    options: GAMLPOptions, saved: Saved, data: Any = None, every: bool = False
+) -> tuple[Facts, np.ndarray]:
+    """X W₁ + b₁ of a saved network, (rows, n_1), without X: its inputs are never all there.
+
+    Args:
+        options: Name the graph.
+        saved: The network.
+        data: The graph, in place of a name.
         every: Whether the rows are those of every node, in order, and not the labelled ones.
 
     Raises:
-        InputError: If the data cannot be loaded or their inputs are all zero.
+        InputError: If data or network cannot be read, do not belong together, or overflow.
+        AdmmError: If there is not enough memory.
     """
     graph = _graph(options, data)
     wanted = np.arange(graph.nodes) if every else np.concatenate(graph.split)
-    rows = hop_inputs(
-        graph.features,
-        graph.adjacency,
-        wanted,
-        hops=options.hops,
-        normalize=options.normalize,
-        dtype=np.dtype(options.dtype).type,
-    )
-    if not np.isfinite(rows).all() or not (every or rows[: len(graph.split.train)].any()):
-        raise InputError(
-            f"{graph.name}: the features of the training nodes are all zero, or overflow "
-            f"{options.dtype}"
+    facts = _facts(options, graph, wanted)
+    saved.check_dataset(facts.dataset)
+    first = saved.read(1)
+    what = f"layer 1 on {len(wanted):,} nodes × {facts.columns:,} columns"
+    with memory_told(what, options), _in_range(graph.name):
+        rows = first["b"] + hop_product(
+            graph.features,
+            graph.adjacency,
+            wanted,
+            first["W"],
+            hops=options.hops,
+            normalize=options.normalize,
         )
+    _check_finite(rows, options, graph.name)
+    return facts, rows
+
+
+def _facts(options: GAMLPOptions, graph: datasets.Graph, rows: np.ndarray) -> Facts:
     contents = (graph.adjacency, graph.features)
-    dataset = description(graph, graph.nodes, graph.edges, graph.features.shape[1], *contents)
-    labels, sizes, columns = graph.labels[wanted], tuple(map(len, graph.split)), rows.shape[1]
-    return Facts(dataset, labels, sizes, columns, columns), Inputs(rows, None)
+    width = graph.features.shape[1]
+    dataset = description(graph, graph.nodes, graph.edges, width, *contents)
+    sizes, columns = tuple(map(len, graph.split)), options.hops * width
+    return Facts(dataset, graph.labels[rows], sizes, columns, columns)
+
+
+@contextmanager
+def _in_range(name: str) -> Iterator[None]:
+    """Within, values that no type holds are an error of the data."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def _check_finite(rows: np.ndarray, options: GAMLPOptions, name: str) -> None:
+    if not np.isfinite([rows.min(), rows.max()]).all():  # without an array of their size
+        raise InputError(
+            f"{name}: the features overflow {spelled('dtype', options.dtype)} with "
+            f"{spelled('normalize', options.normalize)}; scale them down, or train with "
+            f"{spelled('normalize', 'hops')}"
+        )
 
 
 def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
@@ -176,10 +249,15 @@ def training_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inp
     Optimisers that scale every weight by itself depend on the coordinates: they get all columns.
     """
     facts, inputs = full_inputs(options, data)
-    if not isinstance(options, PDADMMGOptions):
-        return facts, inputs
-    basis = row_basis(inputs.rows[: facts.training_rows])
+    basis = None
+    if isinstance(options, PDADMMGOptions):
+        with memory_told(f"the basis of {facts.training_rows:,} training rows", options):
+            basis = row_basis(inputs.rows[: facts.training_rows])
     if basis is None:
+        check_memory(inputs.rows.nbytes, "copies of the inputs for JAX", options)
         return facts, inputs
-    rows = np.asarray(jnp.asarray(inputs.rows) @ basis)
+    rows = np.empty((len(inputs.rows), basis.shape[1]), basis.dtype)
+    on_device, size = jnp.asarray(basis), max(1, _BLOCK_BYTES // inputs.rows[0].nbytes)
+    for start in range(0, len(rows), size):
+        rows[start : start + size] = jnp.asarray(inputs.rows[start : start + size]) @ on_device
     return replace(facts, columns=basis.shape[1]), Inputs(rows, basis)

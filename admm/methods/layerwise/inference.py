@@ -8,10 +8,10 @@ from jaxtyping import Array
 from admm.comm import Transport, chain, pass_dense
 from admm.errors import InputError
 from admm.methods.labelled import load_at_root
-from admm.methods.layerwise.data import Facts, full_inputs
+from admm.methods.layerwise.data import Facts, first_layer
 from admm.methods.layerwise.options import GAMLPOptions
 from admm.run.saved import Saved
-from layers import RELU, Dense, layer_costs, split_layers, widths
+from layers import RELU, Dense, identity_dense, layer_costs, split_layers, widths
 
 
 def pass_saved(
@@ -27,13 +27,19 @@ def pass_saved(
         raise InputError(
             f"got {transport.size} workers for {saved.depth} layers; start fewer ranks"
         )
-    facts, inputs = load_at_root(lambda: full_inputs(options, data, every), transport, saved)
-    rows = None if inputs is None else jax.device_put(inputs.rows, transport.device(0))
+    facts, rows = load_at_root(lambda: first_layer(options, saved, data, every), transport)
+    rows = None if rows is None else jax.device_put(rows, transport.device(0))
     shape = widths(facts.columns, options.hidden, facts.classes, saved.depth)
     owned = [range(a, b + 1) for a, b in split_layers(layer_costs(shape), transport.size)]
     found = None
     for worker in transport.local:
-        network = [Dense(**saved.read(number)) for number in owned[worker]]
+        network = [
+            # The rows have been through layer 1, but for its activation.
+            identity_dense((shape[1], shape[1]), options.dtype)
+            if number == 1
+            else Dense(**saved.read(number))
+            for number in owned[worker]
+        ]
         logits = pass_dense(
             jax.device_put(network, transport.device(worker)),
             RELU,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from admm import options, train
+from admm.datasets import load
 from admm.errors import DivergedError, InputError
 from admm.methods.layerwise.data import full_inputs, training_inputs
 from admm.run.history import History
@@ -35,11 +36,12 @@ def test_summary_is_what_the_contract_says(run):
     assert (summary["status"], summary["stopped"]) == ("done", False)
     assert set(summary) == {
         *("schema", "versions", "workers", "best", "final", "seconds", "bytes", "peak_rss_bytes"),
-        *("options", "dataset", "stages", "retreats", "stopped", "status"),
+        *("options", "dataset", "stages", "retreats", "stopped", "status", "sharing"),
     }
     assert summary["dataset"]["name"] == "digits"
     assert set(summary["dataset"]) == {
-        *("name", "nodes", "edges", "features", "classes", "train", "val", "test", "fingerprint")
+        *("name", "nodes", "edges", "features", "classes", "train", "val", "test", "fingerprint"),
+        "provenance",
     }
     assert summary["workers"]["units_per_rank"] == ["layers 1–4"]
     assert set(summary["workers"]) == {
@@ -105,12 +107,13 @@ def test_progress_is_readable(run):
     _, _, progress = run
     lines = progress.splitlines()
     assert lines[0].startswith("digits: 1,797 nodes")
-    assert "4 layers of 24 on 1 workers (layers 1–4)" in lines[1]
-    assert lines[2].split() == [
-        *("epoch", "layers", "train_loss", "train", "val", "test", "lagrangian"),
-        *("primal", "dual", "rho", "nu", "seconds"),
+    assert lines[1].startswith("weights: none")
+    assert "4 layers of 24 on 1 workers (layers 1–4)" in lines[2]
+    assert lines[3].split() == [
+        *("row", "epoch", "layers", "train_loss", "train", "val", "test", "lagrangian"),
+        *("primal", "dual", "rho", "nu", "seconds", "left"),
     ]
-    assert len(lines) == 31
+    assert len(lines) == 32
 
 
 def timeless(evaluation):
@@ -178,14 +181,11 @@ def test_divergence_names_the_stage_where_there_are_several():
         train(given)
 
 
-def test_features_that_vanish_are_refused(tmp_path, monkeypatch):
-    from admm.datasets import load
-
+def test_features_that_vanish_are_refused():
     graph = load("digits")
-    zero = type(graph)(**{**vars(graph), "features": graph.features * 0})
-    monkeypatch.setattr("admm.methods.layerwise.data.datasets.load", lambda *_: zero)
-    with pytest.raises(InputError, match="features of the training nodes are all zero"):
-        full_inputs(options())
+    message = "^digits: the features of the training nodes are all zero in float32$"
+    with pytest.raises(InputError, match=message):
+        full_inputs(options(), replace(graph, features=graph.features * 0))
 
 
 def test_float64_needs_the_mode():
@@ -216,7 +216,7 @@ def test_history_rewrites_the_files_of_an_earlier_run(tmp_path):
     assert json.loads(lines[-1])["lagrangian"] is None
     assert nbytes == (tmp_path / "history.jsonl").stat().st_size
     again = History("val_accuracy", "lagrangian", epochs=10)
-    again.open(tmp_path)
+    again.open(tmp_path, new=False)
     assert str(again.rewind(nbytes)) == str(history.evaluations)  # NaN again where null was
     assert again.best == history.best
     again.close()
