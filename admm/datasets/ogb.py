@@ -22,6 +22,8 @@ from admm.errors import InputError
 from admm.files import reading
 
 _PARTS = ("train", "valid", "test")
+# Those that are read, and two that only count them.
+_KNOWN_TABLES = {"edge", "node-feat", "node-label", "num-node-list", "num-edge-list"}
 _LONGEST = 2**20
 
 
@@ -57,6 +59,10 @@ def load_ogb(
             f"{edge_file}: expected nodes 0…{nodes - 1}, as many as {feature_file or label_file} "
             f"has rows, got {edges.min()}…{edges.max()}"
         )
+    with reading(folder):
+        tables = sorted(path.name for path in folder.glob("raw/*.csv*"))
+    unused = [table for table in tables if table.partition(".")[0] not in _KNOWN_TABLES]
+    said = {"unused": ", ".join(unused)}
     adjacency = sp.coo_array((np.ones(len(edges), np.float32), edges.T), shape=(nodes, nodes))
     if splits is None:
         with reading(folder):
@@ -64,12 +70,12 @@ def load_ogb(
         splits = [each.name for each in folders if _file(each, "train")]
     check_number(name, number, len(splits))
     if not splits:
-        return Contents(adjacency, features, labels)
+        return Contents(adjacency, features, labels, provenance=said)
     place = f"split/{splits[number]}"
     files = (_needed(folder, f"{place}/{part}") for part in _PARTS)
     split = Split(*(_read_table(path, np.int64, columns=1)[:, 0] for path in files))
     several = f" (number {number} of 0…{len(splits) - 1})" if len(splits) > 1 else ""
-    return Contents(adjacency, features, labels, split, f"upstream's, {place}{several}")
+    return Contents(adjacency, features, labels, split, f"upstream's, {place}{several}", said)
 
 
 def _file(folder: Path, name: str) -> Path | None:

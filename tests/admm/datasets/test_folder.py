@@ -109,6 +109,13 @@ def test_ogb_without_features_or_split(tmp_path):
     assert graph.provenance["split"].startswith("random, seed 100")
 
 
+def test_other_tables_of_ogb_are_named(tmp_path):
+    folder = write_ogb(tmp_path / "mine")
+    for table in ("num-node-list", "edge-feat", "node_year"):
+        (folder / f"raw/{table}.csv.gz").write_bytes(gzip.compress(b"1\n"))
+    assert load(folder).provenance["unused"] == "edge-feat.csv.gz, node_year.csv.gz"
+
+
 def test_nodes_of_ogb_without_a_label(tmp_path):
     labels = np.where(NODE < 2, np.nan, NODE % 4)
     graph = load(write_ogb(tmp_path / "mine", labels=labels))
