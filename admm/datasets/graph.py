@@ -7,11 +7,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from admm.datasets.edges import Weights, undirected
 from admm.datasets.labels import ClassName, Labels, read_labels
 from admm.datasets.splits import Split, check_number, check_split, random_split, random_words
 from admm.errors import InputError, spelled
 
-Weights = Literal["use", "ignore"]
 FeatureSource = Literal["identity", "degrees"]
 
 # Inputs are dense, so that so many are more than anybody has memory for.
@@ -176,7 +176,7 @@ def graph_of(
             f"{name}: expected one label for each of {adjacency.shape[0]} nodes, got shape "
             f"({nodes},)"
         )
-    symmetric, provenance = _undirected(name, adjacency, weights)
+    symmetric, provenance = undirected(name, adjacency, weights)
     rows, words = _features(name, contents.features, features, symmetric)
     provenance |= {"features": words, "labels": labels.words}
     if (labels.numbers < 0).any():
@@ -243,59 +243,6 @@ def _features(
         count = int((~np.isfinite(features.data)).sum())
         raise InputError(f"{name}: {count} feature values are NaN or infinite; clean them first")
     return features, ""
-
-
-def _undirected(
-    name: str, adjacency: Any, weights: str
-) -> tuple[sp.csr_array, dict[str, str | int]]:
-    """The adjacency that `Graph` promises, and what was done about it."""
-    if weights not in ("use", "ignore"):
-        raise InputError(f"{spelled('weights')} must be use or ignore, got {weights!r}")
-    links = sp.coo_array(adjacency)
-    if not np.isfinite(links.data).all():
-        raise InputError(f"{name}: edge weights must be finite")
-    there = links.data != 0
-    apart = there & (links.row != links.col)
-    row, col, data = links.row[apart], links.col[apart], links.data[apart].astype(np.float64)
-    weighted = bool((data != 1).any())
-    used = weighted and weights == "use"
-    if used and data.min() < 0:
-        raise InputError(
-            f"{name}: {(data < 0).sum():,} edge weights are negative, the lowest {data.min():g}; "
-            f"with {spelled('weights', 'ignore')} every edge weighs 1"
-        )
-    ones = np.ones(len(row))
-    directed = sp.csr_array((data if used else ones, (row, col)), shape=links.shape)  # adds up
-    if not used:
-        directed.data[:] = 1
-    symmetric = sp.csr_array(directed.maximum(directed.T))
-    if not used:
-        symmetric = symmetric.astype(np.float32)
-    # The indices of what was given: their type is part of the fingerprint.
-    symmetric.indices = symmetric.indices.astype(row.dtype, copy=False)
-    symmetric.indptr = symmetric.indptr.astype(row.dtype, copy=False)
-    with np.errstate(over="ignore"):
-        degrees = symmetric.sum(axis=1)
-    if not np.isfinite(degrees).all():
-        raise InputError(f"{name}: the edge weights of a node add up to more than any number")
-    one_way = symmetric.nnz - directed.nnz
-    unlike = (directed != directed.T).nnz // 2 - one_way if used else 0
-    loops, copies = int((there & ~apart).sum()), len(row) - directed.nnz
-    direction = "undirected" if symmetric.nnz else "no edges"
-    if one_way:
-        direction = f"directed, {one_way:,} one-way edges made two-way"
-    if unlike:
-        direction += f", {unlike:,} pairs of nodes with two weights, the larger counts"
-    how = "none"
-    if weighted:
-        low, high = f"{data.min():g}", f"{data.max():g}"
-        how = f"{'used' if used else 'ignored'}, {f'all {low}' if low == high else f'{low}…{high}'}"
-    return symmetric, {
-        "weights": how,
-        "direction": direction,
-        "self_loops": f"{loops:,} dropped" if loops else "",
-        "duplicates": f"{copies:,} {'added up' if used else 'dropped'}" if copies else "",
-    }
 
 
 def _labelled_only(split: Split, labels: Labels) -> tuple[Split, int]:

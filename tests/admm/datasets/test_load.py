@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from admm.datasets import load
+from admm.datasets.fingerprint import fingerprint
 from admm.datasets.planetoid import planetoid_files
 from admm.errors import InputError
 
@@ -218,3 +219,25 @@ def test_counts(name, counts, data_dir):
     graph = load(name, data_dir)
     found = (graph.nodes, graph.edges, graph.features.shape[1], graph.classes)
     assert (*found, len(graph.split.train)) == counts
+
+
+def print_of(graph):
+    return fingerprint(graph.adjacency, graph.features, graph.labels, *graph.split)
+
+
+def test_the_embedded_graph_is_that_of_earlier_releases():
+    assert print_of(load("digits")) == "4bf767c37b08a787"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cora", "13f11ed0aba09d6a"),
+        ("citeseer", "c678f038a0e3d56b"),
+        ("amazon-photo", "a4be5ce19327f885"),
+        ("coauthor-cs", "91ce1f632e1bcd52"),
+    ],
+)
+def test_known_graphs_are_those_of_earlier_releases(name, expected, data_dir):
+    """So that runs on them can be gone on with."""
+    assert print_of(load(name, data_dir)) == expected
