@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from admm.datasets.edges import Weights, undirected
 from admm.datasets.labels import ClassName, Labels, read_labels
+from admm.datasets.sparse import real_matrix
 from admm.datasets.splits import Split, check_number, check_split, random_split, random_words
 from admm.errors import InputError, spelled
 
@@ -168,7 +169,7 @@ def graph_of(
     """
     labels = read_labels(name, contents.labels)
     nodes = len(labels.numbers)
-    adjacency = _matrix(name, "edge weights", contents.adjacency)
+    adjacency = real_matrix(name, "edge weights", contents.adjacency)
     if adjacency.shape[0] != adjacency.shape[-1] or len(adjacency.shape) != 2:
         raise InputError(f"{name}: the adjacency must be square, got shape {adjacency.shape}")
     if adjacency.shape[0] != nodes:
@@ -193,17 +194,6 @@ def graph_of(
         )
     provenance = {k: v for k, v in (provenance | dict(contents.provenance)).items() if v}
     return Graph(name, symmetric, rows, labels.numbers, found, labels.class_names, provenance)
-
-
-def _matrix(name: str, what: str, given: Any) -> Any:
-    """Sparse, or an array, of finite real numbers that SciPy knows."""
-    matrix = given if sp.issparse(given) else np.asarray(given)
-    if matrix.dtype.kind not in "biuf":
-        raise InputError(f"{name}: {what} must be real numbers, got dtype {matrix.dtype}")
-    if sp.issparse(matrix):
-        return matrix
-    native = matrix.dtype.newbyteorder("=")
-    return matrix.astype(np.float32 if native == np.float16 else native, copy=False)
 
 
 def _features(
@@ -238,7 +228,7 @@ def _features(
             f"{name}: expected at most {_MOST_FEATURES:,} features a node, got "
             f"{features.shape[1]:,}"
         )
-    features = sp.csr_array(_matrix(name, "features", features))
+    features = sp.csr_array(real_matrix(name, "features", features))
     if not np.isfinite(features.data).all():
         count = int((~np.isfinite(features.data)).sum())
         raise InputError(f"{name}: {count} feature values are NaN or infinite; clean them first")

@@ -11,6 +11,7 @@ from admm.datasets.archive import CSR
 from admm.datasets.graph import FeatureSource, Graph, graph_of
 from admm.datasets.labels import read_labels
 from admm.datasets.npz import read_arrays
+from admm.datasets.sparse import real_matrix
 from admm.datasets.splits import PARTS
 from admm.errors import InputError
 from admm.files import make_folder, new_file
@@ -30,7 +31,8 @@ def save_graph(
 
     Args:
         path: Of the file, ending in `.npz`.
-        adjacency: Shape (nodes, nodes), sparse or like an array; weights are those of the edges.
+        adjacency: Shape (nodes, nodes), sparse or like an array, with the weights of the edges; or
+            None, where there are none.
         features: Shape (nodes, d), sparse or like an array, or None: to be read with `features=`.
         labels: One for each node: numbers, text, or one-hot rows; −1, NaN, `None` or empty text
             where a node has none.
@@ -55,7 +57,14 @@ def save_graph(
     path = Path(path)
     if path.suffix != ".npz":
         raise InputError(f"expected a file that ends in .npz, got {path}")
-    links = sp.coo_array(adjacency if sp.issparse(adjacency) else np.asarray(adjacency))
+    name, nodes = path.stem, len(read_labels(path.stem, labels).numbers)
+    matrix = np.zeros((0, 0)) if adjacency is None else real_matrix(name, "edge weights", adjacency)
+    if adjacency is not None and matrix.shape != (nodes, nodes):
+        raise InputError(
+            f"{name}: expected an adjacency of shape {(nodes, nodes)}, a row and a column for each "
+            f"label, got {matrix.shape}"
+        )
+    links = sp.coo_array(matrix)
     arrays = {"edges": np.stack([links.row, links.col], axis=1), **_stored_labels(labels)}
     if (links.data != 1).any():
         arrays["edge_weight"] = links.data
@@ -64,17 +73,11 @@ def save_graph(
     if split is not None and len(split) != len(PARTS):
         raise InputError(f"expected a split of {len(PARTS)} parts, got {len(split)}")
     for part, given in zip(PARTS, split or (), strict=False):
-        nodes = np.asarray(given)
-        form = f"{part}_mask" if nodes.dtype == bool else f"idx_{part}"
-        arrays[f"{form}s" if nodes.ndim == 2 else form] = nodes
+        array = np.asarray(given)
+        form = f"{part}_mask" if array.dtype == bool else f"idx_{part}"
+        arrays[f"{form}s" if array.ndim == 2 else form] = array
     instead: FeatureSource | None = "identity" if features is None else None
-    contents = read_arrays(path.stem, arrays)
-    if links.shape != contents.adjacency.shape:
-        raise InputError(
-            f"{path.stem}: expected an adjacency of shape {contents.adjacency.shape}, a row and a "
-            f"column for each label, got {links.shape}"
-        )
-    graph = graph_of(path.stem, contents, features=instead)
+    graph = graph_of(name, read_arrays(name, arrays), features=instead)
     make_folder(path.parent)
     with new_file(path) as file:
         # Not compressed: a reader bounds what a file may unpack to by its size.

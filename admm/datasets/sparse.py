@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from admm.errors import InputError
+
 
 def float_type(dtype: np.dtype) -> type[np.floating]:
     """The floating type that holds numbers of this one, and that SciPy knows."""
@@ -54,3 +56,23 @@ def checked_csr(data: Any, indices: Any, indptr: Any, shape: Any) -> sp.csr_arra
         indptr.astype(np.int64),
     )
     return sp.csr_array(numbers, shape=(rows, columns))
+
+
+def real_matrix(name: str, what: str, given: Any) -> Any:
+    """A sparse matrix, or an array, of real numbers of a type that SciPy knows.
+
+    Args:
+        name: Of the data set, for messages.
+        what: The numbers are, for messages.
+        given: Sparse, or like an array.
+
+    Raises:
+        InputError: If they are no real numbers.
+    """
+    matrix = given if sp.issparse(given) else np.asarray(given)
+    if matrix.dtype.kind not in "biuf":
+        raise InputError(f"{name}: {what} must be real numbers, got dtype {matrix.dtype}")
+    if sp.issparse(matrix):
+        return matrix
+    native = matrix.dtype.newbyteorder("=")
+    return matrix.astype(np.float32 if native == np.float16 else native, copy=False)

@@ -58,7 +58,8 @@ ADJACENCIES = {
     "bool": LINKS != 0,
     "integers": (10 * LINKS).astype("i2"),
     "duplicates": DUPLICATES,
-    "none": sp.csr_array((N, N)),
+    "empty": sp.csr_array((N, N)),
+    "none": None,
 }
 
 
@@ -105,6 +106,10 @@ def test_without_features(tmp_path):
             r"toy: expected an adjacency of shape \(90, 90\), .* \(89",
         ),
         ({"adjacency": -LINKS}, "toy: .* edge weights are negative"),
+        ({"adjacency": NODE}, r"toy: expected an adjacency of shape \(90, 90\), .* \(90,\)"),
+        ({"adjacency": np.full((N, N), None)}, "toy: edge weights must be real numbers, got dtype"),
+        ({"features": np.full((N, 2), None)}, "toy: features must be real numbers, got dtype obj"),
+        ({"split": [np.array([[], [1]], object)] * 3}, "idx_train.*"),
         ({"features": ROWS[:-1]}, "toy: expected one row of features for each of 90 nodes"),
         ({"split": MASKS[:2]}, "expected a split of 3 parts, got 2"),
         ({"split": (MASKS[0], MASKS[0], MASKS[2])}, "40 nodes are in the split more than once"),
