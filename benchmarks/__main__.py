@@ -1,34 +1,50 @@
 """`python -m benchmarks NAME`; `--help` after a name tells its options."""
 
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
-from benchmarks import (
-    accuracy,
-    checkpoint,
-    communication,
-    convergence,
-    kernels,
-    network,
-    scaling,
-    speedup,
-    time_to_accuracy,
-    tssm,
+from admm.console import Console, discard
+from admm.errors import AdmmError, shell_spelling
+
+# A benchmark is a module of this package with `main(argv)`.
+NAMES = (
+    "accuracy",
+    "checkpoint",
+    "communication",
+    "convergence",
+    "kernels",
+    "network",
+    "scaling",
+    "speedup",
+    "time-to-accuracy",
+    "tssm",
 )
 
-_BENCHMARKS = {
-    "accuracy": accuracy.main,
-    "checkpoint": checkpoint.main,
-    "communication": communication.main,
-    "convergence": convergence.main,
-    "kernels": kernels.main,
-    "network": network.main,
-    "scaling": scaling.main,
-    "speedup": speedup.main,
-    "time-to-accuracy": time_to_accuracy.main,
-    "tssm": tssm.main,
-}
 
-if len(sys.argv) < 2 or sys.argv[1] not in _BENCHMARKS:
-    print(f"usage: python -m benchmarks {{{','.join(_BENCHMARKS)}}} [--help]")
-    sys.exit(0 if sys.argv[1:] == ["--help"] else 2)
-_BENCHMARKS[sys.argv[1]](sys.argv[2:])
+def main(argv: Sequence[str]) -> int:
+    """Run one benchmark; returns its exit code, as `admm` has them."""
+    if not argv or argv[0] not in NAMES:
+        usage = f"usage: python -m benchmarks {{{','.join(NAMES)}}} [--help]\n"
+        Console(sys.stdout).write(usage)
+        return 0 if argv == ["--help"] else 2
+    try:
+        with shell_spelling():
+            import_module(f"benchmarks.{argv[0].replace('-', '_')}").main(argv[1:])
+        return 0
+    except AdmmError as error:
+        words = "; ".join([str(error), *getattr(error, "__notes__", ())])
+        Console(sys.stderr).write(f"benchmarks: error: {words}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        Console(sys.stderr).write("benchmarks: interrupted\n")
+        return 1
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:  # nobody reads it
+            discard(sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

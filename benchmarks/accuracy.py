@@ -35,7 +35,7 @@ from typing import Any
 from admm.solvers import default_stages
 from benchmarks import accuracy_row
 from benchmarks.accuracy_row import METHODS, SHALLOW, RowKey, grows, named, settings
-from benchmarks.report import Report, Row, make_parser, set_defaults
+from benchmarks.report import Report, Row, at_least, make_parser, set_defaults
 
 _COLUMNS = {
     "dataset": "<13",
@@ -56,23 +56,23 @@ _COLUMNS = {
 
 def main(argv: Sequence[str]) -> None:
     given, known = _parse(argv)
-    report = Report("accuracy", _COLUMNS)
+    keys = list(known) if given.render else list(_keys(given))
+    old = {
+        key: known[key]
+        for key in keys
+        if key in known and (given.render or known[key]["settings"] == named(settings(key)))
+    }
     if given.render:
-        for old in known.values():
-            report.add(old)
-        report.finish(given, draw, save=False)
-        print(table(report.rows))
-        return
+        given.json = None  # its rows are read, not written
+    report = Report("accuracy", given)
+    report.begin(_COLUMNS, len(keys) - len(old))
     report.others = known.values()
-    for key in _keys(given):
-        row = known.get(key)
-        if row is None or row["settings"] != named(settings(key)):
-            row = {**key._asdict(), **accuracy_row.measure(key, given.data_dir)}
+    for key in keys:
+        row = old.get(key) or {**key._asdict(), **accuracy_row.measure(key, given.data_dir)}
         known.pop(key, None)
-        report.add(row)
-        report.save(given)
-    report.finish(given, draw)
-    print(table(report.rows))
+        report.add(row, measured=key not in old)
+    report.finish(draw)
+    report.write(table(report.rows))
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[RowKey, Row]]:
@@ -82,19 +82,21 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[RowKey, Row]]:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--render", action="store_true", help="run nothing: show what --json has")
     parser.add_argument("--inputs", nargs="+", default=["hops"], choices=("hops", "none"))
-    parser.add_argument("--hidden", nargs="+", type=int, help="[100 500; quick: 16]")
-    parser.add_argument("--layers", type=int, help="[10; quick: 4]")
-    parser.add_argument("--epochs", type=int, help="of a stage [200; quick: 10]")
-    parser.add_argument("--eval-every", type=int, help="epochs from one to the next [5; quick: 1]")
-    parser.add_argument("--seeds", type=int, metavar="N", help="0…N−1 [5; quick: 2]")
-    parser.add_argument("--split-seed", type=int, default=100, help="of random splits [100]")
+    parser.add_argument("--hidden", nargs="+", type=at_least(1), help="[100 500; quick: 16]")
+    parser.add_argument("--layers", type=at_least(2), help="[10; quick: 4]")
+    parser.add_argument("--epochs", type=at_least(1), help="of a stage [200; quick: 10]")
+    parser.add_argument(
+        "--eval-every", type=at_least(1), help="epochs from one to the next [5; quick: 1]"
+    )
+    parser.add_argument("--seeds", type=at_least(1), metavar="N", help="0…N−1 [5; quick: 2]")
+    parser.add_argument(
+        "--split-seed", type=at_least(0), default=100, help="of random splits [100]"
+    )
     parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
     small = {"hidden": [16], "layers": 4, "epochs": 10, "eval_every": 1, "seeds": 2}
     full = {"hidden": [100, 500], "layers": 10, "epochs": 200, "eval_every": 5, "seeds": 5}
     set_defaults(given, small, full)
-    if given.seeds < 1:
-        parser.error("--seeds must be at least 1")
     try:
         return given, _rows_of(given.json)
     except (KeyError, TypeError, ValueError) as error:

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.launch import run_module
-from benchmarks.report import Report, Row, make_parser, set_defaults
+from benchmarks.report import Report, Row, at_least, make_parser, set_defaults
 
 _COLUMNS = {
     "ranks": ">5",
@@ -38,30 +38,36 @@ _COLUMNS = {
     "checksum": ">8.3f",
 }
 _WINDOW = 3  # epochs
+_EVERY = 12  # epochs from a checkpoint to the next
+_LEAST_EPOCHS = _EVERY + _WINDOW
 _PER_CLASS = 20  # of a random split
 _PAIRED = 20  # epochs of the runs for `checksum`
 
 
 def main(argv: Sequence[str]) -> None:
     given = _parse(argv)
-    report = Report("checkpoint", _COLUMNS)
+    report = Report("checkpoint", given)
+    report.begin(_COLUMNS, len(given.ranks))
     with tempfile.TemporaryDirectory() as name:
         graph = Path(name, "random.npz")
         _write_graph(graph, given.classes, given.hidden)
         for ranks in given.ranks:
             report.add(_measure(given, ranks, graph, Path(name, "run")))
-            report.save(given)
-    report.finish(given, draw)
+    report.finish(draw)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = make_parser("checkpoint", __doc__)
-    parser.add_argument("--ranks", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--classes", type=int, help="of 20 training nodes each [410; quick: 20]")
-    parser.add_argument("--hidden", type=int, help="[512; quick: 64]")
-    parser.add_argument("--epochs", type=int, help="of the run, with a checkpoint in 12 [60]")
-    parser.add_argument("--every", type=int, help="epochs that `share` is for [50]")
-    parser.add_argument("--pairs", type=int, help="of runs, for `checksum` [5; quick: 1]")
+    parser.add_argument("--ranks", nargs="+", type=at_least(1), default=[1, 2])
+    parser.add_argument(
+        "--classes", type=at_least(2), help="of 20 training nodes each [410; quick: 20]"
+    )
+    parser.add_argument("--hidden", type=at_least(1), help="[512; quick: 64]")
+    parser.add_argument(
+        "--epochs", type=at_least(_LEAST_EPOCHS), help="of the run, with a checkpoint in 12 [60]"
+    )
+    parser.add_argument("--every", type=at_least(1), help="epochs that `share` is for [50]")
+    parser.add_argument("--pairs", type=at_least(1), help="of runs, for `checksum` [5; quick: 1]")
     given = parser.parse_args(argv)
     small = {"classes": 20, "hidden": 64, "epochs": 60, "every": 50, "pairs": 1}
     full = {"classes": 410, "hidden": 512, "epochs": 60, "every": 50, "pairs": 5}
@@ -114,7 +120,7 @@ def _checksum_share(given: argparse.Namespace, ranks: int, graph: Path, out: Pat
 
 def _measure(given: argparse.Namespace, ranks: int, graph: Path, out: Path) -> Row:
     checksum = _checksum_share(given, ranks, graph, out) if ranks > 1 else None
-    keep = ("--checkpoint-every", "12", "--keep", str(given.epochs))
+    keep = ("--checkpoint-every", str(_EVERY), "--keep", str(given.epochs))
     epochs = _epochs(given, ranks, graph, out, given.epochs, *keep)  # epoch 2 has number 0
     begun = [int(p.parent.name[-6:]) for p in (out / "checkpoints").glob("*/manifest.json")]
     windows = [np.arange(b - 1, b - 1 + _WINDOW) for b in begun if b + _WINDOW <= given.epochs]

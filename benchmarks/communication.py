@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from benchmarks.report import Report, Row, make_parser, set_defaults, split_argv
+from benchmarks.report import Report, Row, at_least, make_parser, set_defaults, split_argv
 from benchmarks.training import Summary, mean_and_std, train_all
 from quant import CODEC_NAMES
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--datasets", nargs="+", default=["digits"])
     parser.add_argument("--codecs", nargs="+", default=_CODECS, choices=_CODECS)
     parser.add_argument("--workers", nargs="+", type=int, help="[2 5; quick: 2]")
-    parser.add_argument("--seeds", nargs="+", type=int, help="[0 1 2 3 4; quick: 0]")
+    parser.add_argument("--seeds", nargs="+", type=at_least(0), help="[0 1 2 3 4; quick: 0]")
     given = parser.parse_args(argv)
     set_defaults(
         given, {"workers": [2], "seeds": [0]}, {"workers": [2, 5], "seeds": [0, 1, 2, 3, 4]}
@@ -55,13 +55,14 @@ def main(argv: Sequence[str]) -> None:
         for seed in given.seeds
     ]
     summaries = train_all(runs)
-    report = Report("communication", _COLUMNS)
+    report = Report("communication", given)
+    report.begin(_COLUMNS, len(cases) * len(given.codecs))
     for dataset, workers in cases:
         for codec in given.codecs:
             own = [next(summaries) for _ in given.seeds]
             head = {"dataset": dataset, "workers": workers, "codec": codec, "seeds": len(own)}
             report.add({**head, **_row(own), "options": options})
-    report.finish(given, draw)
+    report.finish(draw)
 
 
 def _options(

@@ -29,7 +29,7 @@ from jaxtyping import Array
 
 from admm import LocalTransport, PDADMMGOptions
 from admm.solvers import Block
-from benchmarks.report import Report, Row, make_parser, set_defaults
+from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 from quant import CODEC_NAMES, Levels
 
 # ρ/ν above which theorem 1 holds, for S = 1.
@@ -59,8 +59,10 @@ _COLUMNS = {
 def main(argv: Sequence[str]) -> None:
     given = _parse(argv)
     jax.config.update("jax_num_cpu_devices", _WORKERS)
-    report = Report("convergence", _COLUMNS)
-    for dataset, nu, (ratio, codec) in product(given.datasets, given.nu, _cases(given)):
+    cases = list(product(given.datasets, given.nu, _cases(given)))
+    report = Report("convergence", given)
+    report.begin(_COLUMNS, len(cases))
+    for dataset, nu, (ratio, codec) in cases:
         case = PDADMMGOptions(
             dataset=dataset,
             data_dir=given.data_dir,
@@ -79,29 +81,30 @@ def main(argv: Sequence[str]) -> None:
         head |= {"ratio": ratio, "bound": "inside" if ratio > BOUND else "outside"}
         head |= {"codec": codec, "iterations": given.iterations}
         report.add(head | summarize(curves) | {"curves": thin(curves)})
-        report.save(given)
-    report.finish(given, draw)
+    report.finish(draw)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = make_parser("convergence", __doc__)
     parser.add_argument("--datasets", nargs="+", default=["digits"])
-    parser.add_argument("--nu", nargs="+", type=float, default=[1e-2], help="[0.01]")
+    parser.add_argument("--nu", nargs="+", type=positive, default=[1e-2], help="[0.01]")
     parser.add_argument(
-        "--ratios", nargs="+", type=float, default=[1, 3, 5, 20], help="ρ/ν, in float32 [1 3 5 20]"
+        "--ratios",
+        nargs="+",
+        type=positive,
+        default=[1, 3, 5, 20],
+        help="ρ/ν, in float32 [1 3 5 20]",
     )
     parser.add_argument("--codecs", nargs="+", choices=_CODECS, default=_CODECS)
-    parser.add_argument("--coded-ratio", type=float, default=5.0, help="ρ/ν of the codecs [5]")
-    parser.add_argument("--layers", type=int, help="[10; quick: 3]")
-    parser.add_argument("--hidden", type=int, help="[100; quick: 16]")
-    parser.add_argument("--iterations", type=int, help="[500; quick: 20]")
+    parser.add_argument("--coded-ratio", type=positive, default=5.0, help="ρ/ν of the codecs [5]")
+    parser.add_argument("--layers", type=at_least(_WORKERS), help="[10; quick: 3]")
+    parser.add_argument("--hidden", type=at_least(1), help="[100; quick: 16]")
+    parser.add_argument("--iterations", type=at_least(4), help="[500; quick: 20]")
     parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
     small = {"layers": 3, "hidden": 16, "iterations": 20}
     full = {"layers": 10, "hidden": 100, "iterations": 500}
     set_defaults(given, small, full)
-    if given.layers < _WORKERS or given.iterations < 4:
-        parser.error("--layers must be at least 2, one a worker, and --iterations at least 4")
     return given
 
 

@@ -9,12 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from admm.errors import AdmmError
+
 # The bucket of the rate limit; at least a packet of the largest size that a veth pair carries.
 _BURST = "128kb"
 
 
-class UnavailableError(Exception):
+class UnavailableError(AdmmError):
     """Why this machine cannot do it."""
+
+    exit_code = 2
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.launch import run_module
-from benchmarks.report import Report, Row, make_parser, set_defaults
+from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 
 _SHAPES = ((140, 100), (1024, 256), (4096, 512), (8192, 512), (8192, 1024), (8192, 2048))
 _COLUMNS = {
@@ -41,33 +41,33 @@ _COLUMNS = {
 
 def main(argv: Sequence[str]) -> None:
     parser = make_parser("kernels", __doc__)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="cores to use [1]")
-    parser.add_argument("--nodes", type=int, help="with --width: this shape only")
-    parser.add_argument("--width", type=int)
-    parser.add_argument("--seconds", type=float, help="per row [20; quick: 5]")
+    parser.add_argument(
+        "--threads", type=at_least(1), nargs="+", default=[1], help="cores to use [1]"
+    )
+    parser.add_argument("--nodes", type=at_least(1), help="with --width: this shape only")
+    parser.add_argument("--width", type=at_least(1))
+    parser.add_argument("--seconds", type=positive, help="per row [20; quick: 5]")
     given = parser.parse_args(argv)
     set_defaults(given, {"seconds": 5.0}, {"seconds": 20.0})
     shapes: Sequence[tuple[int, int]] = _SHAPES[:4] if given.quick else _SHAPES
+    cores = len(os.sched_getaffinity(0))
+    if max(given.threads) > cores:
+        parser.error(f"--threads must be at most {cores}, the cores here, got {max(given.threads)}")
     if (given.nodes is None) != (given.width is None):
         parser.error("--nodes and --width make a shape together")
     if given.nodes is not None:
         shapes = ((given.nodes, given.width),)
-    report = Report("kernels", _COLUMNS)
+    report = Report("kernels", given)
+    report.begin(_COLUMNS, len(given.threads) * len(shapes))
     for threads in given.threads:
         for nodes, width in shapes:
             case = {"nodes": nodes, "width": width, "threads": threads, "seconds": given.seconds}
             report.add(json.loads(run_module("benchmarks.kernels", json.dumps(case))))
-    report.finish(given, draw)
+    report.finish(draw)
 
 
 def measure(nodes: int, width: int, threads: int, seconds: float) -> Row:
-    """One row, on the last `threads` cores of this process, before JAX makes its thread pools.
-
-    Raises:
-        SystemExit: If there are not so many cores.
-    """
-    if len(os.sched_getaffinity(0)) < threads:
-        sys.exit(f"{threads} threads need as many cores, got {len(os.sched_getaffinity(0))}")
+    """One row, on the last `threads` cores of this process, before JAX makes its thread pools."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     import jax
     import jax.numpy as jnp

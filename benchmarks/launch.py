@@ -7,6 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from admm.comm.launch import launch_rank
+from admm.errors import AdmmError
+
+_ADMM = "admm: error: "
+
+
+class RunError(AdmmError):
+    """A process that was started ended with an unexpected code.
+
+    Args:
+        command: What was started.
+        done: How it ended. Of a message of `admm` nothing else is told.
+    """
+
+    def __init__(self, command: Sequence[str], done: subprocess.CompletedProcess[str]) -> None:
+        messages = [line for line in done.stderr.splitlines() if line.startswith(_ADMM)]
+        said = messages[0].removeprefix(_ADMM) if messages else done.stderr.strip()
+        super().__init__(f"{said}\nended with code {done.returncode}: {' '.join(command)}")
+        self.exit_code = max(done.returncode, 1)  # below 0 is a signal
 
 
 def run_module(
@@ -26,7 +44,10 @@ def run_module(
         prefixes: Words in front of the command of every rank, such as `ip netns exec NAME env
             NAME=VALUE`.
         cache: Folder of compiled code, shared with other runs, unless the environment names one.
-        codes: Exit codes to accept; any other ends this process.
+        codes: Exit codes to accept.
+
+    Raises:
+        RunError: At any other code.
     """
     if ranks is None:
         command = [sys.executable, "-m", module, *arguments]
@@ -46,9 +67,11 @@ def run_module(
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=env
+    )
     if done.returncode not in codes:
-        sys.exit(f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stderr}")
+        raise RunError(command, done)
     return done.stdout
 
 

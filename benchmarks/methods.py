@@ -23,7 +23,10 @@ from benchmarks.cases import CLASSES, Case, Part
 from benchmarks.data_parallel import SumTransport, full_batch
 from benchmarks.model import backprop_costs
 from layers import Dense, init_dense, layer_costs, split_layers, widths
-from quant import make_codec
+from quant import CODEC_NAMES, make_codec
+
+# Others need another arithmetic, or a set of levels.
+CODECS = tuple(name for name in CODEC_NAMES if name not in ("float64", "levels"))
 
 
 def prepare(case: Case, comm: Any) -> Part:

@@ -6,15 +6,15 @@ over TCP. By default 4 layers of 256 neurons and 2,048 nodes.
 ranks send in an epoch. Needs root, iproute2 and MPICH; ends with code 2 where it cannot run.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.cases import Case
 from benchmarks.epoch import time_epoch
-from benchmarks.hosts import UnavailableError, two_hosts
+from benchmarks.hosts import two_hosts
 from benchmarks.messages import time_messages
-from benchmarks.report import Report, Row, make_parser, set_defaults
+from benchmarks.methods import CODECS
+from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 
 _OURS = "pdadmm-g"
 _CODECS = ("float32", "delta4", "delta2")
@@ -35,14 +35,14 @@ _COLUMNS = {
 def main(argv: Sequence[str]) -> None:
     parser = make_parser("network", __doc__)
     parser.add_argument(
-        "--links", nargs="+", type=float, metavar="MBIT", help="[1000 100; quick: 100]"
+        "--links", nargs="+", type=positive, metavar="MBIT", help="[1000 100; quick: 100]"
     )
-    parser.add_argument("--nodes", type=int, default=2048)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--codecs", nargs="+", default=_CODECS)
+    parser.add_argument("--nodes", type=at_least(2), default=2048)
+    parser.add_argument("--width", type=at_least(1), default=256)
+    parser.add_argument("--layers", type=at_least(2), default=4)
+    parser.add_argument("--codecs", nargs="+", default=_CODECS, choices=CODECS)
     parser.add_argument(
-        "--seconds", type=float, help="timed, at least, of every row [10; quick: 2]"
+        "--seconds", type=positive, help="timed, at least, of every row [10; quick: 2]"
     )
     given = parser.parse_args(argv)
     set_defaults(
@@ -51,24 +51,21 @@ def main(argv: Sequence[str]) -> None:
     shape = (given.nodes, given.width, given.layers)
     cases = [Case(_OURS, *shape, codec, seconds=given.seconds) for codec in given.codecs]
     cases += [Case(method, *shape, seconds=given.seconds) for method in _RIVALS]
-    report = Report("network", _COLUMNS)
-    try:
-        for mbit in given.links:
-            with two_hosts(mbit) as prefixes:
-                transfer, _ = time_messages([_PING_BYTES], prefixes=prefixes)
-                link = {
-                    "link_mbit": mbit,
-                    "measured_mbit": 8e-6 * _PING_BYTES / transfer[_PING_BYTES],
-                }
-                for case in cases:
-                    measured = time_epoch(case, ranks=2, prefixes=prefixes)
-                    codec = case.codec if case.method == _OURS else None
-                    report.add({**measured, **link, "codec": codec})
-            report.results |= _compare(mbit, [r for r in report.rows if r["link_mbit"] == mbit])
-    except UnavailableError as why:
-        print(f"cannot run the network benchmark: {why}", file=sys.stderr)
-        sys.exit(2)
-    report.finish(given, draw)
+    report = Report("network", given)
+    report.begin(_COLUMNS, len(given.links) * len(cases))
+    for mbit in given.links:
+        with two_hosts(mbit) as prefixes:
+            transfer, _ = time_messages([_PING_BYTES], prefixes=prefixes)
+            link = {
+                "link_mbit": mbit,
+                "measured_mbit": 8e-6 * _PING_BYTES / transfer[_PING_BYTES],
+            }
+            for case in cases:
+                measured = time_epoch(case, ranks=2, prefixes=prefixes)
+                codec = case.codec if case.method == _OURS else None
+                report.add({**measured, **link, "codec": codec})
+        report.results |= _compare(mbit, [r for r in report.rows if r["link_mbit"] == mbit])
+    report.finish(draw)
 
 
 def _compare(mbit: float, rows: Sequence[Row]) -> dict[str, float]:

@@ -1,20 +1,28 @@
-"""What every benchmark reports: an aligned table as it goes, one JSON file, one plot."""
+"""What every benchmark reports: an aligned table as it goes, how far it is, a JSON file, a plot."""
 
 import argparse
 import json
+import math
 import os
 import platform
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from admm.files import write_atomically
+from admm.console import Console
+from admm.errors import OutputError
+from admm.files import write_atomically, writing
 from admm.run.versions import versions
 
 Row = dict[str, Any]
+
+# Seconds left from which on a person is told how far it is.
+_LONG = 10.0
 
 
 def make_parser(name: str, text: str | None) -> argparse.ArgumentParser:
@@ -50,26 +58,98 @@ def split_argv(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(argv[:cut]), list(argv[cut + 1 :])
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a whole number, at least `least`.
+
+    Example:
+        >>> at_least(2)("3")
+        3
+    """
+
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {number}")
+        return number
+
+    return whole_number
+
+
+def positive(text: str) -> float:
+    """The type of an option that is a positive number.
+
+    Example:
+        >>> positive("1e-3")
+        0.001
+    """
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be positive and finite, got {text}")
+    return number
+
+
 def _new_file(text: str) -> Path:
-    if not Path(text).resolve().parent.is_dir():
+    """A file that can be written; found out before the work, not after it."""
+    path = Path(text)
+    folder = path.resolve().parent
+    if not folder.is_dir():
         raise argparse.ArgumentTypeError(f"no folder for {text}")
-    return Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder, expected the name of a file")
+    if path.is_file() or not path.exists():  # /dev/stdout needs nothing of its folder
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"cannot write {text} ({error.strerror})") from error
+    return path
 
 
 def _picture(text: str) -> Path:
     if find_spec("matplotlib") is None:
         raise argparse.ArgumentTypeError(
-            "plots need matplotlib: pip install 'layerwise-admm[plot]'"
+            "plots need matplotlib: pip install --editable '.[plot]' in the checkout"
         )
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if Path(text).suffix.removeprefix(".").lower() not in known:
+        raise argparse.ArgumentTypeError(f"{text} must end with one of .{', .'.join(known)}")
     return _new_file(text)
 
 
+class Progress:
+    """Tells on standard error how far some work is, where much of it is left.
+
+    Args:
+        what: A piece of it.
+        total: Number of pieces.
+
+    Example:
+        >>> progress = Progress("row", 2)
+        >>> progress.step()
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+        self._start = time.monotonic()
+
+    def step(self) -> None:
+        """Count a piece; those left are expected to take what those before took on average."""
+        self._done += 1
+        left = (time.monotonic() - self._start) / self._done * (self._total - self._done)
+        if left >= _LONG:
+            about = timedelta(seconds=round(left))
+            Console(sys.stderr).write(
+                f"{self._what} {self._done} of {self._total}, about {about} left\n"
+            )
+
+
 class Report:
-    """Rows of one benchmark.
+    """Rows of one benchmark, in a table and, after each of them, in the JSON that is asked for.
 
     Args:
         name: Name of the benchmark.
-        columns: Of the first table, see `begin`; without, that is begun later.
+        given: From a parser of `make_parser`.
 
     Attributes:
         columns: Of the table that rows are added to.
@@ -78,60 +158,87 @@ class Report:
         results: Figures over all rows, for the end of the table and the JSON.
     """
 
-    def __init__(self, name: str, columns: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, given: argparse.Namespace) -> None:
         self.name = name
         self.rows: list[Row] = []
         self.others: Collection[Row] = ()
         self.results: dict[str, Any] = {}
-        if columns is not None:
-            self.begin(columns)
+        self._given = given
+        self._console = Console(sys.stdout)
 
-    def begin(self, columns: Mapping[str, str]) -> None:
+    def begin(self, columns: Mapping[str, str], measured: int) -> None:
         """Begin a table; a further one leaves the rows of those before where they are.
 
         Args:
             columns: Column name to format specification, such as `">8.1f"`; a width is required.
                 Rows may hold more than is shown, and None where a figure does not apply.
+            measured: How many rows are going to be measured.
         """
         self.columns = columns
-        print("  ".join(f"{key:{_text(spec)}}" for key, spec in columns.items()), flush=True)
+        self._progress = Progress("row", measured)
+        self.write("  ".join(f"{key:{_text(spec)}}" for key, spec in columns.items()))
 
-    def add(self, row: Row) -> None:
-        """Record a row, and print it."""
+    def write(self, text: str) -> None:
+        """Print a line.
+
+        Raises:
+            OutputError: If it cannot be printed, and nothing is written to a file either.
+        """
+        self._console.write(text + "\n")
+        if not self._console and self._given.json is None and self._given.plot is None:
+            raise OutputError(
+                "standard output is closed or full, and no --json FILE keeps the rows: no use to "
+                "go on"
+            )
+
+    def add(self, row: Row, measured: bool = True) -> None:
+        """Record a row, save it, and print it.
+
+        Args:
+            row: What the columns show, and more.
+            measured: Whether it is one of those whose number `begin` was told.
+        """
         self.rows.append(row)
+        self.save()
         cells = [
             f"{'–':{_text(spec)}}" if row[key] is None else f"{row[key]:{spec}}"
             for key, spec in self.columns.items()
         ]
-        print("  ".join(cells), flush=True)
+        self.write("  ".join(cells))
+        if measured:
+            self._progress.step()
 
-    def finish(
-        self,
-        arguments: argparse.Namespace,
-        draw: Callable[[Any, Sequence[Row]], None],
-        save: bool = True,
-    ) -> None:
-        """Print the results; write the files that `arguments` ask for.
+    def finish(self, draw: Callable[[Any, Sequence[Row]], None]) -> None:
+        """Print the results; write the files that are asked for.
 
         Args:
-            arguments: From a parser of `make_parser`.
             draw: Draws the rows into a `matplotlib.figure.Figure`.
-            save: Whether to write the JSON too.
+
+        Raises:
+            OutputError: If a file cannot be written.
         """
-        for key, value in self.results.items():
-            print(f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}")
-        if save:
-            self.save(arguments)
-        if arguments.plot is not None:
+        self.save(finished=True)
+        if self._given.plot is not None:
             from matplotlib.figure import Figure
 
             figure = Figure(figsize=(8, 5), layout="constrained")
             draw(figure, self.rows)
-            figure.savefig(arguments.plot, dpi=120)
+            with writing(self._given.plot):
+                figure.savefig(self._given.plot, dpi=120)
+        for key, value in self.results.items():
+            self.write(f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}")
 
-    def save(self, arguments: argparse.Namespace) -> None:
-        """Write the JSON, if `arguments` ask for it: also of a report that is not finished."""
-        if arguments.json is None:
+    def save(self, finished: bool = False) -> None:
+        """Write the JSON, if it is asked for; what is no file gets it once, when it is finished.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        path = self._given.json
+        if path is None:
+            return
+        is_file = path.is_file() or not path.exists()  # others are such as /dev/stdout
+        if not is_file and not finished:
             return
         content = {
             "benchmark": self.name,
@@ -143,10 +250,11 @@ class Report:
             "results": self.results,
         }
         text = json.dumps(content, indent=1) + "\n"
-        if arguments.json.exists() and not arguments.json.is_file():  # such as /dev/stdout
-            arguments.json.write_text(text)
+        if is_file:
+            write_atomically(path, text.encode())
         else:
-            write_atomically(arguments.json, text.encode())
+            with writing(path):
+                path.write_text(text)
 
 
 def machine() -> dict[str, Any]:

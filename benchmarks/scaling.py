@@ -21,8 +21,16 @@ from benchmarks import model
 from benchmarks.cases import Case
 from benchmarks.epoch import time_epoch
 from benchmarks.messages import Link, fit_link, time_messages
-from benchmarks.methods import network_shape
-from benchmarks.report import Report, Row, make_parser, set_defaults
+from benchmarks.methods import CODECS, network_shape
+from benchmarks.report import (
+    Progress,
+    Report,
+    Row,
+    at_least,
+    make_parser,
+    positive,
+    set_defaults,
+)
 from layers import layer_costs
 from quant import make_codec
 
@@ -87,19 +95,19 @@ class Machine:
 
 def main(argv: Sequence[str]) -> None:
     parser = make_parser("scaling", __doc__)
-    parser.add_argument("--nodes", type=int, default=4096)
-    parser.add_argument("--width", type=int, help="[512; quick: 256]")
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--codecs", nargs="+", default=_CODECS)
-    parser.add_argument("--link-mbit", type=float, help="extrapolate to a link of this rate")
-    parser.add_argument("--rounds", type=int, help="[3; quick: 1]")
-    parser.add_argument("--seconds", type=float, help="timed, at least, of every run [4; quick: 2]")
+    parser.add_argument("--nodes", type=at_least(2), default=4096)
+    parser.add_argument("--width", type=at_least(1), help="[512; quick: 256]")
+    parser.add_argument("--layers", type=at_least(4), default=8, help="half are measured")
+    parser.add_argument("--codecs", nargs="+", default=_CODECS, choices=CODECS)
+    parser.add_argument("--link-mbit", type=positive, help="extrapolate to a link of this rate")
+    parser.add_argument("--rounds", type=at_least(1), help="[3; quick: 1]")
+    parser.add_argument(
+        "--seconds", type=positive, help="timed, at least, of every run [4; quick: 2]"
+    )
     given = parser.parse_args(argv)
     small = {"width": 256, "seconds": 2.0, "rounds": 1}
     full = {"width": 512, "seconds": 4.0, "rounds": 3}
     set_defaults(given, small, full)
-    if given.layers < 4:
-        parser.error(f"--layers must be at least 4, since half are measured: {given.layers}")
     codecs, width = given.codecs, given.width
     case = Case(_OURS, given.nodes, width, given.layers, codecs[0], seconds=given.seconds)
     rival = replace(case, method=_RIVAL)
@@ -112,9 +120,9 @@ def main(argv: Sequence[str]) -> None:
     ours, others = (_speed(half, *timed[half, 1]) for half in halves)
     per_element = {codec: total / (case.nodes * width) for codec, total in coding.items()}
     machine = Machine(ours, others, fit_link(transfer), per_element)
-    print(model.__doc__)
-    print()
-    report = Report("scaling", _COLUMNS)
+    report = Report("scaling", given)
+    report.write(f"{model.__doc__}\n")
+    report.begin(_COLUMNS, len(checked))
     for one, ranks in checked:
         report.add(_row(machine, one, ranks, 1e3 * timed[one, ranks][0]))
     report.results |= vars(machine)
@@ -125,10 +133,10 @@ def main(argv: Sequence[str]) -> None:
         for one in many:
             one = replace(one, layers=layers, width=neurons or width)
             for ranks in all_ranks:
-                report.add(_row(machine, one, ranks, None))
+                report.add(_row(machine, one, ranks, None), measured=False)
         name = f"best of ours against the best backpropagation, {report.rows[-1]['network']}"
         report.results[f"{name} on {ranks} ranks"] = _advantage(report.rows, ranks)
-    report.finish(given, draw)
+    report.finish(draw)
 
 
 def _time(
@@ -136,12 +144,14 @@ def _time(
 ) -> dict[tuple[Case, int], tuple[float, float]]:
     """The shortest epoch and products of all rounds, in seconds, of every case and its ranks."""
     timed = dict.fromkeys(runs, (math.inf, math.inf))
+    progress = Progress("timing", rounds * len(runs))
     for _ in range(rounds):
         for case, ranks in runs:
             row = time_epoch(case, ranks)
             epoch, products = (row[f"least_{name}_ms"] / 1e3 for name in ("epoch", "products"))
             least = timed[case, ranks]
             timed[case, ranks] = min(least[0], epoch), min(least[1], products)
+            progress.step()
     return timed
 
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from admm.solvers import LEARNING_RATES
 from benchmarks.cases import Case
 from benchmarks.epoch import time_epoch
-from benchmarks.report import Report, Row, make_parser, set_defaults
+from benchmarks.methods import CODECS
+from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 
 _OURS = "pdadmm-g"
 _OPTIMIZERS = tuple(LEARNING_RATES)
@@ -45,27 +46,29 @@ class Way(NamedTuple):
 
 def main(argv: Sequence[str]) -> None:
     parser = make_parser("speedup", __doc__)
-    parser.add_argument("--layers", nargs="+", type=int, help="[4 8 16; quick: 8]")
-    parser.add_argument("--widths", nargs="+", type=int, help="[256 512 1024; quick: 256]")
-    parser.add_argument("--nodes", type=int, default=4096)
-    parser.add_argument("--codec", default="float32", help="of pdADMM-G's messages")
+    parser.add_argument("--layers", nargs="+", type=at_least(2), help="[4 8 16; quick: 8]")
+    parser.add_argument("--widths", nargs="+", type=at_least(1), help="[256 512 1024; quick: 256]")
+    parser.add_argument("--nodes", type=at_least(2), default=4096)
+    parser.add_argument("--codec", default="float32", choices=CODECS, help="of pdADMM-G's messages")
     parser.add_argument("--optimizers", nargs="+", default=_OPTIMIZERS, choices=_OPTIMIZERS)
     parser.add_argument(
-        "--seconds", type=float, help="timed, at least, of every row [10; quick: 1]"
+        "--seconds", type=positive, help="timed, at least, of every row [10; quick: 1]"
     )
     given = parser.parse_args(argv)
     small = {"layers": [8], "widths": [256], "seconds": 1.0}
     full = {"layers": [4, 8, 16], "widths": [256, 512, 1024], "seconds": 10.0}
     set_defaults(given, small, full)
-    report = Report("speedup", _COLUMNS)
-    for depth, width in product(given.layers, given.widths):
-        for method, ranks, cores in ways(given.optimizers):
+    shapes, every = list(product(given.layers, given.widths)), ways(given.optimizers)
+    report = Report("speedup", given)
+    report.begin(_COLUMNS, len(shapes) * len(every))
+    for depth, width in shapes:
+        for method, ranks, cores in every:
             case = Case(method, given.nodes, width, depth, given.codec, seconds=given.seconds)
             report.add(time_epoch(case, ranks, cores))
         rows = [r for r in report.rows if (r["layers"], r["width"]) == (depth, width)]
         for name, value in summarize(rows).items():
             report.results[f"{name} {depth}×{width}"] = value
-    report.finish(given, draw)
+    report.finish(draw)
 
 
 def ways(optimizers: Sequence[str]) -> list[Way]:

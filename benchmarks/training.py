@@ -26,8 +26,10 @@ def train_all(runs: Sequence[Sequence[str]], diverging: bool = False) -> Iterato
 
     Args:
         runs: Options of `admm train`, but for `--out`.
-        diverging: Whether a run may diverge, as its `status` then says; otherwise that ends this
-            process.
+        diverging: Whether a run may diverge, as its `status` then says.
+
+    Raises:
+        RunError: If a run fails, or diverges and may not.
     """
     codes = (0, DivergedError.exit_code) if diverging else (0,)
     cores: SimpleQueue[int] = SimpleQueue()

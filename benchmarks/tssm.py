@@ -29,12 +29,19 @@ from typing import Any
 
 from benchmarks import tssm_accuracy, tssm_time
 from benchmarks.cases import SIZES
-from benchmarks.report import Report, Row, make_parser, set_defaults, split_argv
+from benchmarks.methods import CODECS
+from benchmarks.report import (
+    Report,
+    Row,
+    at_least,
+    make_parser,
+    positive,
+    set_defaults,
+    split_argv,
+)
 from benchmarks.tssm_accuracy import CONTROL, OURS, PLAIN
-from quant import CODEC_NAMES
 
 _METHODS = (*PLAIN, CONTROL, *OURS)
-_CODECS = tuple(name for name in CODEC_NAMES if name not in ("float64", "levels"))
 # Options of `admm train` that the benchmark sets, or has too.
 _SET = (
     *("dataset", "network", "solver", "subnetworks", "codec", "epochs", "seed", "workers"),
@@ -45,12 +52,12 @@ _SET = (
 
 def main(argv: Sequence[str]) -> None:
     given, options = parse(*split_argv(argv))
-    report = Report("tssm")
+    report = Report("tssm", given)
     if given.part != "time":
         tssm_accuracy.run(given, options, report)
     if given.part != "accuracy":
         tssm_time.run(given, report)
-    report.finish(given, draw)
+    report.finish(draw)
 
 
 def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -65,18 +72,18 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
         help="[mlp; of the time mlp resnet; quick: mlp]",
     )
     parser.add_argument("--methods", nargs="+", default=_METHODS, choices=_METHODS)
-    parser.add_argument("--subnetworks", nargs="+", type=int, help="[2 3 4; quick: 2 3]")
-    parser.add_argument("--codecs", nargs="+", default=["float32"], choices=_CODECS)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, metavar="N", help="0…N−1 [3; quick: 1]")
-    parser.add_argument("--layers", type=int, help="of an mlp [10; quick: 4]")
-    parser.add_argument("--hidden", type=int, help="width of dense layers [512; quick: 64]")
-    parser.add_argument("--blocks", type=int, default=8, help="of a resnet [8]")
-    parser.add_argument("--filters", type=int, default=32, help="of a cnn or a resnet [32]")
-    parser.add_argument("--batch", type=int, help="images of a mini-batch [120; quick: 24]")
-    parser.add_argument("--batches", type=int, help="of a timed epoch [100; quick: 20]")
+    parser.add_argument("--subnetworks", nargs="+", type=at_least(1), help="[2 3 4; quick: 2 3]")
+    parser.add_argument("--codecs", nargs="+", default=["float32"], choices=CODECS)
+    parser.add_argument("--epochs", type=at_least(1), default=10)
+    parser.add_argument("--seeds", type=at_least(1), metavar="N", help="0…N−1 [3; quick: 1]")
+    parser.add_argument("--layers", type=at_least(2), help="of an mlp [10; quick: 4]")
+    parser.add_argument("--hidden", type=at_least(1), help="width of dense layers [512; quick: 64]")
+    parser.add_argument("--blocks", type=at_least(1), default=8, help="of a resnet [8]")
+    parser.add_argument("--filters", type=at_least(1), default=32, help="of a cnn or a resnet [32]")
+    parser.add_argument("--batch", type=at_least(2), help="images of a mini-batch [120; quick: 24]")
+    parser.add_argument("--batches", type=at_least(1), help="of a timed epoch [100; quick: 20]")
     parser.add_argument(
-        "--seconds", type=float, help="timed, at least, of every row [20; quick: 1]"
+        "--seconds", type=positive, help="timed, at least, of every row [20; quick: 1]"
     )
     given = parser.parse_args(argv)
     small = {"dataset": "digits", "subnetworks": [2, 3], "seeds": 1, "layers": 4, "hidden": 64}
@@ -84,8 +91,6 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     usual = {"dataset": "mnist14", "subnetworks": [2, 3, 4], "seeds": 3, "layers": 10}
     usual |= {"hidden": 512, "batch": 120, "batches": 100, "seconds": 20.0}
     set_defaults(given, small, usual)
-    if min(given.seeds, *given.subnetworks) < 1:
-        parser.error("--seeds and --subnetworks must be at least 1")
     for name in _SET:
         if any(option.partition("=")[0] == f"--{name}" for option in options):
             parser.error(f"--{name} is set by the benchmark; see its options, in front of --")

@@ -45,8 +45,8 @@ class Trial(NamedTuple):
 
 def run(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
     """Train every method with all seeds."""
-    report.begin(COLUMNS)
     trials = list(_trials(given))
+    report.begin(COLUMNS, len(trials))
     data = ["--dataset", given.dataset, "--epochs", str(given.epochs), "--eval-every", "1"]
     runs = [
         [*options, *data, *_sizes(given, trial.network), *_options(trial), "--seed", str(seed)]
@@ -59,7 +59,6 @@ def run(given: argparse.Namespace, options: Sequence[str], report: Report) -> No
         own = [next(summaries) for _ in range(given.seeds)]
         report.add({**head, **trial._asdict(), **score(own), "options": options})
         report.results |= compare_scores(report.rows)
-        report.save(given)
 
 
 def _trials(given: argparse.Namespace) -> Iterator[Trial]:

@@ -39,16 +39,17 @@ class Way(NamedTuple):
 
 def run(given: argparse.Namespace, report: Report) -> None:
     """Time every method on every network."""
-    report.begin(COLUMNS)
     sizes = {name: getattr(given, name) for name in _SIZES}
-    for network in given.network or (["mlp"] if given.quick else ["mlp", "resnet"]):
+    networks = given.network or (["mlp"] if given.quick else ["mlp", "resnet"])
+    every = ways(given.methods, given.codecs)
+    report.begin(COLUMNS, len(networks) * len(every))
+    for network in networks:
         own = []
-        for method, parts, codec, ranks, cores in ways(given.methods, given.codecs):
+        for method, parts, codec, ranks, cores in every:
             case = NetworkCase(method, network, parts, codec, **sizes)
             row = {"part": "time", **time_epoch(case, ranks, cores)}
             own.append(row | {"codec": codec if ranks > 1 and method in OURS else None})
             report.add(own[-1])
-            report.save(given)
         for name, value in compare_times(own).items():
             report.results[f"{name}: {network}"] = value
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
-from benchmarks import network
+from benchmarks import convergence
+from benchmarks.__main__ import NAMES, main
 from benchmarks.hosts import UnavailableError, two_hosts
 from benchmarks.shallow import GRID
 
@@ -138,7 +140,7 @@ def test_convergence(rows_of):
 
 @pytest.mark.slow
 def test_time_to_accuracy(rows_of):
-    what = ("--quick", "--methods", "pdadmm-g", "gd", "--target", 0.2)
+    what = ("--quick", "--methods", "pdadmm-g", "gd")
     rows, results = rows_of("time-to-accuracy", *what, tiny=())
     assert [(row["method"], row["reached"]) for row in rows] == [("pdadmm-g", 1), ("gd", 1)]
     assert all(row["iterations"] >= 1 for row in rows)
@@ -280,11 +282,9 @@ def test_the_network_says_why_it_cannot_run(monkeypatch, capsys, module, name, v
     monkeypatch.setattr(module, name, value)
     if name == "which":
         monkeypatch.setattr(os, "geteuid", lambda: 0)
-    with pytest.raises(SystemExit) as ended:
-        network.main([])
-    assert ended.value.code == 2
+    assert main(["network"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("cannot run the network benchmark: ")
+    assert line.startswith("benchmarks: error: ")
     assert message in line
 
 
@@ -296,3 +296,72 @@ def test_an_unknown_benchmark(benchmark):
         "network,scaling,speedup,time-to-accuracy,tssm"
     )
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
+
+
+class StartedError(Exception):
+    """A benchmark begins its work."""
+
+
+@pytest.mark.parametrize("size", [[], ["--quick"]], ids=["full", "quick"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_takes_its_own_defaults(monkeypatch, name, size):
+    def start(*_, **__):
+        raise StartedError
+
+    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setattr(convergence, "follow", start)  # in this process
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)  # as would be the number of devices
+    with pytest.raises(StartedError):
+        main([name, *size])
+
+
+MNIST = "unknown data set 'mnist'"
+CORA = "unknown image data set 'cora'"
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        ("accuracy --quick --methods gd --datasets corra", ["unknown data set 'corra'"]),
+        ("accuracy --quick --methods shallow --datasets mnist", [MNIST]),
+        ("communication --quick --datasets mnist", [MNIST]),
+        ("convergence --quick --datasets mnist", [MNIST]),
+        ("time-to-accuracy --quick --datasets mnist --target .5", [MNIST]),
+        ("tssm --quick --dataset cora", [CORA]),
+        ("accuracy --quick --methods gd --datasets cora --data-dir nowhere", ["--data-dir"]),
+        ("tssm --dataset mnist -- --data-dir nowhere", ["--data-dir"]),
+        ("communication --quick --workers 11", ["11 workers for 10 layers"]),
+        ("checkpoint --quick --ranks 11", ["11 workers for 10 layers"]),
+        ("communication --quick -- --nonsense", ["--nonsense"]),
+        ("tssm --quick --methods gsam --subnetworks 9", ["subnetworks"]),
+    ],
+)
+def test_a_mistake_is_one_message(benchmark, words, messages):
+    """And no traceback, neither ours nor that of a process that was started."""
+    done = benchmark(*words.split())
+    assert done.returncode == 2
+    assert done.stderr.startswith("benchmarks: error: ")
+    assert "Traceback" not in done.stderr
+    for message in messages:
+        assert message in done.stderr
+
+
+def test_more_threads_than_cores(benchmark):
+    done = benchmark("kernels", "--threads", 10_000)
+    assert done.returncode == 2
+    assert "--threads must be at most" in done.stderr
+
+
+def test_nobody_reads_the_table():
+    end, start = os.pipe()
+    os.close(end)
+    command = [sys.executable, "-m", "benchmarks", "kernels", *map(str, TINY), "--width", "8"]
+    try:
+        done = subprocess.run(
+            command, stdout=start, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    finally:
+        os.close(start)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("benchmarks: error: standard output is closed or full")

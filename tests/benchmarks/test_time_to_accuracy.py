@@ -51,7 +51,7 @@ def test_speedup_is_over_the_best_rival():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "--target is needed for digits; known are cora, pubmed"),
+        (("--datasets", "flickr"), "--target is needed for flickr; those of digits, cora, pubmed"),
         (("--target", "1.5"), "--target must be in (0, 1], got 1.5"),
     ],
 )
