@@ -18,6 +18,9 @@ _SAME = ("layerwise-admm", "jax", "jaxlib", "numpy")
 # their fingerprint.
 _MAY_DIFFER = ("data_dir", "out", "resume", "trace")
 
+# Differences in a message.
+_SHOWN = 3
+
 
 def check_one_job(options: "MethodOptions", transport: "Transport") -> None:
     """Whether all processes were started as parts of the same run.
@@ -36,15 +39,16 @@ def check_one_job(options: "MethodOptions", transport: "Transport") -> None:
             for name in release
             if their_release[name] != own_release[name]
         ]
+        differ = [n for n in {**ours, **theirs} if theirs.get(n) != ours.get(n)]
         differences += [
             f"rank {rank} has {spelled(name, theirs.get(name))}, rank 0 "
             f"{spelled(name, ours.get(name))}"
-            for name in {**ours, **theirs}
-            if theirs.get(name) != ours.get(name)
+            for name in (["solver"] if "solver" in differ else differ)
         ]
     if differences:
         raise InputError(
-            f"the ranks of a run are one job with one set of options: {'; '.join(differences)}"
+            "the ranks of a run are one job with one set of options: "
+            f"{'; '.join(differences[:_SHOWN])}"
             f"{together(transport.size)}"
         )
 

@@ -1,0 +1,105 @@
+"""The ranks of a command are one job: the same command, options and folder."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LIMIT = 60
+MPIRUN = str(Path(sys.executable).with_name("mpirun"))
+ADMM = (sys.executable, "-m", "admm")
+TRAIN = "train --layers 2 --hidden 4 --hops 1 --grow none --epochs 2".split()
+
+
+def mpmd(folder, *ranks):
+    """A rank for each command line; a folder in front is where it runs."""
+    words = []
+    for place, *arguments in ranks:
+        words += [":"] if words else []
+        words += ["-wdir", str(place), "-n", "1", *ADMM, *arguments]
+    launcher = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "HYDI_", "MPI_LOCAL", "ADMM_DATA")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(launcher)}
+    root = str(Path(__file__).parents[3])
+    start = time.monotonic()
+    done = subprocess.run(
+        [MPIRUN, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+        env={**clean, "PYTHONPATH": root},
+    )
+    return done, time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (["--seed", "1"], "rank 1 has --seed 1, rank 0 --seed 0"),
+        (["--hidden", "5"], "rank 1 has --hidden 5, rank 0 --hidden 4"),
+        (["--codec", "delta4"], "rank 1 has --codec delta4, rank 0 --codec float32"),
+        (["--epochs", "7"], "rank 1 has --epochs 7, rank 0 --epochs 2"),
+        (["--solver", "adam"], "rank 1 has --solver adam, rank 0 --solver pdadmm-g; start"),
+        (["--help"], "rank 1 is to `admm train --help`, rank 0 to `admm train`"),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+@pytest.mark.parametrize("out", [["--out", "runs/a"], []], ids=["out", "default"])
+def test_options_of_one_job(tmp_path, other, message, out):
+    done, took = mpmd(tmp_path, (tmp_path, *TRAIN, *out), (tmp_path, *TRAIN, *out, *other))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("admm: error") == 1
+    assert message in done.stderr
+    assert f"start them together: mpirun -n 2 python -m admm {' '.join([*TRAIN, *out])}" in (
+        done.stderr
+    )
+    assert took < 20
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_command(tmp_path):
+    done, _ = mpmd(tmp_path, (tmp_path, *TRAIN), (tmp_path, "evaluate", "runs/a"))
+    assert done.returncode == 2
+    assert "rank 1 is to `admm evaluate`, rank 0 to `admm train`" in done.stderr
+
+
+def test_one_folder(tmp_path):
+    """A relative folder is another one elsewhere; an absolute one, and the default, are not."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    for folder in (a, b):
+        folder.mkdir()
+    out = ("--out", "runs/x")
+    done, _ = mpmd(tmp_path, (a, *TRAIN, *out), (b, *TRAIN, *out))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("admm: error") == 1
+    assert f"{a}/runs/x, is not that of rank 1 ({b}/runs/x): give --out the abs" in done.stderr
+    assert not [*a.iterdir(), *b.iterdir()]
+    out = ("--out", str(tmp_path / "x"))
+    done, _ = mpmd(tmp_path, (a, *TRAIN, *out), (b, *TRAIN, *out))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x" / "summary.json").exists()
+    done, _ = mpmd(tmp_path, (a, *TRAIN), (b, *TRAIN))
+    assert done.returncode == 0, done.stderr
+    assert len(list(a.glob("runs/*/summary.json"))) == 1
+    assert not list(b.iterdir())
+
+
+def test_a_folder_in_use(admm, tmp_path):
+    """Under mpirun too there is one message, and the run that writes there goes on."""
+    long = [*ADMM, *TRAIN, "--epochs", "100000", "--out", str(tmp_path / "x")]
+    with subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        for _ in range(4):
+            first.stdout.readline()
+        done = admm(*TRAIN, "--out", tmp_path / "x", ranks=2, timeout=LIMIT)
+        assert done.returncode == 2
+        assert done.stderr.count("is in use: process") == 1
+        assert f"process {first.pid} on" in done.stderr
+        assert first.poll() is None
+        first.terminate()
+        first.communicate(timeout=LIMIT)
+    assert not (tmp_path / "x" / "lock").exists()

@@ -1,0 +1,124 @@
+"""What a person sees is not the work: where it cannot be written, the run ends well all the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIMIT = 60
+ROOT = Path(__file__).parents[3]
+TRAIN = "train --layers 2 --hidden 4 --hops 1 --grow none --epochs 12".split()
+
+
+def shell(command, **env):
+    """A line of shell, in which $ADMM is the program."""
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        timeout=LIMIT,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "ADMM": f"{sys.executable} -m admm", **env},
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "env"),
+    [
+        ("| head -n 3", {}),
+        ("> /dev/full", {}),
+        (">&-", {}),
+        (">&- 2>&-", {}),
+        ("2> /dev/full", {}),
+        ("> out.txt", {"PYTHONIOENCODING": "ascii"}),
+        ("> out.txt", {"PYTHONIOENCODING": "latin-1"}),
+        ("> out.txt", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    ],
+)
+def test_a_run_ends_well(tmp_path, end, env):
+    end = end.replace("out.txt", str(tmp_path / "text"))
+    done = shell(f"$ADMM {' '.join(TRAIN)} --out {tmp_path / 'x'} {end}", **env)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    assert json.loads((tmp_path / "x" / "summary.json").read_text())["status"] == "done"
+    if env:
+        text = (tmp_path / "text").read_bytes()
+        assert b"layers 1" in text
+        assert text.endswith(f"results in {tmp_path / 'x'}\n".encode())
+
+
+@pytest.mark.parametrize("words", ["datasets list", "train --nonsense", "--help"])
+def test_what_cannot_be_said_has_its_code(words):
+    """Results that were asked for are the work; errors keep their code without their message."""
+    code = {"datasets list": 1, "train --nonsense": 2, "--help": 0}[words]
+    done = shell(f"$ADMM {words} > /dev/full 2> /dev/full")
+    assert done.returncode == code
+    assert shell(f"$ADMM {words} >&- 2>&-").returncode == (0 if words == "datasets list" else code)
+    done = shell(f"$ADMM {words} > /dev/full")
+    assert b"Traceback" not in done.stderr
+    if words == "datasets list":
+        assert done.stderr.startswith(b"admm: error: cannot write to standard output (No space")
+        assert shell(f"$ADMM {words} | head -n 1").returncode == 0
+
+
+def start(out, launcher=()):
+    train = [*TRAIN, "--epochs", "100000", "--out", str(out)]
+    process = subprocess.Popen(
+        [*launcher, sys.executable, "-m", "admm", *train],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for _ in range(5):
+        process.stdout.readline()
+    return process
+
+
+def stopped_by(number, process, out):
+    """Its message, once it is certain that it left a checkpoint and a summary, and no lock."""
+    try:
+        _, message = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+    assert process.returncode == 1, message
+    assert message.count(f"stopped by {number.name}") == 1
+    assert json.loads((out / "summary.json").read_text())["status"] == "interrupted"
+    assert list(out.glob("checkpoints/*/manifest.json"))
+    assert not (out / "lock").exists()
+    return message
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_that_comes_twice(tmp_path, number):
+    process = start(tmp_path)
+    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
+    stopped_by(number, process, tmp_path)
+
+
+def test_a_request_to_launcher_and_ranks_at_once(tmp_path):
+    """As a scheduler sends it: all get it, and the ranks once more from the launcher."""
+    mpirun = str(Path(sys.executable).with_name("mpirun"))
+    process = start(tmp_path, (mpirun, "-n", "2"))
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(tmp_path).encode() in cmdline.read_bytes().split(b"\0"):
+                os.kill(int(cmdline.parent.name), signal.SIGTERM)
+        except OSError:  # it ended meanwhile
+            continue
+    stopped_by(signal.SIGTERM, process, tmp_path)
+
+
+def test_under_nohup_a_run_goes_on(tmp_path):
+    process = start(tmp_path, ("nohup",))
+    process.send_signal(signal.SIGHUP)
+    for _ in range(3):
+        assert process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    stopped_by(signal.SIGTERM, process, tmp_path)
