@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from admm.errors import AdmmError, InputError, OutputError
+from admm.errors import AdmmError, InputError, OutputError, spelled
 
 PART = re.compile(r"\d{4,}-\d{4,}")  # the folder of a checkpoint, and of a model
 
@@ -42,6 +42,22 @@ def is_path(dataset: str) -> bool:
         (False, True, True)
     """
     return dataset.endswith(".npz") or os.sep in dataset
+
+
+def user_cache() -> Path:
+    """Where files of this user go that can be made or fetched again: a folder of our own.
+
+    Raises:
+        InputError: If the user has no home.
+    """
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise InputError(
+            "this user has no home folder, where the cache would be: set HOME or XDG_CACHE_HOME, "
+            f"or, for data sets, {spelled('data_dir')} or ADMM_DATA"
+        ) from error
+    return Path(home, "layerwise-admm")
 
 
 def make_folder(folder: Path) -> None:

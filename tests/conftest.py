@@ -45,7 +45,7 @@ def data_dir() -> Path:
 
 
 def _run(command: list[str], timeout: float, **env: str) -> subprocess.CompletedProcess[str]:
-    launcher = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "HYDI_", "MPI_LOCAL")
+    launcher = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "HYDI_", "MPI_LOCAL", "SLURM_", "ADMM_MPI")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(launcher)}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, env={**clean, **env}, check=False

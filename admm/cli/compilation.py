@@ -7,13 +7,15 @@ start; what is new is published at the end, each entry complete under its name.
 
 import contextlib
 import hashlib
-import os
 import platform
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from admm.errors import InputError
+from admm.files import user_cache
 
 # The oldest entries go beyond so many bytes; a killed process leaves a folder, for so many seconds.
 _MOST = 2**29
@@ -28,15 +30,15 @@ def cache_home() -> Path | None:
     import jaxlib
 
     try:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # no HOME, and nobody of this number
+        home = user_cache()
+    except InputError:  # nothing depends on it
         return None
     features = platform.processor() + platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         features += next((line for line in lines if line.startswith(("flags", "Features"))), "")
     kind = hashlib.sha256(features.encode()).hexdigest()[:12]
-    return Path(home, "layerwise-admm", "compiled", f"jaxlib-{jaxlib.__version__}-{kind}")
+    return Path(home, "compiled", f"jaxlib-{jaxlib.__version__}-{kind}")
 
 
 @contextlib.contextmanager
@@ -49,7 +51,8 @@ def kept_compilations(home: Path | None) -> Iterator[None]:
     import jax
 
     own = None
-    if home is not None and not jax.config.jax_compilation_cache_dir:
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if home is not None and not chosen:
         with contextlib.suppress(OSError):
             home.mkdir(parents=True, exist_ok=True)
             own = Path(tempfile.mkdtemp(dir=home, prefix="process-"))

@@ -1,11 +1,11 @@
 """`admm datasets`: the known data sets."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from admm.cli.start import show
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -46,8 +46,5 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
         lines = catalog.listing(data_folder(arguments.data_dir))
     else:
         lines = catalog.fetch(arguments.name, data_folder(arguments.data_dir))
-    try:
-        for line in lines:
-            print(line, flush=True)
-    except BrokenPipeError:  # nobody reads on; nor does the interpreter write on at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for line in lines:
+        show(line)

@@ -26,9 +26,12 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     transport, changes = start_for(arguments, comm)
     from admm.files import write_table
     from admm.run import predict
+    from admm.run.saved import open_saved
 
     found = predict(arguments.run, transport, **changes)
-    transport.at_root(lambda: write_table(arguments.out, found))
+    transport.at_root(
+        lambda: write_table(arguments.out, found, open_saved(arguments.run).class_names)
+    )
     if transport.is_root:
         told = f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}\n"
         Console(sys.stdout).write(told)

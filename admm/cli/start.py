@@ -49,7 +49,7 @@ def _start_jax(dtype: str, devices: int) -> None:
     except Exception as error:  # a wrong variable, or a device that is not there, raises anything
         told = [f"{n}={v}" for n, v in sorted(os.environ.items()) if n.startswith(_OF_JAX)]
         raise InputError(
-            f"JAX cannot start ({str(error).strip().splitlines()[0]}); "
+            f"JAX cannot start ({(str(error).strip() or repr(error)).splitlines()[0]}); "
             + (f"it was told {' '.join(told)}" if told else "see that jax and jaxlib fit together")
         ) from error
 

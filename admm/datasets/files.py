@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admm.errors import MissingDataError, spelled
-from admm.files import reading
+from admm.files import reading, user_cache
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def data_folder(data_dir: str | Path | None = None) -> Path:
     given = data_dir or os.environ.get("ADMM_DATA")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "layerwise-admm"
+    return user_cache()
 
 
 def download_command(name: str, folder: Path) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from admm.comm import LocalTransport, Transport
 from admm.errors import InputError, spelled
+from admm.memory import memory_told
 from admm.run.agreement import check_one_job
 from admm.run.options import check_not_in_memory, option_fields, with_place
 from admm.run.registry import options_from_json
@@ -86,7 +87,7 @@ def _pass(
     check_dtype(options.dtype)
     changed = replace(options, **with_place(changes))
     check_one_job(changed, transport)
-    with where_data_may_be(saved.run):
+    with where_data_may_be(saved.run), memory_told(f"{what} of {saved.run}", changed):
         found = getattr(changed, what)(saved, transport, data)
     transport.flush()
     return found

@@ -20,6 +20,7 @@ from admm.comm import LocalTransport, Trace, Transport, named_leaves
 from admm.console import Console, Text
 from admm.errors import DivergedError, InputError, StoppedError
 from admm.files import write_atomically, writing
+from admm.memory import memory_told
 from admm.run.agreement import check_one_job
 from admm.run.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoint
 from admm.run.clock import Clock
@@ -67,6 +68,7 @@ def train(
             with safer settings does not help; `summary.json` says `diverged`.
         StoppedError: After SIGTERM or SIGINT; `summary.json` says `interrupted`.
         OutputError: If results cannot be written.
+        AdmmError: If there is not enough memory.
         WorkerLostError: If another rank is silent for too long, or its messages are damaged.
 
     Example:
@@ -77,7 +79,11 @@ def train(
     """
     transport = transport or LocalTransport(options.workers)
     check_one_job(options, transport)
-    with Clock(transport) as clock, held_folder(options.out, transport):
+    with (
+        Clock(transport) as clock,
+        held_folder(options.out, transport),
+        memory_told("training", options),
+    ):
         return Run(options, transport, clock, data, callback, Console(progress)).train()
 
 

@@ -49,6 +49,11 @@ class Saved(NamedTuple):
         """Its layers or modules."""
         return self.manifest["depth"]
 
+    @property
+    def class_names(self) -> list[Any]:
+        """What the classes are called, where that is not 0…C−1."""
+        return self.manifest["dataset"].get("class_names", [])
+
     def read(self, number: int) -> Arrays:
         """The arrays of one layer or module, by name.
 

@@ -11,7 +11,19 @@ import pytest
 LIMIT = 60
 MPIRUN = str(Path(sys.executable).with_name("mpirun"))
 ADMM = (sys.executable, "-m", "admm")
-TRAIN = "train --layers 2 --hidden 4 --hops 1 --grow none --epochs 2".split()
+TRAIN = [
+    "train",
+    "--layers",
+    "2",
+    "--hidden",
+    "4",
+    "--hops",
+    "1",
+    "--grow",
+    "none",
+    "--epochs",
+    "2",
+]
 
 
 def mpmd(folder, *ranks):
@@ -20,7 +32,7 @@ def mpmd(folder, *ranks):
     for place, *arguments in ranks:
         words += [":"] if words else []
         words += ["-wdir", str(place), "-n", "1", *ADMM, *arguments]
-    launcher = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "HYDI_", "MPI_LOCAL", "ADMM_DATA")
+    launcher = ("PMI_", "PMIX_", "OMPI_COMM_WORLD_", "HYDI_", "MPI_LOCAL", "SLURM_", "ADMM_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(launcher)}
     root = str(Path(__file__).parents[3])
     start = time.monotonic()

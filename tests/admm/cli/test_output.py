@@ -1,4 +1,4 @@
-"""What a person sees is not the work: where it cannot be written, the run ends well all the same."""
+"""What a person sees is not the work: a run ends well where it cannot be written."""
 
 import json
 import os
@@ -11,7 +11,19 @@ import pytest
 
 LIMIT = 60
 ROOT = Path(__file__).parents[3]
-TRAIN = "train --layers 2 --hidden 4 --hops 1 --grow none --epochs 12".split()
+TRAIN = [
+    "train",
+    "--layers",
+    "2",
+    "--hidden",
+    "4",
+    "--hops",
+    "1",
+    "--grow",
+    "none",
+    "--epochs",
+    "12",
+]
 
 
 def shell(command, **env):

@@ -13,7 +13,7 @@ import pytest
 from admm import LocalTransport, evaluate, options, predict, resumed, train
 from admm.errors import DivergedError, InputError, OutputError, StoppedError
 from admm.methods.layerwise.worker import LayerWorker
-from admm.run import checkpoint, saved
+from admm.run import checkpoint, recovery, saved
 from admm.run.history import History, is_finite
 from layers import from_modules
 from quant import Levels
@@ -97,7 +97,7 @@ def stop_after(monkeypatch, epochs, number=signal.SIGTERM):
     monkeypatch.setattr(LayerWorker, "descend", descend_and_signal)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_a_checkpoint_and_a_summary(tmp_path, monkeypatch, number):
     stop_after(monkeypatch, epochs=3, number=number)
     with pytest.raises(StoppedError, match=f"stopped by {number.name}"):
@@ -293,6 +293,70 @@ def test_a_write_that_fails_says_so(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left") as failed:
         run(KINDS["pdadmm-g"], epochs=9, out=tmp_path)
     assert "there is no checkpoint yet" in failed.value.__notes__
+    assert not (tmp_path / "checkpoints").exists()  # the room is free for another try
+
+
+def test_a_full_disk_keeps_the_checkpoints_before(tmp_path, monkeypatch):
+    """One that could not be completed is gone, and the run goes on from the last one."""
+    write = checkpoint.write_atomically
+    left = [3]
+
+    def full(path, content):
+        left[0] -= path.name == "manifest.json"
+        if not left[0]:
+            raise OutputError(f"cannot write {path} (No space left on device)")
+        write(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_atomically", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run(KINDS["pdadmm-g"], epochs=9, out=tmp_path, workers=2)
+    monkeypatch.undo()
+    kept = sorted(each.name for each in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["0004-000002", "0004-000004"]
+    whole = run(KINDS["pdadmm-g"], epochs=9, workers=2)
+    same_history(whole.history, run(resumed(tmp_path)).history)
+
+
+def test_the_end_of_a_run_is_a_checkpoint(tmp_path):
+    """However rare they are: a finished run goes further, as if it had been asked to at once."""
+    run(KINDS["pdadmm-g"], epochs=3, checkpoint_every=0, out=tmp_path)
+    again = run(resumed(tmp_path, epochs=6))
+    same_history(run(KINDS["pdadmm-g"], epochs=6).history, again.history)
+    stopped = run(KINDS["pdadmm-g"], epochs=6, checkpoint_every=50, out=tmp_path)
+    assert stopped.summary["status"] == "done"
+    assert checkpoint.newest_checkpoint(tmp_path).manifest["epoch"] == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_so(tmp_path, monkeypatch, number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        stop_after(monkeypatch, epochs=2, number=number)
+        assert len(run(KINDS["pdadmm-g"], epochs=5, workers=2).history) == 5
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_later_signal_acts_as_without(tmp_path, monkeypatch):
+    """The first was a request; who waits for two seconds and asks again means it."""
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    now = [0.0]
+    monkeypatch.setattr(recovery.time, "monotonic", lambda: now[0])
+    try:
+        stop_after(monkeypatch, epochs=2)
+        with pytest.raises(StoppedError):
+            run(KINDS["pdadmm-g"], epochs=50, workers=2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not seen  # the same request
+        now[0] = 5.0
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert len(seen) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # Divergence.

@@ -1,0 +1,102 @@
+"""The cache of compiled functions, and how JAX starts."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+TRAIN = ("train", "--layers", 2, "--hidden", 4, "--hops", 1, "--grow", "none", "--epochs", 2)
+OWN = {"JAX_COMPILATION_CACHE_DIR": ""}  # the tests' is not in the way
+
+
+def entries(home):
+    return {path: path.stat().st_mtime_ns for path in home.glob("layerwise-admm/compiled/*/*")}
+
+
+def compile_seconds(out):
+    return json.loads((out / "summary.json").read_text())["seconds"]["compile"]
+
+
+def test_what_is_compiled_is_kept(admm, tmp_path):
+    """Complete entries of two ranks, which a second run finds, and nothing else."""
+    home, kept = tmp_path / "cache", []
+    for name in ("a", "b"):
+        done = admm(
+            *TRAIN, "--out", tmp_path / name, ranks=2, XDG_CACHE_HOME=str(home), **OWN, timeout=120
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        kept.append(entries(home))
+    assert kept[0]
+    assert kept[0] == kept[1]
+    assert {path.suffix for path in kept[0]} == {""}
+    assert all(path.name.endswith("-cache") for path in kept[0])
+
+
+@pytest.mark.parametrize(
+    "why", ["--no-cache", "chosen by the user", "not to be written", "no home", "damaged"]
+)
+def test_without_the_cache(admm, tmp_path, why):
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), **OWN}
+    words = ["--no-cache"] if why == "--no-cache" else []
+    if why == "chosen by the user":
+        env["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / "other")
+    elif why == "not to be written":
+        (tmp_path / "cache").write_text("a file")
+    elif why == "no home":
+        env |= {"XDG_CACHE_HOME": "", "HOME": ""}
+    elif why == "damaged":
+        admm(*TRAIN, "--out", tmp_path / "first", **env)
+        for path in entries(tmp_path / "cache"):
+            path.write_bytes(b"half")
+    done = admm(*TRAIN, *words, "--out", tmp_path / "out", **env)
+    assert done.returncode == 0, done.stderr
+    assert why == "damaged" or not entries(tmp_path / "cache")
+
+
+def test_a_device_that_is_not_there(admm, tmp_path):
+    done = admm(*TRAIN, "--out", tmp_path / "out", JAX_PLATFORMS="cuda")
+    assert done.returncode == 2
+    assert "admm: error: JAX cannot start (" in done.stderr
+    assert "; it was told " in done.stderr
+    assert "JAX_PLATFORMS=cuda" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_variable_that_jax_cannot_read(admm, tmp_path):
+    done = admm(*TRAIN, "--out", tmp_path / "out", JAX_ENABLE_X64="perhaps")
+    assert done.returncode == 2
+    assert "JAX_ENABLE_X64=perhaps" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [TRAIN, ("datasets", "list"), ("train", "--dataset", "cora")], ids=["", "list", "cora"]
+)
+def test_nobody_without_a_home(tmp_path, words):
+    """No HOME, and no entry for the user: a container with a number for a user."""
+    code = (
+        "import os, pwd, sys\n"
+        "def unknown(number): raise KeyError(number)\n"
+        "pwd.getpwuid = unknown\n"
+        "for name in ('HOME', 'ADMM_DATA', 'XDG_CACHE_HOME'): os.environ.pop(name, None)\n"
+        "from admm.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    more = ("--out", tmp_path / "out") if words is TRAIN else ()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, (*words, *more))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **OWN},
+    )
+    assert "Traceback" not in done.stderr
+    if words is TRAIN:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2
+        assert "this user has no home folder" in done.stderr
+        assert "--data-dir or ADMM_DATA" in done.stderr
