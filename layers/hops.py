@@ -111,7 +111,8 @@ def hop_product(
     products = np.zeros((hops, len(rows), weights.shape[1]), weights.dtype)
     squares = np.zeros((hops, len(rows), 1), weights.dtype)
     given = (features, adjacency, rows, hops, normalize, weights.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):  # infinities, where nothing is scaled
+    # Infinities come where nothing is scaled; for the number of threads see `row_basis`.
+    with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(1):
         for hop, columns, block, shrink in _blocks(*given):
             products[hop] *= shrink
             products[hop] += block @ parts[hop, columns]

@@ -26,7 +26,9 @@ class ClassifierOptions(MethodOptions):
 
     def evaluate(self, saved: Any, transport: Any, data: Any) -> dict[str, float]:
         facts, logits = self.logits(saved, transport, data, every=False)
-        found = None if logits is None else facts.accuracies(logits)
+        found = None
+        if logits is not None:
+            found = {**facts.accuracies(logits), **facts.class_scores(logits)}
         return transport.share(found, transport.size - 1)
 
     def predict(self, saved: Any, transport: Any, data: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,10 +47,54 @@ class Labelled:
         parts = np.split(right, np.cumsum(self.sizes)[:-1])
         return {name: float(part.mean()) for name, part in zip(PARTS, parts, strict=True)}
 
+    def class_scores(self, logits: Array) -> dict[str, float]:
+        """Scores of `val` and `test` that do not depend on how many rows a class has.
+
+        Balanced accuracy is the mean, over the classes of the part, of the fraction of right
+        answers. The area under the ROC curve, see `roc_auc`, ranks rows by their probability of
+        class 1 where there are two classes. Where there are more, it is the mean over the classes
+        of the part, each against the rest. A part of one class has none: its key is missing.
+        """
+        given = np.asarray(logits, np.float64)
+        with np.errstate(invalid="ignore"):  # what is not finite shows in the loss
+            powers = np.exp(given - given.max(axis=1, keepdims=True))
+            probabilities = powers / powers.sum(axis=1, keepdims=True)
+        right = given.argmax(axis=1) == self.labels
+        found = {}
+        for name, (start, end) in zip(PARTS[1:], pairwise(np.cumsum(self.sizes)), strict=True):
+            labels, own = self.labels[start:end], probabilities[start:end]
+            present = np.unique(labels)
+            rates = [right[start:end][labels == each].mean() for each in present]
+            found[f"{name}_balanced_accuracy"] = float(np.mean(rates))
+            if len(present) > 1:
+                ranked = present if self.classes > 2 else [1]
+                areas = [roc_auc(labels == each, own[:, each]) for each in ranked]
+                found[f"{name}_roc_auc"] = float(np.mean(areas))
+        return found
+
     def scores(self, loss: float, logits: Array) -> dict[str, float]:
-        """Loss and accuracies as a history has them."""
+        """Loss, accuracies and scores of classes, as a history has them."""
         found = self.accuracies(logits)
-        return {"train_loss": loss, **{f"{name}_accuracy": found[name] for name in PARTS}}
+        accuracies = {f"{name}_accuracy": found[name] for name in PARTS}
+        return {"train_loss": loss, **accuracies, **self.class_scores(logits)}
+
+
+def roc_auc(positive: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve: how often a positive row has a higher score than another.
+
+    Equal scores count half. It takes one sort, so that every evaluation has time for it.
+
+    Args:
+        positive: Which rows are, (rows,); some are, and some are not.
+        scores: Numbers, (rows,).
+
+    Example:
+        >>> roc_auc(np.array([True, False, False, True]), np.array([0.9, 0.1, 0.5, 0.5]))
+        0.875
+    """
+    others, own = np.sort(scores[~positive]), scores[positive]
+    below = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")
+    return float(below.mean() / (2 * len(others)))
 
 
 def description(

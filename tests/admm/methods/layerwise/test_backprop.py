@@ -33,6 +33,7 @@ def test_the_objective_is_summed_over_nodes():
     assert only["objective"] == pytest.approx(expected, rel=1e-5)
     assert set(only) == {
         *("stage", "epoch", "layers", "train_loss", "train_accuracy", "val_accuracy"),
+        *("val_balanced_accuracy", "test_balanced_accuracy", "val_roc_auc", "test_roc_auc"),
         *("test_accuracy", "objective", "bytes_sent", "seconds", "iterate_seconds"),
     }
 

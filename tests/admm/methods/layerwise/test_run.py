@@ -55,6 +55,7 @@ def test_summary_is_what_the_contract_says(run):
     assert set(summary["final"]) == {
         *("stage", "epoch", "layers"),
         *("train_loss", "train_accuracy", "val_accuracy", "test_accuracy"),
+        *("val_balanced_accuracy", "test_balanced_accuracy", "val_roc_auc", "test_roc_auc"),
         *("lagrangian", "primal_residual", "dual_residual", "rho", "nu"),
         *("bytes_sent", "seconds", "iterate_seconds"),
     }
