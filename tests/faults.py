@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.faulty import EVERY
+from tests.faulty import EVERY, processes_of
 
 LAYERS = 4
 EPOCHS = 14
@@ -47,6 +47,10 @@ class Cell(NamedTuple):
         """The rank that suffers it: not always the same."""
         if self.fault == "flip":  # p travels down, q up
             return 1 if self.moment == "p" else 0
+        if self.fault == "pipe":  # the one that prints
+            return 0
+        if self.fault in ("options", "folder"):  # another than the one it is compared with
+            return self.ranks - 1
         return sum(map(ord, self.fault + self.moment)) % self.ranks
 
     @property
@@ -75,9 +79,16 @@ def cells() -> Iterator[Cell]:
         for moment in ("iteration", "checkpoint", "end"):
             yield Cell("disk", moment, ranks)
         yield Cell("nan", "iteration", ranks)
+        for fault in ("twice", "hup", "termall"):
+            for moment in ("iteration", "checkpoint"):
+                yield Cell(fault, moment, ranks)
+        for fault in ("pipe", "writer"):
+            yield Cell(fault, "iteration", ranks)
         if ranks > 1:
             for moment in ("p", "q"):
                 yield Cell("flip", moment, ranks)
+            for fault in ("options", "folder"):  # of one rank, others than those of the rest
+                yield Cell(fault, "start", ranks)
 
 
 # Exit codes. A launcher whose rank is killed ends the others at once, with a code of its own; one
@@ -87,6 +98,13 @@ _CODES = {
     "freeze": (4, 9, 137),
     "raise": (1,),
     "term": (1,),
+    "twice": (1,),
+    "hup": (1,),
+    "termall": (1,),
+    "pipe": (0,),
+    "writer": (0,),
+    "options": (2,),
+    "folder": (2,),
     "disk": (1,),
     "nan": (0,),
     "flip": (4,),
@@ -95,6 +113,11 @@ _WORDS = {
     "freeze": "silent for",
     "raise": "RuntimeError: a fault",
     "term": "stopped by SIGTERM",
+    "twice": "stopped by SIGTERM",
+    "hup": "stopped by SIGHUP",
+    "termall": "stopped by SIGTERM",
+    "options": "rank {victim} has --seed 1, rank 0 --seed 0",
+    "folder": "is not that of rank {victim}",
     "disk": "cannot write",
     "flip": "arrived damaged",
 }
@@ -102,35 +125,39 @@ _WORDS = {
 
 def run_cell(cell: Cell, folder: Path, reference: Path) -> Outcome:
     """Run one cell in a folder; `reference` is the run on as many ranks without a fault."""
+    if cell.fault in ("options", "folder"):
+        return _run_apart(cell, folder)
     out, note = folder / "run", folder / "note"
     layers = LAYERS // cell.ranks
     cuts = (cell.victim > 0) + (cell.victim < cell.ranks - 1)
     faulty = ("-m", "tests.faulty", cell.fault, cell.moment, cell.victim, note, layers, cuts)
     done, ended = _launch(cell.ranks, *faulty, *_TRAIN, "--out", out)
-    problems = []
     if not note.exists():
         return Outcome(done.returncode, 0, 0, False, [f"the fault did not happen: {done.stderr}"])
     detected = ended - float(note.read_text())
     expected = _CODES[cell.fault]
     if cell[:2] in (("term", "end"),):
         expected = (0,)  # it had nothing left to do
-    if done.returncode not in expected:
-        problems.append(f"exit code {done.returncode}, expected {expected}: {done.stderr[-2000:]}")
-    word = _WORDS.get(cell.fault)
-    if word is not None and expected != (0,):
-        said = done.stderr.count(word)
-        if said != 1:
-            problems.append(f"{word!r} said {said} times: {done.stderr[-2000:]}")
+    problems = _problems(cell, done, expected)
     if detected > TIMEOUT + 15:
         problems.append(f"took {detected:.0f} s")
-    left = _processes_of(out)
+    if cell.fault == "writer":
+        other = (folder / "other").read_text()
+        if not other.startswith("2 admm: error: ") or "is in use: process" not in other:
+            problems.append(f"the other run was let in: {other}")
+    if (out / "lock").exists() and cell.fault not in ("kill", "freeze", "raise", "flip", "disk"):
+        problems.append("the lock is left")
+    left = processes_of(out)
     if left:
         problems.append(f"processes {left} are left")
     if expected == (0,):
         summary = json.loads((out / "summary.json").read_text())
         if cell.fault == "nan" and len(summary["retreats"]) != 1:
             problems.append("did not go back")
-        return Outcome(done.returncode, detected, 0, cell.fault == "term", problems)
+        equal = cell.fault == "term" or _same(out, reference)
+        if not equal and cell.fault != "nan":
+            problems.append("the run is another")
+        return Outcome(done.returncode, detected, 0, equal, problems)
     reached = len(_history(out))
     saved = sorted((out / "checkpoints").glob("*/manifest.json"))
     kept = json.loads(saved[-1].read_text())["epoch"] if saved else 0
@@ -142,10 +169,54 @@ def run_cell(cell: Cell, folder: Path, reference: Path) -> Outcome:
     if resumed.returncode:
         problems.append(f"resume ended with {resumed.returncode}: {resumed.stderr[-2000:]}")
         return Outcome(done.returncode, detected, lost, False, problems)
-    equal = _history(out) == _history(reference) and _weights(out) == _weights(reference)
+    equal = _same(out, reference)
     if not equal:
         problems.append("the resumed run is another")
     return Outcome(done.returncode, detected, lost, equal, problems)
+
+
+def _problems(
+    cell: Cell, done: subprocess.CompletedProcess[str], expected: tuple[int, ...]
+) -> list[str]:
+    """Another exit code than expected, and a message that does not come exactly once."""
+    problems = []
+    if done.returncode not in expected:
+        problems.append(f"exit code {done.returncode}, expected {expected}: {done.stderr[-2000:]}")
+    word = _WORDS.get(cell.fault, "").format(victim=cell.victim)
+    if word and expected != (0,):
+        said = done.stderr.count(word)
+        if said != 1:
+            problems.append(f"{word!r} said {said} times: {done.stderr[-2000:]}")
+    return problems
+
+
+def _run_apart(cell: Cell, folder: Path) -> Outcome:
+    """Start a rank that is not of the same job: with another option, or in another folder."""
+    places = [folder / name for name in ("here", "there")]
+    for place in places:
+        place.mkdir()
+    seed = 1 if cell.fault == "options" else 0
+    home = places[1] if cell.fault == "folder" else places[0]
+    admm = [sys.executable, "-m", "admm", *map(str, _TRAIN), "--out", "run"]
+    most = ["-wdir", str(places[0]), "-n", str(cell.ranks - 1), *admm, "--seed", "0"]
+    last = ["-wdir", str(home), "-n", "1", *admm, "--seed", str(seed)]
+    start = time.time()
+    done = subprocess.run(
+        [str(_BIN / "mpirun"), *most, ":", *last],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )
+    took = time.time() - start
+    problems = _problems(cell, done, _CODES[cell.fault])
+    if took > 20:
+        problems.append(f"took {took:.0f} s")
+    if left := [str(path) for place in places for path in place.iterdir()]:
+        problems.append(f"{', '.join(left)} are left")
+    return Outcome(done.returncode, took, 0, True, problems)
 
 
 def run_reference(ranks: int, folder: Path) -> Path:
@@ -184,16 +255,8 @@ def _weights(run: Path) -> dict[str, bytes]:
     return found
 
 
-def _processes_of(out: Path) -> list[str]:
-    """Processes, dead ones apart, that have the folder among their arguments."""
-    found = []
-    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(out).encode() in cmdline.read_bytes().split(b"\0"):
-                found.append(cmdline.parent.name)
-        except OSError:  # it ended meanwhile
-            continue
-    return found
+def _same(run: Path, reference: Path) -> bool:
+    return _history(run) == _history(reference) and _weights(run) == _weights(reference)
 
 
 def main() -> int:
@@ -209,7 +272,13 @@ def main() -> int:
             if cell.ranks not in references:
                 references[cell.ranks] = run_reference(cell.ranks, Path(name))
             outcome = run_cell(cell, folder, references[cell.ranks])
-            equal = "–" if cell.fault == "nan" else "yes" if outcome.equal else "NO"
+            equal = (
+                "–"
+                if cell.fault in ("nan", "options", "folder")
+                else "yes"
+                if outcome.equal
+                else "NO"
+            )
             print(
                 f"{cell.fault:7} {cell.moment:11} {cell.ranks:5d}  {outcome.code:4d}  "
                 f"{outcome.detected:10.1f}  {outcome.lost:11d}  {equal:>13}",

@@ -3,9 +3,11 @@
 The rank VICTIM suffers the fault at the moment and writes the time to the file NOTE just before.
 """
 
+import contextlib
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +28,15 @@ EPOCH = 10
 EVERY = 4
 
 
+SIGNALS = {
+    "kill": [signal.SIGKILL],
+    "freeze": [signal.SIGSTOP],
+    "term": [signal.SIGTERM],
+    "twice": [signal.SIGTERM, signal.SIGTERM],
+    "hup": [signal.SIGHUP],
+}
+
+
 def strike(fault: str, note: Path) -> None:
     """Do the worst to this process."""
     note.write_text(str(time.time()))
@@ -35,8 +46,37 @@ def strike(fault: str, note: Path) -> None:
         # As of now no file can grow beyond this: the system refuses to write, as on a full disk.
         resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
         return
-    number = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "term": signal.SIGTERM}[fault]
-    os.kill(os.getpid(), number)
+    if fault == "pipe":
+        # Nobody reads what it prints any more.
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.dup2(writer, sys.stdout.fileno())
+        return
+    if fault == "writer":
+        # Another run wants the folder; what became of it is for the matrix to see.
+        command = [sys.executable, "-m", "admm", *sys.argv[7:]]
+        env = {**os.environ, "ADMM_MPI": "0"}
+        other = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+        note.with_name("other").write_text(f"{other.returncode} {other.stderr}")
+        return
+    if fault == "termall":
+        # As a scheduler does it: everybody, launcher included, which passes it on to the ranks.
+        for pid in processes_of(sys.argv[-1]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        return
+    for number in SIGNALS[fault]:
+        os.kill(os.getpid(), number)
+
+
+def processes_of(out: str | Path) -> list[int]:
+    """Processes, dead ones apart, that have the folder among their arguments."""
+    found = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if str(out).encode() in cmdline.read_bytes().split(b"\0"):
+                found.append(int(cmdline.parent.name))
+    return found
 
 
 def before(owner: Any, name: str, act: Callable[[], None], calls: int = 1) -> None:
