@@ -6,12 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import scipy.sparse as sp
 from jaxtyping import Array
 
 from admm.comm import Transport, chain, pass_forward
 from admm.errors import InputError
 from admm.methods.labelled import load_at_root
-from admm.methods.subnetworks.data import RowFacts, row_inputs
+from admm.methods.subnetworks.data import RowFacts, compact_inputs
 from admm.methods.subnetworks.network import CHUNK, fill, plan
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.run.saved import Saved
@@ -29,7 +30,7 @@ def pass_saved(
     """
     if saved.manifest.get("own_network") and isinstance(options.network, str):
         options = replace(options, network=None)  # so an earlier release said it
-    facts, rows = load_at_root(lambda: row_inputs(options, data, every), transport, saved)
+    facts, rows = load_at_root(lambda: compact_inputs(options, data, every), transport, saved)
     network, shapes, costs = plan(options, facts)
     if len(shapes) - 1 != saved.depth:
         raise InputError(
@@ -40,7 +41,7 @@ def pass_saved(
             f"got {transport.size} workers for {saved.depth} modules; start fewer ranks"
         )
     owned = [range(first - 1, last) for first, last in split_layers(costs, transport.size)]
-    found = None
+    found: list[Array] = []
     for worker in transport.local:
         modules = [
             fill(module, dict(saved.read(number + 1)), f"module {number} of {saved.run}")
@@ -50,15 +51,22 @@ def pass_saved(
         ]
         arrays, rest = eqx.partition(Subnetwork(tuple(modules)), eqx.is_array)
         part = eqx.combine(jax.device_put(arrays, transport.device(worker)), rest)
-        logits = pass_forward(
-            eqx.filter_jit(part),
-            jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
-            len(facts.labels),
-            jax.device_put(rows, transport.device(0)) if worker == 0 else None,
-            worker,
-            chain(owned)[worker],
-            transport,
-            chunk=CHUNK,
-        )
-        found = found if logits is None else logits
-    return facts, found
+        apply = eqx.filter_jit(part)
+        for start in range(0, len(facts.labels), CHUNK):  # dense, on a device, for a while only
+            count = min(CHUNK, len(facts.labels) - start)
+            logits = pass_forward(
+                apply,
+                jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
+                count,
+                _on_device(rows, start, count, transport) if worker == 0 else None,
+                worker,
+                chain(owned)[worker],
+                transport,
+            )
+            found += [] if logits is None else [logits]
+    return facts, jnp.concatenate(found) if found else None
+
+
+def _on_device(rows: Any, start: int, count: int, transport: Transport) -> Array:
+    block = rows[start : start + count]
+    return jax.device_put(block.toarray() if sp.issparse(block) else block, transport.device(0))
