@@ -73,7 +73,7 @@ def codec_option(names: Sequence[str] = CODEC_NAMES) -> Any:
 
 def checkpoint_option(default: int) -> Any:
     """The field of the epochs from checkpoint to checkpoint."""
-    text = "epochs that may be lost; 0: checkpoints only on SIGTERM or SIGINT"
+    text = "epochs that may be lost; 0: a checkpoint only on a signal and at the end"
     return option(default, text, "safety", Check("0 or more", lambda value: value >= 0))
 
 
@@ -97,7 +97,9 @@ class MethodOptions(ABC):
     bounded: ClassVar[str | None] = None
 
     solver: str
-    dataset: str = option("digits", "a known name, or a file", "data", metavar="NAME|FILE.npz")
+    dataset: str = option(
+        "digits", "a known name, a .npz file, or a folder", "data", metavar="NAME|PATH"
+    )
     data_dir: Path | None = option(
         None, "searched for upstream file names [$ADMM_DATA, else the user's cache]", "data"
     )
