@@ -185,7 +185,8 @@ def first_layer(
     facts = _facts(options, graph, wanted)
     saved.check_dataset(facts.dataset)
     first = saved.read(1)
-    what = f"layer 1 on {len(wanted):,} nodes × {facts.columns:,} columns"
+    what = f"products of layer 1 on {len(wanted):,} nodes × {facts.columns:,} columns"
+    check_memory((options.hops + 1) * len(wanted) * first["b"].nbytes, what, options)
     with memory_told(what, options), _in_range(graph.name):
         rows = first["b"] + hop_product(
             graph.features,

@@ -11,7 +11,8 @@ import scipy.sparse as sp
 import layers.hops
 from admm import LocalTransport, checked_graph, evaluate, options, predict, train
 from admm.datasets import load
-from admm.errors import InputError
+from admm.errors import AdmmError, InputError
+from admm.memory import Available
 from admm.methods.layerwise.data import full_inputs
 from layers import RELU, forward, hop_inputs
 
@@ -138,6 +139,14 @@ def test_features_that_overflow_in_other_nodes_are_refused(tmp_path):
     assert evaluate(tmp_path, data=data)["train"] > 0
     with pytest.raises(InputError, match="the features overflow dtype=float32 with normalize=none"):
         predict(tmp_path, data=data)
+
+
+def test_products_that_do_not_fit_are_refused(tmp_path, monkeypatch):
+    train(options("adam", layers=2, hidden=8, epochs=1, out=tmp_path))
+    monkeypatch.setattr("admm.memory.available_memory", lambda: Available(2**18, "a test"))
+    message = "^products of layer 1 on 1,797 nodes × 256 columns need 0.000268 GiB, but "
+    with pytest.raises(AdmmError, match=message):
+        predict(tmp_path)
 
 
 def test_values_that_no_type_holds_are_an_error_of_the_data():
