@@ -16,6 +16,7 @@ from admm.console import Console
 from admm.errors import InputError, OutputError
 from admm.files import is_path
 from admm.run import registry
+from admm.run.history import OTHER_SCORES
 from admm.run.options import MethodOptions, value_kinds
 from admm.run.resume import resumed
 from quant import Levels
@@ -119,10 +120,21 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
 
 
 def _scores(options: MethodOptions, best: Mapping[str, Any]) -> str:
-    """The value that picked the best network, and its like of other parts of the data."""
+    """The value that picked the best network, its like of other parts, other scores of the test."""
     part, _, kind = options.select.rpartition("_")
-    like = [name for name in best if part and name.endswith(f"_{kind}")] or [options.select]
-    return ", ".join(f"{name.removesuffix(f'_{kind}')} {best[name]:.3f}" for name in like)
+    like = [f"{other}_{kind}" for other in ("train", "val", "test") if part]
+    shown = [name for name in like if name in best] or [options.select]
+    others = [n for n in best if n.startswith("test_") and n.endswith(OTHER_SCORES)]
+    text = [f"{name.removesuffix(f'_{kind}')} {best[name]:.3f}" for name in shown]
+    return ", ".join(
+        [
+            *text,
+            *(
+                f"{name.replace('_', ' ').replace('roc auc', 'ROC AUC')} {best[name]:.3f}"
+                for name in others
+            ),
+        ]
+    )
 
 
 def _options(given: dict[str, Any]) -> MethodOptions:

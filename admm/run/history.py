@@ -17,7 +17,7 @@ workers, `seconds` since the start, and `iterate_seconds` of epochs, without com
 
 # What the progress table has no room for.
 _HIDDEN = ("stage", "bytes_sent", "iterate_seconds")
-_HIDDEN_KINDS = ("_balanced_accuracy", "_roc_auc")
+OTHER_SCORES = ("_balanced_accuracy", "_roc_auc")
 
 # Rows of the progress table for each stage, beside the first.
 _ROWS = 10
@@ -147,7 +147,7 @@ class History:
     def _print(self, evaluation: Evaluation) -> None:
         if not self._console:
             return
-        hidden = [n for n in evaluation if n in _HIDDEN or n.endswith(_HIDDEN_KINDS)]
+        hidden = [n for n in evaluation if n in _HIDDEN or n.endswith(OTHER_SCORES)]
         names = [name for name in evaluation if name not in hidden]
         if not self._headed:
             short = (n.removesuffix("_accuracy").removesuffix("_residual") for n in names)

@@ -30,7 +30,8 @@ def evaluate(
             objects that a file cannot hold, such as a `network` of one's own.
 
     Returns:
-        In every process; for most methods `train`, `val` and `test` accuracy.
+        In every process; of classifiers accuracy of `train`, `val` and `test`, balanced accuracy
+        and ROC AUC of the latter two.
 
     Raises:
         InputError: If network or data cannot be read, or do not belong together.
