@@ -31,10 +31,10 @@ class Labels(NamedTuple):
 def read_labels(name: str, labels: Any) -> Labels:
     """Number the classes from 0, in the order of their labels.
 
-    Labels are whole numbers, truth values or text (bytes are UTF-8), shape (nodes,) or (nodes, 1),
-    or one-hot rows, sparse or dense, shape (nodes, C). None of them have −1, NaN, `None`, masked
-    elements, empty text, `"nan"`, and rows of zeros. Where −1 and 1 are the only values, −1 is a
-    class.
+    Labels are whole numbers, truth values or text (bytes are UTF-8), shape (nodes,), (nodes, 1) or
+    (1, nodes), or one-hot rows, sparse or dense, shape (nodes, C). None of them have −1, NaN,
+    `None`, masked elements, empty text, `"nan"`, and rows of zeros. Where −1 and 1 are the only
+    values, −1 is a class.
 
     Args:
         name: Of the data set, for messages.
@@ -59,10 +59,12 @@ def read_labels(name: str, labels: Any) -> Labels:
     masked = np.ma.getmaskarray(labels) if isinstance(labels, np.ma.MaskedArray) else None
     try:
         array = np.asarray(labels)
+        if array.dtype.kind == "U" and not hasattr(labels, "dtype"):
+            array = np.asarray(labels, object)  # NumPy makes text of numbers beside text
     except ValueError as error:
         raise InputError(f"{name}: labels must be like an array ({error})") from error
-    if array.ndim == 2 and array.shape[1] == 1:
-        array, masked = array[:, 0], None if masked is None else masked[:, 0]
+    if array.ndim == 2 and 1 in array.shape:
+        array, masked = array.ravel(), None if masked is None else masked.ravel()
     if array.ndim == 2 and masked is None and array.dtype.kind in "biuf":
         rows, columns = np.nonzero(array)
         return _one_hot(name, array.shape, rows, columns, array[rows, columns])
@@ -125,8 +127,9 @@ def _one_hot(
 
 def _plain(name: str, array: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An array of text or of numbers, of Python objects."""
-    values = array.tolist()
-    known = known & [value is not None for value in values]
+    values = [value.item() if isinstance(value, np.generic) else value for value in array.tolist()]
+    blank = [value is None or (isinstance(value, float) and np.isnan(value)) for value in values]
+    known = known & ~np.array(blank, bool)
     rest = [value for value, there in zip(values, known, strict=True) if there]
     texts = sum(isinstance(value, str) for value in rest)
     simple = all(isinstance(value, str | bool | int | float) for value in rest)
@@ -151,6 +154,7 @@ def _texts(name: str, array: np.ndarray, known: np.ndarray) -> tuple[np.ndarray,
 
 def _whole(name: str, array: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if array.dtype.kind == "f":
+        array = array.astype(np.result_type(array, np.float32))  # float16 does not reach `_LARGEST`
         known = known & ~np.isnan(array)
         wrong = known & ~((np.abs(array) < _LARGEST) & (array == np.round(array)))
         if wrong.any():
