@@ -20,16 +20,18 @@ class Split(NamedTuple):
 
 
 PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "tr", "trn"),
+    "val": ("val", "valid", "validation", "va", "dev"),
+    "test": ("test", "testing", "te", "tst"),
 }
 _WORDS = {word: part for part, words in PARTS.items() for word in words}
 _FORMS = {
     **dict.fromkeys(("mask", "masks"), "mask"),
     **dict.fromkeys(("idx", "index", "indices", "nodes"), "numbers"),
 }
-_SPLIT_KEY = re.compile(rf"(^|[_.-])({'|'.join(_WORDS)}|splits?)([_.-]|$)", re.IGNORECASE)
+_SPLIT_KEY = re.compile(rf"(^|_)({'|'.join(_WORDS)}|splits?)(_|$)")
+# Where words of a key meet: `trainMask`, `trainmask`, `train.mask`.
+_SEAM = re.compile(rf"(?<=[a-z])(?=[A-Z])|(?<=[a-z])(?=(?:{'|'.join(_FORMS)})$)|[.-]")
 _EXPECTED = (
     "expected train_mask, val_mask and test_mask (of each node whether it is in the part; or a row "
     "for each of several splits) or idx_train, idx_val and idx_test (numbers of nodes)"
@@ -48,11 +50,12 @@ def split_keys(name: str, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
     """
     found = {}
     for key in keys:
-        words = key.lower().split("_")
+        spelling = _SEAM.sub("_", key).lower()
+        words = spelling.split("_")
         for part, form in (words, words[::-1]) if len(words) == 2 else ():
             if part in _WORDS and form in _FORMS:
                 found[key] = (_WORDS[part], _FORMS[form])
-        if key not in found and _SPLIT_KEY.search(key):
+        if key not in found and _SPLIT_KEY.search(spelling):
             raise InputError(
                 f"{name}: {key!r} looks like a split, but is none that can be used; {_EXPECTED}. "
                 "Rename it, or leave it out of the file"
@@ -83,11 +86,13 @@ def read_split(name: str, arrays: Arrays, nodes: int, number: int) -> tuple[Spli
         raise InputError(
             f"{name}: the split {', '.join(keys)} lacks the part {', '.join(lacking)}; {_EXPECTED}"
         )
+    given = {key: arrays[key] for key in keys}
     masks = {
-        key: _masks(name, key, arrays[key], nodes)
-        for key, (_, form) in keys.items()
-        if form == "mask"
+        key: _masks(name, key, array, nodes)
+        for key, array in given.items()
+        if keys[key][1] == "mask" or array.dtype == bool
     }
+    numbers = {key: _numbers(name, key, given[key]) for key in keys if key not in masks}
     counts = {len(found) for found in masks.values()} - {1}
     if len(counts) > 1:
         each = ", ".join(f"{key}: {len(found)}" for key, found in masks.items())
@@ -99,7 +104,7 @@ def read_split(name: str, arrays: Arrays, nodes: int, number: int) -> tuple[Spli
         if key in masks:
             found = np.flatnonzero(masks[key][number if len(masks[key]) > 1 else 0])
         else:
-            found = _numbers(name, key, arrays[key])
+            found = numbers[key]
         if not np.array_equal(np.sort(found), np.sort(parts.setdefault(part, found))):
             several = [each for each in keys if keys[each][0] == part]
             raise InputError(

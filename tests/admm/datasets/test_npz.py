@@ -267,8 +267,16 @@ def test_masks(write):
         lambda key, mask: {f"idx_{key[:-5]}": np.flatnonzero(mask)},
         lambda key, mask: {f"{key[:-5]}_idx": np.flatnonzero(mask).astype("u8")},
         lambda key, mask: {key: mask, f"{key[:-5]}_idx": np.flatnonzero(mask)[::-1]},
+        lambda key, mask: {f"{key[:-5]}Mask": mask},
+        lambda key, mask: {f"{key[:-5]}mask": mask},
+        lambda key, mask: {f"{key[:-5]}.mask": mask},
+        lambda key, mask: {f"{key[:2]}_mask": mask},
+        lambda key, mask: {f"{key[:-5]}_idx": mask},
     ],
-    ids=["numbers", "floats", "valid", "idx first", "idx last", "both"],
+    ids=[
+        *("numbers", "floats", "valid", "idx first", "idx last", "both"),
+        *("capitals", "no seam", "dot", "short", "mask as idx"),
+    ],
 )
 def test_the_same_split_in_other_words(write, change):
     arrays = {k: v for key, mask in PARTS.items() for k, v in change(key, mask).items()}
@@ -338,6 +346,12 @@ def test_nodes_without_a_label_leave_the_split(write):
             {"train_mask": np.ones((2, N), bool), "val_mask": np.ones((3, N), bool)},
             "the masks are of different numbers of splits .train_mask: 2, val_mask: 3",
         ),
+        (
+            {"val_mask": None, "idx_val": NODE[60:70].reshape(2, 5)},
+            r"idx_val must be numbers of nodes in a row, got int64 of shape \(2, 5\)",
+        ),
+        ({"isTrain": NODE < 9}, "'isTrain' looks like a split, but is none that can be used; exp"),
+        ({"te": NODE[:9]}, "'te' looks like a split, but is none that can be used; expected"),
         ({"split": NODE % 3}, "'split' looks like a split, but is none that can be used; expected"),
         ({"y_test": Y}, "'y_test' looks like a split, but is none that can be used; expected"),
     ],
