@@ -1,7 +1,8 @@
 """Node-classification graphs in the CSV layout of the Open Graph Benchmark: ogbn-arxiv.
 
 Tables without a header, gzipped or not: `raw/edge` (two nodes a row), `raw/node-feat` and
-`raw/node-label` (a row for each node, in order), and in `split/NAME/` the nodes of each part.
+`raw/node-label` (a row for each node, in order; blank or NaN where it has no label), and in
+`split/NAME/` the nodes of each part.
 
 Source: ogb.stanford.edu, the folder that its downloads unpack to.
 """
@@ -51,7 +52,7 @@ def load_ogb(
     feature_file = _file(folder, "raw/node-feat")
     label_file, edge_file = (_needed(folder, f"raw/{part}") for part in ("node-label", "edge"))
     features = None if feature_file is None else _read_table(feature_file, np.float32)
-    labels = _read_table(label_file, np.float64, columns=1)[:, 0]
+    labels = _read_table(label_file, np.float64, columns=1, blank=b"nan")[:, 0]
     edges = _read_table(edge_file, np.int64, columns=2)
     nodes = len(labels) if features is None else len(features)
     if edges.min() < 0 or edges.max() >= nodes:
@@ -67,7 +68,8 @@ def load_ogb(
     if splits is None:
         with reading(folder):
             folders = sorted(folder.glob("split/*/"))
-        splits = [each.name for each in folders if _file(each, "train")]
+        # Those without tables count: a split that cannot be read is not replaced by a random one.
+        splits = [each.name for each in folders if not each.name.startswith(".")]
     check_number(name, number, len(splits))
     if not splits:
         return Contents(adjacency, features, labels, provenance=said)
@@ -94,9 +96,16 @@ def _needed(folder: Path, name: str) -> Path:
     return path
 
 
-def _read_table(path: Path, dtype: type, columns: int | None = None) -> np.ndarray:
+def _read_table(
+    path: Path, dtype: type, columns: int | None = None, blank: bytes | None = None
+) -> np.ndarray:
+    """The numbers of a table; `blank` stands for those of a line that has none."""
     try:
         content = io.BytesIO(read_bytes(path))
+        if blank is not None:  # pandas writes "" where a table of one column has none
+            lines = content.getvalue().rstrip().splitlines()
+            filled = [blank if line.strip() in (b"", b'""') else line for line in lines]
+            content = io.BytesIO(b"\n".join(filled))
         # Whole lines are taken apart, at many times their size.
         if any(len(line) > _LONGEST for line in iter(partial(content.readline, _LONGEST + 1), b"")):
             raise ValueError(f"a line is longer than {_LONGEST:,} bytes")

@@ -123,6 +123,26 @@ def test_nodes_of_ogb_without_a_label(tmp_path):
     assert graph.provenance["split"].endswith("2 nodes without a label left out")
 
 
+@pytest.mark.parametrize("blank", ["", '""'])
+def test_blank_labels_of_ogb(tmp_path, blank):
+    """They do not move the labels of the nodes behind them."""
+    folder = write_ogb(tmp_path / "mine", features=False, zipped=False)
+    labels = [blank if node < 2 else str(node % 4) for node in NODE]
+    (folder / "raw/node-label.csv").write_text("\n".join(labels) + "\n")
+    graph = load(folder, features="identity")
+    assert graph.labels.tolist() == [-1, -1, *(NODE[2:] % 4)]
+    assert [len(part) for part in graph.split] == [8, 15, 13]
+
+
+def test_a_split_of_ogb_in_another_format(tmp_path):
+    """It is not replaced by a random one."""
+    folder = write_ogb(tmp_path / "mine", splits=[])
+    (folder / "split/time").mkdir(parents=True)
+    (folder / "split/time/split_dict.pt").touch()
+    with pytest.raises(InputError, match="no split/time/train.csv.gz or split/time/train.csv in"):
+        load(folder)
+
+
 def test_a_part_of_ogb_that_is_missing(tmp_path):
     folder = write_ogb(tmp_path / "mine")
     (folder / "split/time/test.csv.gz").unlink()
