@@ -69,6 +69,7 @@ def undirected(
         how = f"{'used' if used else 'ignored'}, {f'all {low}' if low == high else f'{low}…{high}'}"
     return symmetric, {
         "weights": how,
+        "zero_weights": f"{(~there).sum():,}, which are no edges" if not there.all() else "",
         "direction": direction,
         "self_loops": f"{loops:,} dropped" if loops else "",
         "duplicates": f"{copies:,} {'added up' if used else 'dropped'}" if copies else "",

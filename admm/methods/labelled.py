@@ -115,7 +115,9 @@ def description(
     }
     if isinstance(data, Graph):
         found["provenance"] = dict(data.provenance)
-        if data.class_names != tuple(range(data.classes)):
+        plain = tuple(range(data.classes))
+        # False and True are 0 and 1 to Python.
+        if data.class_names != plain or any(isinstance(each, bool) for each in data.class_names):
             found["class_names"] = list(data.class_names)
     return found
 

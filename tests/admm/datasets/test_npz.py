@@ -8,6 +8,7 @@ from admm import options, train
 from admm.cli import main
 from admm.datasets import checked_graph, load, save_graph
 from admm.errors import InputError
+from admm.methods.labelled import description
 
 N = 200
 NODE = np.arange(N)
@@ -380,8 +381,9 @@ def test_weights_are_used():
         (1, 2, 4.0),
     ]
     assert (graph.adjacency != graph.adjacency.T).nnz == 0
-    assert {key: graph.provenance[key] for key in list(graph.provenance)[:4]} == {
+    assert {key: graph.provenance[key] for key in list(graph.provenance)[:5]} == {
         "weights": "used, 0.5…4",
+        "zero_weights": "1, which are no edges",
         "direction": "directed, 1 one-way edges made two-way, 1 pairs of nodes with two weights, "
         "the larger counts",
         "self_loops": "1 dropped",
@@ -396,6 +398,13 @@ def test_edges_without_weights_count_once():
     assert graph.provenance["weights"] == "none"
     assert graph.provenance["direction"] == "undirected"
     assert graph.provenance["duplicates"] == "1 dropped"
+
+
+@pytest.mark.parametrize("choice", ["use", "ignore"])
+def test_weights_of_zero_are_named(choice):
+    graph = weighted((0, 1, 2.0), (1, 2, 0.0), (3, 3, 0.0), weights=choice)
+    assert graph.edges == 2
+    assert graph.provenance["zero_weights"] == "2, which are no edges"
 
 
 def test_weights_can_be_ignored():
@@ -472,6 +481,11 @@ def test_the_summary_says_what_was_done(write):
     plain = train(options(layers=2, epochs=1)).summary["dataset"]
     assert "class_names" not in plain
     assert plain["provenance"]["split"] == "random, seed 100, at most 20 a class for training"
+
+
+def test_truth_values_are_named_in_the_summary():
+    graph = checked_graph("toy", None, np.eye(N), Y % 2 == 0)
+    assert description(graph, N, 0, N)["class_names"] == [False, True]
 
 
 @pytest.mark.parametrize("choice", [{"split": 1}, {"weights": "use"}, {"features": "degrees"}])
