@@ -64,7 +64,7 @@ _EDGES = _Names(
 _FEATURES = _Names(
     "features",
     ("attr_", "attr_matrix.", "attr_matrix_"),
-    ("attr_matrix", "attr", "node_features", "node_feat", "features", "feats", "x"),
+    ("attr_matrix", "attr", "node_features", "node_feat", "features", "feats", "feat", "x"),
 )
 _LABELS = _Names(
     "labels",
@@ -76,7 +76,7 @@ _LISTS = ("edges", "edge_index", "edge_list")
 _AGAIN = """If you trust the file, write it anew:
   import numpy as np, scipy.sparse as sp
   from admm.datasets import save_graph
-  old = np.load({old!r}, allow_pickle=True)  # runs whatever is in it
+  old = np.load({old!r}, allow_pickle=True)  # runs whatever is in it{before}
   save_graph({new!r}, {arrays})"""
 _NEEDED = (
     "expected edges (edges of shape (E, 2), or adj_data, adj_indices, adj_indptr and adj_shape), "
@@ -104,7 +104,12 @@ def load_npz(name: str, path: Path, number: int = 0) -> Contents:
         if parts:
             listed = ", ".join(f'old["{parts[part]}"]' for part in PARTS if part in parts)
             things.append(f"[{listed}]")
-        lines = _AGAIN.format(old=str(path), new=f"{path.stem}-plain.npz", arrays=", ".join(things))
+        edges = _only(path.stem, keys, _EDGES)
+        before = ""
+        if edges in _LISTS:
+            before, things[0] = _pairs_in_python(edges, keys, things[-1 - bool(parts)])
+        new = f"{path.stem}-plain.npz"
+        lines = _AGAIN.format(old=str(path), before=before, new=new, arrays=", ".join(things))
         raise InputError(f"{path} is not a readable .npz graph: {error}. {lines}") from error
     except Exception as error:  # a damaged archive may raise anything
         raise InputError(f"{path} is not a readable .npz graph ({error!r})") from error
@@ -167,6 +172,15 @@ def _in_python(name: str, keys: Container[str], names: _Names) -> str:
         data, indices, indptr, shape = (f'old["{found}{part}"]' for part in CSR)
         return f"sp.csr_array(({data}, {indices}, {indptr}), {shape})"
     return f'old["{found}"][()]' if found else "None"
+
+
+def _pairs_in_python(key: str, keys: Container[str], labels: str) -> tuple[str, str]:
+    """Lines for listed edges of a loaded file, and the adjacency that these make."""
+    columns = "len(pairs) == 2" if key == "edge_index" else "pairs.shape[1] != 2"
+    before = f'\n  pairs = old["{key}"]\n  pairs = pairs if {columns} else pairs.T'
+    weights = next((f'old["{each}"]' for each in _WEIGHTS[:-1] if each in keys), None)
+    data = weights or "np.ones(pairs.shape[1])"
+    return before, f"sp.coo_array(({data}, pairs), ({labels}.shape[0],) * 2)"
 
 
 def _only(name: str, arrays: Container[str], names: _Names) -> str | None:

@@ -145,6 +145,23 @@ def test_a_pickled_matrix_is_refused_with_the_lines_that_rewrite_it(write, tmp_p
     assert sizes(graph) == [60, 40, 100]
 
 
+@pytest.mark.parametrize("edges", [{"edge_index": EDGES.T}, {"edges": EDGES}])
+@pytest.mark.parametrize("weights", [None, np.arange(1.0, len(EDGES) + 1)])
+def test_the_lines_that_rewrite_a_list_of_edges(write, tmp_path, monkeypatch, edges, weights):
+    monkeypatch.chdir(tmp_path)
+    labels = np.array([f"class {each}" for each in Y], object)
+    others = {"feat": X.toarray(), "label": labels, "edge_weight": weights, **PARTS}
+    with pytest.raises(InputError, match="label has Python objects, which are") as caught:
+        load(write(only=True, **edges, **others))
+    lines = str(caught.value).partition("write it anew:\n")[2]
+    exec("\n".join(line.strip() for line in lines.splitlines()))
+    others["label"] = labels.astype(str)
+    plain, expected = load("toy-plain.npz"), load(write(only=True, **edges, **others))
+    assert same(plain, expected)
+    assert plain.class_names == expected.class_names
+    assert sizes(plain) == [60, 40, 100]
+
+
 def test_a_pickle_is_not_run(write, capsys):
     with pytest.raises(InputError, match="labels has Python objects, which are not read"):
         load(write(labels=np.array([Evil()] * N)))
