@@ -10,7 +10,6 @@ from admm.datasets import DATASETS, IMAGES, Graph, Images, load, load_images, to
 from admm.datasets.download import download, is_upstream
 from admm.datasets.files import Source, candidates, download_command, find_files, folder_of
 from admm.datasets.folder import Layout, layouts
-from admm.datasets.graphsaint import GRAPHSAINT_FILES
 from admm.datasets.npz import is_graph
 from admm.errors import InputError
 from admm.files import reading
@@ -122,8 +121,7 @@ def _of_others(folder: Path, choices: Mapping[str, Any]) -> Iterator[Callable[[]
     """What reads each of the graphs below a folder that are no known data sets."""
 
     def read(layout: Layout) -> Iterator[str]:
-        alone = layout.file.suffix == ".npz" and layout.file.name not in GRAPHSAINT_FILES
-        if alone and not is_graph(layout.file):
+        if layout.alone and not is_graph(layout.file):
             yield f"{layout.file} is no graph"
         else:
             yield from _of_graph(layout.graph(**choices), str(layout.file))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from admm.datasets.graph import Contents, FeatureSource, Graph, Weights, graph_of
 from admm.datasets.graphsaint import GRAPHSAINT_FILES, load_graphsaint
-from admm.datasets.npz import load_npz
+from admm.datasets.npz import is_graph, load_npz
 from admm.datasets.ogb import load_ogb
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.datasets.splits import check_number
@@ -30,6 +30,11 @@ class Layout(NamedTuple):
     name: str
     file: Path
     read: Callable[[int], Contents]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the file is all there is to read, and says by its arrays if it is a graph."""
+        return self.file.suffix == ".npz" and self.file.name not in GRAPHSAINT_FILES
 
     def graph(
         self,
@@ -77,6 +82,8 @@ def read_folder(folder: Path) -> Layout:
         InputError: If there is none, or more than one, or the folder cannot be read.
     """
     found = layouts(folder)
+    if len(found) > 1:  # there may be other archives beside the graph
+        found = [each for each in found if not each.alone or is_graph(each.file)]
     if len(found) != 1:
         names = ", ".join(each.file.name for each in found)
         raise InputError(

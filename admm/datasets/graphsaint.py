@@ -49,17 +49,20 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Contents:
         path = files["class_map.json"]
         classes = json.loads(read_bytes(path, _LARGEST))
         keys = [str(node) for node in range(nodes)]
-        if not isinstance(classes, dict) or classes.keys() != set(keys):
+        if not isinstance(classes, dict) or not classes.keys() <= set(keys):
             raise InputError(f"{path}: expected an object with the keys 0…{len(keys) - 1}")
-        labels = _integers([classes[key] for key in keys])
+        labels = _labels([classes.get(key) for key in keys])
         path = files["role.json"]
         roles = json.loads(read_bytes(path, _LARGEST))
+        if not isinstance(roles, dict) or not roles.keys() >= set(_PARTS):
+            raise InputError(f"{path}: expected an object with the keys {', '.join(_PARTS)}")
         split = Split(*(_integers(roles[part]) for part in _PARTS))
+        others = ", ".join(sorted(f"{part} of role.json" for part in roles.keys() - set(_PARTS)))
     except InputError:
         raise
     except Exception as error:  # a damaged file may raise anything
         raise InputError(f"{path} is not a readable file of GraphSAINT ({error!r})") from error
-    return Contents(adjacency, features, labels, split, "upstream's, role.json")
+    return Contents(adjacency, features, labels, split, "upstream's, role.json", {"unused": others})
 
 
 def _table(path: Path, features: np.ndarray, nodes: int) -> np.ndarray:
@@ -70,6 +73,15 @@ def _table(path: Path, features: np.ndarray, nodes: int) -> np.ndarray:
             f"{features.shape} of {features.dtype}"
         )
     return features.astype(float_type(features.dtype))
+
+
+def _labels(values: list[Any]) -> np.ndarray:
+    """Labels for `read_labels`: one for each node, None where it has none; or rows of integers."""
+    if not any(isinstance(value, list) for value in values):
+        return np.array(values, object)
+    if len({len(value) if isinstance(value, list) else None for value in values}) > 1:
+        raise ValueError("labels are of different numbers of values")
+    return np.stack([_integers(value) for value in values])
 
 
 def _integers(values: Any) -> np.ndarray:

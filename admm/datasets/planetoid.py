@@ -12,7 +12,7 @@ Source: github.com/kimiyoung/planetoid. Isolated test nodes that are missing fro
 import io
 import pickle
 import pickletools
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +67,14 @@ def _scalar(dtype: np.dtype, content: Any) -> Any:
 # The names of Python 2, of the years since, and of today.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "defaultdict"): defaultdict,
+    ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _latin1,
     ("numpy", "ndarray"): _Array(),
     ("numpy", "dtype"): np.dtype,
     **{
         (module, kind.__name__): kind
         for module in ("__builtin__", "builtins")
-        for kind in (list, set)
+        for kind in (list, set, frozenset)
     },
     **{
         (f"numpy.{core}.{module}", name): function

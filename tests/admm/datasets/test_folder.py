@@ -3,6 +3,7 @@
 import gzip
 import json
 import pickle
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -163,6 +164,36 @@ def test_weights_of_graphsaint(tmp_path):
     assert load("flickr", tmp_path).provenance["weights"] == "ignored, all 2"
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        (lambda k: [int(k % 4 == column) for column in range(4)], NODE % 4),
+        (lambda k: f"kind {k % 4}", NODE % 4),
+        (lambda k: None if k < 2 else k % 4, np.where(NODE < 2, -1, NODE % 4)),
+        (lambda k: [k % 4], NODE % 4),
+    ],
+    ids=["one-hot", "text", "none", "columns"],
+)
+def test_labels_of_graphsaint(tmp_path, label, expected):
+    folder = write_saint(tmp_path / "mine")
+    (folder / "class_map.json").write_text(json.dumps({str(k): label(int(k)) for k in NODE}))
+    assert load(folder).labels.tolist() == expected.tolist()
+
+
+def test_graphsaint_that_is_refused_or_named(tmp_path):
+    folder = write_saint(tmp_path / "mine")
+    roles = json.loads((folder / "role.json").read_text())
+    (folder / "role.json").write_text(json.dumps({**roles, "more": []}))
+    assert load(folder).provenance["unused"] == "more of role.json"
+    (folder / "role.json").write_text(json.dumps({"train": [1]}))
+    with pytest.raises(InputError, match="role.json: expected an object with the keys tr, va, te"):
+        load(folder)
+    (folder / "role.json").write_text(json.dumps(roles))
+    (folder / "class_map.json").write_text(json.dumps({str(k): [1, k % 2] for k in range(N)}))
+    with pytest.raises(InputError, match="mine: 20 nodes have several labels, node 1 the first"):
+        load(folder)
+
+
 def test_graphsaint_without_some_files(tmp_path):
     folder = write_saint(tmp_path / "reddit", features=False)
     assert load(folder, features="identity").features.shape == (N, N)
@@ -233,6 +264,22 @@ def test_a_folder_of_one_archive(tmp_path):
     save_graph(tmp_path / "other.npz", sp.csr_array((N, N)), ROWS, NODE % 4)
     with pytest.raises(InputError, match="has several graphs .other.npz, ring.npz.; expected one"):
         load(tmp_path)
+
+
+def test_an_archive_beside_a_graph(tmp_path):
+    save_graph(tmp_path / "ring.npz", sp.csr_array((N, N)), ROWS, NODE % 4)
+    np.savez(tmp_path / "embeddings.npz", z=ROWS)
+    assert load(tmp_path).name == "ring"
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_other_containers_of_neighbours(tmp_path, protocol):
+    folder = write_planetoid(tmp_path / "toy")
+    plain, path = load(folder), folder / "ind.toy.graph"
+    links = pickle.loads(path.read_bytes())
+    ordered = OrderedDict((node, frozenset(others)) for node, others in links.items())
+    path.write_bytes(pickle.dumps(ordered, protocol))
+    assert (load(folder).adjacency != plain.adjacency).nnz == 0
 
 
 def test_folders_that_are_no_graph(tmp_path):
