@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # whatever it can encode
     try:
         with shell_spelling():
-            if launch.launched() and _NO_MPI not in argv:
+            if _NO_MPI not in argv and launch.launched():
                 rank = launch.launch_rank()
             argv = [word for word in argv if word != _NO_MPI]
             check_siblings()

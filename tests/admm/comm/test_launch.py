@@ -202,6 +202,7 @@ RANK_1 = {"PMI_RANK": "1", "PMI_SIZE": "2"}
         ({"SLURM_STEP_NUM_TASKS": "1"}, ("datasets", "list")),
         ({"SLURM_STEP_NUM_TASKS": "2", "ADMM_MPI": "0"}, ("datasets", "list")),
         ({**RANK_1, "ADMM_MPI": "0"}, ("datasets", "list")),
+        ({"SLURM_STEP_NUM_TASKS": "2"}, ("--no-mpi", "datasets", "list")),
         (RANK_1, ("--no-mpi", "datasets", "list")),
         ({**RANK_1, "ADMM_MPI": "1"}, ("datasets", "list", "--no-mpi")),
     ],
