@@ -22,7 +22,7 @@ from admm.run.resume import resumed
 from quant import Levels
 
 _METAVARS = {int: "N", float: "X", Path: "PATH", Levels: "LOW:HIGH[:STEP]"}
-_NO_OPTIONS = ("command", "cache", "no_mpi")
+_NO_OPTIONS = ("command", "cache")
 _GROUPS = ("data", "network", "solver", "workers", "output", "safety")
 
 
@@ -95,7 +95,9 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
         options.workers, options.dtype, comm, timeout=options.timeout, checksum=options.checksum
     )
     from admm.run import train
+    from admm.run.agreement import check_one_job
 
+    check_one_job(options, transport)  # before the default folder, which all ranks make or none
     progress = sys.stdout if transport.is_root else None
     made = None
     if options.out is None:

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 # Both ends of a message decode it with the same code.
 _SAME = ("layerwise-admm", "jax", "jaxlib", "numpy")
 
-# Places, which may have other names elsewhere: the folder of a run is known by a token, data by
-# their fingerprint.
-_MAY_DIFFER = ("data_dir", "out", "resume", "trace")
+# Data are known by their fingerprint, wherever they lie. Other places may have other names on other
+# hosts, the folder of a run being known by a token; but all ranks have one, or none.
+_MAY_DIFFER = ("data_dir",)
+_PLACES = ("out", "resume", "trace")
 
 # Differences in a message.
 _SHOWN = 3
@@ -39,7 +40,7 @@ def check_one_job(options: "MethodOptions", transport: "Transport") -> None:
             for name in release
             if their_release[name] != own_release[name]
         ]
-        differ = [n for n in {**ours, **theirs} if theirs.get(n) != ours.get(n)]
+        differ = [n for n in {**ours, **theirs} if _differs(n, theirs.get(n), ours.get(n))]
         differences += [
             f"rank {rank} has {spelled(name, theirs.get(name))}, rank 0 "
             f"{spelled(name, ours.get(name))}"
@@ -51,6 +52,10 @@ def check_one_job(options: "MethodOptions", transport: "Transport") -> None:
             f"{'; '.join(differences[:_SHOWN])}"
             f"{together(transport.size)}"
         )
+
+
+def _differs(name: str, theirs: object, ours: object) -> bool:
+    return (theirs is None) != (ours is None) if name in _PLACES else theirs != ours
 
 
 def together(ranks: int) -> str:

@@ -73,6 +73,26 @@ def test_options_of_one_job(tmp_path, other, message, out):
     assert not list(tmp_path.iterdir())
 
 
+def test_places_on_some_ranks_alone(admm, tmp_path):
+    """Each would be waited for by the ranks that have it; where a run is, it stays as it is."""
+    done = admm(*TRAIN, "--out", tmp_path / "a", timeout=LIMIT)
+    assert done.returncode == 0, done.stderr
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    plain = (tmp_path, *TRAIN, "--timeout", "20")
+    out = (*plain, "--out", "a")
+    for one, other, message in (
+        (plain, out, "rank 1 has --out a, rank 0 --out None"),
+        (out, plain, "rank 1 has --out None, rank 0 --out a"),
+        (out, (*out, "--trace", "t.json"), "rank 1 has --trace t.json, rank 0 --trace None"),
+        ((tmp_path, "train", "--resume", "a", *plain[-2:]), out, "rank 0 --resume a"),
+    ):
+        done, _ = mpmd(tmp_path, one, other)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr.replace(f"{tmp_path}/", "")
+        after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        assert after == before
+
+
 def test_another_command(tmp_path):
     done, _ = mpmd(tmp_path, (tmp_path, *TRAIN), (tmp_path, "evaluate", "runs/a"))
     assert done.returncode == 2
