@@ -79,11 +79,7 @@ def train(
     """
     transport = transport or LocalTransport(options.workers)
     check_one_job(options, transport)
-    with (
-        Clock(transport) as clock,
-        held_folder(options.out, transport),
-        memory_told("training", options),
-    ):
+    with Clock(transport) as clock, held_folder(options.out, transport):
         return Run(options, transport, clock, data, callback, Console(progress)).train()
 
 
@@ -144,7 +140,7 @@ class Run:
         self._recovery = Recovery(options, transport, clock, self._units)
         if name is None:
             check_not_in_memory(options.dataset)
-        with where_data_may_be(options.resume):
+        with where_data_may_be(options.resume), memory_told("loading the data", options):
             self._share = self._options.load(transport, data)
         self._sharing = shared_devices(transport)
         transport.at_root(self._check_trace)
@@ -163,7 +159,11 @@ class Run:
             StoppedError: After a signal.
             DivergedError: If training leaves the finite numbers, and going back did not help.
         """
-        with self._recovery.watch(), contextlib.closing(self._history):
+        with (
+            self._recovery.watch(),  # which says how to go on
+            contextlib.closing(self._history),
+            memory_told("training", self._options),
+        ):
             self._introduce()
             self._go_to(None if self._options.resume is None else self._open_checkpoint())
             self._start_trace()
@@ -316,7 +316,8 @@ class Run:
         self._start_stage(manifest["stage"], None)
         self._epoch = manifest["epoch"]
         # Earlier releases said `layers`; where there was one stage, they did not write these two.
-        self._stages = [{"depth": s.get("layers"), **s} for s in manifest.get("stages", [])]
+        behind = manifest.get("stages", [])[: self._stage]  # the end of a run has its last one too
+        self._stages = [{"depth": s.get("layers"), **s} for s in behind]
         self._began = self._clock.elapsed - manifest.get("spent", self._clock.elapsed)
         training = self._now
         found = self._transport.gather(checkpoint.compared(training.state(), training.optional))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from admm import LocalTransport, evaluate, options, predict, resumed, train
-from admm.errors import DivergedError, InputError, OutputError, StoppedError
+from admm.errors import AdmmError, DivergedError, InputError, OutputError, StoppedError
 from admm.methods.layerwise.worker import LayerWorker
 from admm.run import checkpoint, recovery, saved
 from admm.run.history import History, is_finite
@@ -317,11 +317,27 @@ def test_a_full_disk_keeps_the_checkpoints_before(tmp_path, monkeypatch):
     same_history(whole.history, run(resumed(tmp_path)).history)
 
 
+def test_want_of_memory_says_how_to_go_on(tmp_path):
+    def fill(evaluation):
+        if evaluation["epoch"] == 3:
+            raise MemoryError
+
+    with pytest.raises(AdmmError, match="^out of memory in training") as full:
+        train(replace(KINDS["pdadmm-g"], epochs=4, out=tmp_path), callback=fill)
+    assert (
+        f"that of epoch 2: go on with python -m admm train --resume {tmp_path}"
+        in (full.value.__notes__[-1])
+    )
+
+
 def test_the_end_of_a_run_is_a_checkpoint(tmp_path):
     """However rare they are: a finished run goes further, as if it had been asked to at once."""
     run(KINDS["pdadmm-g"], epochs=3, checkpoint_every=0, out=tmp_path)
     again = run(resumed(tmp_path, epochs=6))
     same_history(run(KINDS["pdadmm-g"], epochs=6).history, again.history)
+    assert [stage["epochs"] for stage in again.summary["stages"]] == [6]
+    again = run(resumed(tmp_path))
+    assert [stage["epochs"] for stage in again.summary["stages"]] == [6]
     stopped = run(KINDS["pdadmm-g"], epochs=6, checkpoint_every=50, out=tmp_path)
     assert stopped.summary["status"] == "done"
     assert checkpoint.newest_checkpoint(tmp_path).manifest["epoch"] == 6
