@@ -32,11 +32,11 @@ from quant import Delta, Float, LevelCodec, Levels
         (
             {"lr": 0.1},
             "lr= is not for solver=pdadmm-g, which takes checkpoint_every=, checksum=, codec=, "
-            "data_dir=, .*, nu=, .*, rho=, .*, weight_decay=, workers=$",
+            "data_dir=, .*, nu=, .*, rho=, .*, weight_decay=, weights=, workers=$",
         ),
         (
             {"solver": "adam", "rho": 0.1},
-            "rho= is not for solver=adam, which takes .*, layers=, lr=, .*, weight_decay=, work",
+            "rho= is not for solver=adam, which takes .*, layers=, lr=, .*, weight_decay=, weights=, work",
         ),
         ({"solver": "gd", "nu": 0.1}, "nu= is not for solver=gd, which takes"),
         ({"solver": "gd", "step": "exact"}, "step= is not for solver=gd, which takes"),
