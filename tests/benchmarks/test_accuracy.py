@@ -191,4 +191,4 @@ def test_mistakes(benchmark):
     assert re.search("argument --methods: invalid choice: 'sgd'", done.stderr)
     done = benchmark("accuracy", "--seeds", 0)
     assert done.returncode == 2
-    assert "--seeds must be at least 1" in done.stderr
+    assert "argument --seeds: must be at least 1, got 0" in done.stderr

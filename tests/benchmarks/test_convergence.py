@@ -74,4 +74,4 @@ def test_figures_of_a_row():
 def test_mistakes(capsys):
     with pytest.raises(SystemExit):
         convergence.main(["--layers", "1"])
-    assert "--layers must be at least 2" in capsys.readouterr().err
+    assert "argument --layers: must be at least 2, got 1" in capsys.readouterr().err
