@@ -133,13 +133,20 @@ class Evil:
         return print, ("code was run",)
 
 
+def run_advice(error):
+    """Run the lines that a message says, and close the file that they leave to the interpreter."""
+    lines = str(error).partition("write it anew:\n")[2]
+    names = {}
+    exec("\n".join(line.strip() for line in lines.splitlines()), names)
+    names["old"].close()
+
+
 def test_a_pickled_matrix_is_refused_with_the_lines_that_rewrite_it(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(**BARE, attr_matrix=np.array(X, object), **PARTS)
     with pytest.raises(InputError, match="attr_matrix has Python objects, which are") as caught:
         load(path)
-    lines = str(caught.value).partition("write it anew:\n")[2]
-    exec("\n".join(line.strip() for line in lines.splitlines()))
+    run_advice(caught.value)
     graph = load("toy-plain.npz")
     assert same(graph)
     assert sizes(graph) == [60, 40, 100]
@@ -153,8 +160,7 @@ def test_the_lines_that_rewrite_a_list_of_edges(write, tmp_path, monkeypatch, ed
     others = {"feat": X.toarray(), "label": labels, "edge_weight": weights, **PARTS}
     with pytest.raises(InputError, match="label has Python objects, which are") as caught:
         load(write(only=True, **edges, **others))
-    lines = str(caught.value).partition("write it anew:\n")[2]
-    exec("\n".join(line.strip() for line in lines.splitlines()))
+    run_advice(caught.value)
     others["label"] = labels.astype(str)
     plain, expected = load("toy-plain.npz"), load(write(only=True, **edges, **others))
     assert same(plain, expected)
