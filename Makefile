@@ -4,7 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 RANKS ?= 2
 
-.PHONY: train test test-all faults fuzz same-bits check clean
+# What `make test-lowest` runs: where versions of other packages matter, on every kind of worker.
+CORE := tests/quant tests/layers tests/admm/solvers tests/admm/comm tests/admm/datasets \
+	tests/admm/cli/test_subnetworks.py tests/contract.py tests/benchmarks/test_report.py
+
+.PHONY: train test test-all test-lowest faults fuzz same-bits check clean
 
 train: .venv/installed
 	$(BIN)/mpirun -n $(RANKS) $(BIN)/python -m admm train $(ARGS)
@@ -14,6 +18,10 @@ test: .venv/installed
 
 test-all: .venv/installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# The lowest versions that pyproject.toml allows, of Python too.
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest -m "not slow" -o cache_dir=.venv-lowest/cache $(CORE) $(ARGS)
 
 faults: .venv/installed
 	$(BIN)/python -m tests.faults $(ARGS)
@@ -34,5 +42,11 @@ check: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable ".[mpi,test,check]"
 	touch $@
 
+.venv-lowest/installed: pyproject.toml | .venv/installed
+	$(BIN)/uv venv --quiet --clear --python 3.11 .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct \
+		--editable ".[mpi,test]"
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-lowest build dist *.egg-info
