@@ -36,7 +36,7 @@ from quant import Delta, Float, LevelCodec, Levels
         ),
         (
             {"solver": "adam", "rho": 0.1},
-            "rho= is not for solver=adam, which takes .*, layers=, lr=, .*, weight_decay=, weights=, work",
+            "rho= is not for solver=adam, which takes .*, layers=, lr=, .*, weights=, workers=$",
         ),
         ({"solver": "gd", "nu": 0.1}, "nu= is not for solver=gd, which takes"),
         ({"solver": "gd", "step": "exact"}, "step= is not for solver=gd, which takes"),
