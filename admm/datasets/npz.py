@@ -25,6 +25,7 @@ import scipy.sparse as sp
 from admm.datasets.archive import CSR, Arrays, open_archive, read_csr
 from admm.datasets.bounded import PickledError
 from admm.datasets.graph import Contents
+from admm.datasets.labels import read_labels
 from admm.datasets.sparse import float_type
 from admm.datasets.splits import PARTS, read_split, split_keys
 from admm.errors import InputError
@@ -150,8 +151,8 @@ def read_arrays(name: str, arrays: Arrays, number: int = 0) -> Contents:
         raise InputError(
             f"{name}: no array {what!r} in the file; it has {sorted(arrays)}; {_NEEDED}"
         )
-    labels = _matrix(name, recorded, labelled, _LABELS)
-    nodes = labels.shape[0] if labels.ndim else 0
+    labels = read_labels(name, _matrix(name, recorded, labelled, _LABELS))
+    nodes = len(labels.numbers)
     if edges in _LISTS:
         adjacency = _of_list(name, recorded, edges, nodes)
     else:

@@ -266,6 +266,13 @@ def test_labels_from_one(write):
     assert graph.provenance["labels"] == "mapped from 1…4"
 
 
+def test_labels_in_one_row(write):
+    arrays = {"edge_index": EDGES.T, "x": X.toarray(), **PARTS}
+    assert same(load(write(only=True, **arrays, y=Y[None])))
+    with pytest.raises(InputError, match=r"one label for each node, got shape \(\)"):
+        load(write(only=True, **arrays, y=np.array(3)))
+
+
 def test_sparse_one_hot_labels(write):
     assert same(load(write(labels=None, **csr("labels_", sp.csr_array(np.eye(4)[Y])))))
 
