@@ -141,7 +141,7 @@ class MethodOptions(ABC):
         if getattr(self, "codec", None) == "float64" and self.dtype == "float32":
             raise InputError(f"{spelled('codec', 'float64')} needs {spelled('dtype', 'float64')}")
         # What is written down must be found again from elsewhere.
-        if is_path(self.dataset):
+        if is_path(self.dataset) and not self.dataset.startswith(_MEMORY):
             object.__setattr__(self, "dataset", os.path.abspath(self.dataset))
         if self.data_dir is not None:
             object.__setattr__(self, "data_dir", Path(os.path.abspath(self.data_dir)))

@@ -43,6 +43,16 @@ def test_data_in_memory_give_the_same_run_as_by_name(solver, tmp_path):
     assert given.summary["options"]["dataset"] == "memory:digits"
 
 
+def test_a_name_that_looks_like_a_path(tmp_path):
+    """It is that of data in memory all the same."""
+    data = replace(load("digits"), name="data/mine.npz")
+    given = replace(KINDS["pdadmm-g"], out=tmp_path)
+    assert train(given, data=data).summary["options"]["dataset"] == "memory:data/mine.npz"
+    with pytest.raises(InputError, match="'data/mine.npz' are data in memory, not a name"):
+        evaluate(tmp_path)
+    assert len(train(resumed(tmp_path, epochs=4), data=data).history) == 4
+
+
 @pytest.mark.parametrize("solver", ["pdadmm-g", "gsam"])
 def test_such_a_run_needs_its_data_again(solver, tmp_path, admm):
     """To be evaluated, to predict, and to go on; each says so, and does with them."""
