@@ -7,6 +7,7 @@ start; what is new is published at the end, each entry complete under its name.
 
 import contextlib
 import hashlib
+import os
 import platform
 import shutil
 import tempfile
@@ -62,7 +63,7 @@ def kept_compilations(home: Path | None) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):
             for entry in home.glob("*-cache"):
-                (own / entry.name).symlink_to(entry)
+                os.link(entry, own / entry.name)  # it stays, whoever removes that
         jax.config.update("jax_compilation_cache_dir", str(own))
         # Its path would be part of every key.
         jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
@@ -78,7 +79,7 @@ def kept_compilations(home: Path | None) -> Iterator[None]:
 
 def _publish(own: Path, home: Path) -> None:
     for entry in own.glob("*-cache"):
-        if not entry.is_symlink():
+        if entry.stat().st_nlink == 1:
             entry.replace(home / entry.name)
     size = 0
     for entry in sorted(home.glob("*-cache"), key=lambda path: path.stat().st_mtime, reverse=True):

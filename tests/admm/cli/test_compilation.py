@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
+
+from admm.cli.compilation import kept_compilations
 
 TRAIN = ("train", "--layers", 2, "--hidden", 4, "--hops", 1, "--grow", "none", "--epochs", 2)
 OWN = {"JAX_COMPILATION_CACHE_DIR": ""}  # the tests' is not in the way
@@ -32,6 +35,20 @@ def test_what_is_compiled_is_kept(admm, tmp_path):
     assert kept[0] == kept[1]
     assert {path.suffix for path in kept[0]} == {""}
     assert all(path.name.endswith("-cache") for path in kept[0])
+
+
+def test_an_entry_that_another_run_removes(tmp_path, monkeypatch):
+    """It stays where it is in use: JAX would write it anew in its place, seen half by all."""
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    monkeypatch.setattr(type(jax.config), "jax_compilation_cache_dir", None)
+    entry = tmp_path / "f-cache"
+    entry.write_bytes(b"code")
+    with kept_compilations(tmp_path):
+        entry.unlink()
+        (own,) = tmp_path.glob("process-*")
+        assert (own / "f-cache").read_bytes() == b"code"
+        (own / "g-cache").write_bytes(b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"f-cache", "g-cache"}
 
 
 @pytest.mark.parametrize(
