@@ -1,8 +1,8 @@
 """Options of pdADMM-G, pdADMM-G-Q, and backpropagation of the same networks. Needs no JAX."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from admm.checks import COUNT, Check
 from admm.errors import InputError, spelled
@@ -84,6 +84,11 @@ class GAMLPOptions(ClassifierOptions):
 
     def as_json(self) -> dict[str, Any]:
         return {**super().as_json(), "grow": list(self.depths)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        # Earlier releases had no word for the weights of edges, which they ignored.
+        return super().from_json({"weights": "ignore", **values})
 
 
 @dataclass(frozen=True, kw_only=True)

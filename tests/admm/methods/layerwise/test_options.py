@@ -94,6 +94,13 @@ def test_options_of_a_release_without_solvers_and_traces():
     assert PDADMMGOptions.from_json(values) == PDADMMGOptions.from_json(options(layers=3).as_json())
 
 
+def test_options_of_a_release_that_ignored_weights():
+    values = options(dataset="graph.npz").as_json()
+    assert options_from_json(values).weights is None
+    del values["weights"]
+    assert options_from_json(values).weights == "ignore"
+
+
 @pytest.mark.parametrize("solver", ["pdadmm-g", "adam"])
 def test_options_of_a_release_that_wrote_those_of_every_solver(solver):
     """Null where the solver had no such option; anything else is refused by name."""
