@@ -49,9 +49,9 @@ def load_graphsaint(name: str, files: dict[str, Path]) -> Contents:
         path = files["class_map.json"]
         classes = json.loads(read_bytes(path, _LARGEST))
         keys = [str(node) for node in range(nodes)]
-        if not isinstance(classes, dict) or not classes.keys() <= set(keys):
+        if not isinstance(classes, dict) or classes.keys() != set(keys):
             raise InputError(f"{path}: expected an object with the keys 0…{len(keys) - 1}")
-        labels = _labels([classes.get(key) for key in keys])
+        labels = _labels([classes[key] for key in keys])
         path = files["role.json"]
         roles = json.loads(read_bytes(path, _LARGEST))
         if not isinstance(roles, dict) or not roles.keys() >= set(_PARTS):
@@ -76,12 +76,12 @@ def _table(path: Path, features: np.ndarray, nodes: int) -> np.ndarray:
 
 
 def _labels(values: list[Any]) -> np.ndarray:
-    """Labels for `read_labels`: one for each node, None where it has none; or rows of integers."""
-    if not any(isinstance(value, list) for value in values):
-        return np.array(values, object)
-    if len({len(value) if isinstance(value, list) else None for value in values}) > 1:
-        raise ValueError("labels are of different numbers of values")
-    return np.stack([_integers(value) for value in values])
+    """Labels for `read_labels`: integers, None where a node has none; or rows of integers."""
+    widths = {len(value) if isinstance(value, list) else None for value in values}
+    if len(widths) == 1 and None not in widths:
+        return np.stack([_integers(value) for value in values])
+    _integers([value for value in values if value is not None])
+    return np.array(values, object)
 
 
 def _integers(values: Any) -> np.ndarray:

@@ -168,11 +168,10 @@ def test_weights_of_graphsaint(tmp_path):
     ("label", "expected"),
     [
         (lambda k: [int(k % 4 == column) for column in range(4)], NODE % 4),
-        (lambda k: f"kind {k % 4}", NODE % 4),
         (lambda k: None if k < 2 else k % 4, np.where(NODE < 2, -1, NODE % 4)),
         (lambda k: [k % 4], NODE % 4),
     ],
-    ids=["one-hot", "text", "none", "columns"],
+    ids=["one-hot", "none", "columns"],
 )
 def test_labels_of_graphsaint(tmp_path, label, expected):
     folder = write_saint(tmp_path / "mine")

@@ -142,8 +142,8 @@ def test_a_truncated_table(tmp_path):
             "class_map.json is not a readable .*expected a list of integers",
         ),
         (
-            {"classes": {key: [0, 1] for key in classes()}},
-            "class_map.json is not a readable .*list of integers, got .0, 1",
+            {"classes": {key: [0, 1, 1] for key in classes()}},
+            "flickr: 40 nodes have several labels, node 0 the first",
         ),
         ({"classes": classes(0.5)}, "class_map.json .*expected a list of integers, got 0.5"),
         ({"classes": classes("a" * 10**6)}, "class_map.json .*list of integers, got .a{29}."),
