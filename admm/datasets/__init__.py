@@ -87,6 +87,10 @@ Others, by what their upstream says: pubmed, amazon-computers, coauthor-physics,
 """
 
 
+# Those that come with a split of their own.
+_SPLIT = ("cora", "citeseer", "pubmed", "flickr", "ogbn-arxiv")
+
+
 def load(
     dataset: str | Path,
     data_dir: str | Path | None = None,
@@ -146,7 +150,7 @@ def _known(name: str, data_dir: str | Path | None, split_seed: int, split: int) 
             "or a .npz file or a folder, with a / in it"
         )
     source = DATASETS[name]
-    check_number(name, split, 1)
+    check_number(name, split, int(name in _SPLIT))
     if not source.files:
         return load_digits(split_seed)
     files = find_files(name, source, data_folder(data_dir))

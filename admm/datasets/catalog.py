@@ -18,6 +18,9 @@ from admm.files import reading
 _KNOWN = DATASETS | {name: source for name, source in IMAGES.items() if not name.endswith("14")}
 
 
+_NO_GRAPH = " is no graph"
+
+
 def listing(folder: Path) -> Iterator[str]:
     """A line for each known data set: its name, its kind, and where it lies.
 
@@ -92,12 +95,16 @@ def check(path: Path, **choices: Any) -> Iterator[str]:
         raise InputError(
             f"{path} has no graph and the files of no known data set; known are {', '.join(_KNOWN)}"
         )
-    mistakes = []
+    mistakes, found = [], False
     for read in readers:
         try:
-            yield from read()
+            for line in read():
+                found = found or not line.endswith(_NO_GRAPH)
+                yield line
         except InputError as error:
             mistakes.append(str(error))
+    if not (found or mistakes):
+        raise InputError(f"{path} has no graph")
     if mistakes:
         raise InputError("; ".join(mistakes))
 
@@ -122,7 +129,7 @@ def _of_others(folder: Path, choices: Mapping[str, Any]) -> Iterator[Callable[[]
 
     def read(layout: Layout) -> Iterator[str]:
         if layout.alone and not is_graph(layout.file):
-            yield f"{layout.file} is no graph"
+            yield f"{layout.file}{_NO_GRAPH}"
         else:
             yield from _of_graph(layout.graph(**choices), str(layout.file))
 

@@ -32,8 +32,12 @@ def undirected(
     if weights not in ("use", "ignore"):
         raise InputError(f"{spelled('weights')} must be use or ignore, got {weights!r}")
     links = sp.coo_array(adjacency)
-    if not np.isfinite(links.data).all():
-        raise InputError(f"{name}: edge weights must be finite")
+    wrong = int((~np.isfinite(links.data)).sum())
+    if wrong and weights == "use":
+        raise InputError(
+            f"{name}: {wrong:,} edge weights are NaN or infinite; with "
+            f"{spelled('weights', 'ignore')} every edge weighs 1"
+        )
     there = links.data != 0
     apart = there & (links.row != links.col)
     row, col, data = links.row[apart], links.col[apart], links.data[apart].astype(np.float64)

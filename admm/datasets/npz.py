@@ -5,7 +5,7 @@
 | edges | `adj_data` …, `adj_matrix.data` … | `adj_matrix` | `edges`, `edge_index` |
 | features | `attr_data` …, `attr_matrix.data` … | `attr_matrix`, `node_features`, `x` | |
 | labels | `labels_data` …, `labels.data` … | `labels`, `node_labels`, `y` | |
-| weights of listed edges | | | `edge_weight`, `edge_attr` |
+| weights of listed edges | | | `edge_weight`, `weight`, `edge_attr` |
 | split | | `train_mask`, `val_mask`, `test_mask` | `idx_train`, `idx_val`, `idx_test` |
 
 CSR parts are `data`, `indices`, `indptr` and `shape`. A split may also be several, `train_masks` of
@@ -72,7 +72,8 @@ _LABELS = _Names(
     ("labels_", "labels."),
     ("labels", "node_labels", "node_label", "label", "y"),
 )
-_WEIGHTS = ("edge_weight", "edge_weights", "edge_attr")
+_WEIGHTS = ("edge_weight", "edge_weights", "weight", "weights", "edge_attr")
+_LOOSE = ("weight", "weights", "edge_attr")  # may also be something else of edges, or of classes
 _LISTS = ("edges", "edge_index", "edge_list")
 _AGAIN = """If you trust the file, write it anew:
   import numpy as np, scipy.sparse as sp
@@ -157,6 +158,7 @@ def read_arrays(name: str, arrays: Arrays, number: int = 0) -> Contents:
         adjacency = _of_list(name, recorded, edges, nodes)
     else:
         adjacency = _matrix(name, recorded, edges, _EDGES)
+        _check_no_weights(name, recorded, edges, adjacency)
     split = read_split(name, recorded, nodes, number)
     table = None if features is None else _matrix(name, recorded, features, _FEATURES)
     if isinstance(table, np.ndarray) and table.dtype.kind in "biuf":
@@ -202,10 +204,12 @@ def _matrix(name: str, arrays: Arrays, found: str, names: _Names) -> Any:
 def _of_list(name: str, arrays: _Recorded, key: str, nodes: int) -> sp.coo_array:
     """An adjacency from pairs of nodes, in rows or in two rows, and their weights."""
     pairs = arrays[key]
+    if pairs.dtype.kind == "f" and (pairs == np.round(pairs)).all() and np.isfinite(pairs).all():
+        pairs = pairs.astype(np.int64)
     if pairs.dtype.kind not in "iu" or pairs.ndim != 2 or 2 not in pairs.shape:
         raise InputError(
-            f"{name}: {key} must be pairs of numbers of nodes, got {pairs.dtype} of shape "
-            f"{pairs.shape}"
+            f"{name}: {key} must be pairs of whole numbers of nodes, got {pairs.dtype} of shape "
+            f"{pairs.shape}; weights go into edge_weight"
         )
     # Two pairs can be read either way: only PyTorch Geometric's name means columns.
     if pairs.shape[1] != 2 or (pairs.shape == (2, 2) and key == "edge_index"):
@@ -220,7 +224,7 @@ def _of_list(name: str, arrays: _Recorded, key: str, nodes: int) -> sp.coo_array
         given = arrays[weight_key]
         if given.shape in ((len(pairs),), (len(pairs), 1)) and given.dtype.kind in "biuf":
             weights[weight_key] = given.reshape(-1).astype(float_type(given.dtype))
-        elif weight_key == "edge_attr":  # may be anything about edges
+        elif weight_key in _LOOSE:
             arrays.unread.add(weight_key)
         else:
             raise InputError(
@@ -234,3 +238,20 @@ def _of_list(name: str, arrays: _Recorded, key: str, nodes: int) -> sp.coo_array
         )
     data = next(iter(weights.values()), np.ones(len(pairs), np.float32))
     return sp.coo_array((data, pairs.T.astype(np.int64)), shape=(nodes, nodes))
+
+
+def _check_no_weights(name: str, arrays: _Recorded, key: str, adjacency: Any) -> None:
+    """Refuse weights beside a matrix, which has some of its own.
+
+    Raises:
+        InputError: If there are any.
+    """
+    count = adjacency.nnz if sp.issparse(adjacency) else np.count_nonzero(adjacency)
+    for weight_key in (each for each in _WEIGHTS if each in arrays):
+        shape = arrays[weight_key].shape
+        arrays.unread.add(weight_key)
+        if weight_key not in _LOOSE or shape in ((count,), (count, 1)):
+            raise InputError(
+                f"{name}: {weight_key} is beside the matrix {key}, which has weights of its own; "
+                "put them into its data, or leave one out"
+            )

@@ -197,10 +197,10 @@ def test_files_that_lack_something_or_say_it_twice(write, changes, message):
             "expected edges of nodes 0…199, as many as there are labels, got 1…200",
         ),
         ({"edges": EDGES - 1}, "expected edges of nodes 0…199, .* got -1…198"),
-        ({"edges": EDGES / 1}, "edges must be pairs of numbers of nodes, got float64"),
+        ({"edges": EDGES / 3}, "edges must be pairs of whole numbers of nodes, got float64"),
         (
             {"edges": np.ones((5, 3), int)},
-            r"pairs of numbers of nodes, got int64 of shape \(5, 3\)",
+            r"pairs of whole numbers of nodes, got int64 of shape \(5, 3\)",
         ),
         ({"edge_weight": np.ones(3)}, "edge_weight must be a number for each of 800 edges, got"),
         (
@@ -342,7 +342,7 @@ def test_a_split_that_is_not_there(write):
         load(write(), split=1)
     with pytest.raises(InputError, match="^toy has one split, number 0; got split=1"):
         load(write(**PARTS), split=1)
-    with pytest.raises(InputError, match="^digits has one split, number 0; got split=1"):
+    with pytest.raises(InputError, match="^digits has no split of its own; got split=1"):
         load("digits", split=1)
 
 
@@ -447,8 +447,8 @@ def test_weights_can_be_ignored():
     ("data", "message"),
     [
         ([-1.0, 2.0], "1 edge weights are negative, the lowest -1; with weights=ignore every edge"),
-        ([np.nan, 2.0], "edge weights must be finite"),
-        ([np.inf, 2.0], "edge weights must be finite"),
+        ([np.nan, 2.0], "1 edge weights are NaN or infinite; with weights=ignore every edge"),
+        ([np.inf, 2.0], "1 edge weights are NaN or infinite; with weights=ignore every edge"),
         ([1e308, 1e308], "the edge weights of a node add up to more than any number"),
     ],
 )
@@ -528,3 +528,31 @@ def test_data_in_memory_are_as_they_are(choice):
 def test_a_negative_split():
     with pytest.raises(InputError, match="^split= must be 0 or more, got -1"):
         options(split=-1)
+
+
+@pytest.mark.parametrize("key", ["weight", "weights", "edge_weight"])
+def test_weights_by_the_names_that_people_give_them(tmp_path, key):
+    """Used beside listed edges, refused beside a matrix that has some."""
+    edges = {"edges": np.array([[0, 1], [1, 2.0]]), "x": np.eye(6), "y": NODE[:6] % 2}
+    np.savez(tmp_path / "a.npz", **edges, **{key: np.array([2.0, 0.5])})
+    graph = load(tmp_path / "a.npz")
+    assert graph.provenance["weights"] == "used, 0.5…2"
+    assert graph.adjacency[0, 1] == 2
+    matrix = {**edges, "adj": np.eye(6, k=1)}
+    del matrix["edges"]
+    np.savez(tmp_path / "b.npz", **matrix, **{key: np.ones(5)})
+    with pytest.raises(InputError, match=f"{key} is beside the matrix adj, which has weights of"):
+        load(tmp_path / "b.npz")
+
+
+def test_other_weights_are_named(tmp_path):
+    """Those of classes, say."""
+    edges = {"edges": np.array([[0, 1], [1, 2]]), "x": np.eye(6), "y": NODE[:6] % 2}
+    np.savez(tmp_path / "a.npz", **edges, weights=np.ones(7))
+    assert load(tmp_path / "a.npz").provenance["unused"] == "weights"
+
+
+def test_weights_that_are_ignored_may_be_anything(tmp_path):
+    edges = {"edges": np.array([[0, 1], [1, 2]]), "x": np.eye(6), "y": NODE[:6] % 2}
+    np.savez(tmp_path / "a.npz", **edges, edge_weight=np.array([np.nan, -1]))
+    assert load(tmp_path / "a.npz", weights="ignore").edges == 4
