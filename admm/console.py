@@ -43,8 +43,9 @@ class Console:
 def discard(stream: Text) -> None:
     """Let what a stream still holds go nowhere: the interpreter would fail on it at its end."""
     try:
+        descriptor = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
     except (OSError, ValueError):  # it has no descriptor, or is closed
         return
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -29,7 +29,7 @@ def shared_devices(transport: Transport) -> str | None:
     for host in sorted({host for host, _, _ in every}):
         ranks = [(platform, used) for name, platform, used in every if name == host]
         there = {each for _, used in ranks for each in used}
-        if sum(len(used) for _, used in ranks) > len(there) < len(ranks):
+        if len(there) < len(ranks):
             kind = "core" if ranks[0][0] == "cpu" else "GPU"
             start = "mpirun -n" if in_shell() else "a communicator of"
             return (
