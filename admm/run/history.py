@@ -193,13 +193,9 @@ def shown_epochs(epochs: int, eval_every: int) -> list[int]:
         >>> shown_epochs(30, 7), shown_epochs(1000, 30)[:4]
         ([7, 14, 21, 28, 30], [30, 120, 210, 300])
     """
-    measured = [*range(eval_every, epochs, eval_every), epochs]
     tenth = max(1, epochs // _ROWS)
-    return [
-        epoch
-        for before, epoch in zip([0, *measured], measured, strict=False)
-        if before == 0 or epoch // tenth > before // tenth or epoch == epochs
-    ]
+    after = (-(-part // eval_every) * eval_every for part in range(tenth, epochs + 1, tenth))
+    return sorted({min(epoch, epochs) for epoch in (eval_every, *after, epochs)})
 
 
 def _duration(seconds: float) -> str:
