@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     failure, rank = None, None
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # whatever it can encode
@@ -96,6 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                     stream.flush()
             except (OSError, ValueError):
                 discard(stream)
+
+
+def _open_standard_streams() -> None:
+    """Let closed ones lead nowhere: else files get their numbers, and what libraries print."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def _check_one_command(comm: Any, argv: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ other hosts whether it is still there.
 import contextlib
 import json
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -18,6 +19,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from admm.errors import InputError, spelled
@@ -49,12 +51,35 @@ def held_folder(run: Path | None, transport: "Transport") -> Iterator[None]:
         return
     lock = Lock(run)
     token = transport.at_root(lock.acquire)
+    with _released_by_signals(lock):
+        try:
+            _check_seen(run, token, transport)
+            yield
+        finally:
+            if transport.is_root:
+                lock.release()
+
+
+@contextlib.contextmanager
+def _released_by_signals(lock: "Lock") -> Iterator[None]:
+    """Release a lock before a signal ends this process at once, as while data are loaded."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        lock.release()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    ours = []
+    if threading.current_thread() is threading.main_thread():
+        ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
     try:
-        _check_seen(run, token, transport)
         yield
     finally:
-        if transport.is_root:
-            lock.release()
+        for number in ours:
+            if signal.getsignal(number) is end:  # else a request to stop has been noted
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _check_seen(run: Path, token: str, transport: "Transport") -> None:

@@ -137,3 +137,35 @@ def test_under_nohup_a_run_goes_on(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     stopped_by(signal.SIGTERM, process, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_data_are_loaded_leaves_nothing(tmp_path, number):
+    program = (
+        "import sys, time; from admm.methods.layerwise.options import GAMLPOptions as Options; "
+        "Options.load = lambda *_: print('loading', flush=True) or time.sleep(60); "
+        "from admm.cli.main import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", program, *TRAIN, "--out", str(tmp_path / "runs" / "x")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        assert (tmp_path / "runs" / "x" / "lock").exists()
+        process.send_signal(number)
+        assert process.wait(timeout=LIMIT) == -number
+    assert not list(tmp_path.iterdir())
+
+
+def test_closed_streams_lead_nowhere(tmp_path):
+    """Else the files of the run get their numbers, and what libraries write to these."""
+    program = (
+        "import os, sys; from admm.run.history import History; close = History.close; "
+        "History.close = lambda self: (os.write(1, b'x'), os.write(2, b'x'), close(self)); "
+        "from admm.cli.main import main; sys.exit(main())"
+    )
+    run = tmp_path / "x"
+    words = " ".join([*TRAIN, "--out", str(run)])
+    done = shell(f'{sys.executable} -c "{program}" {words} <&- >&- 2>&-')
+    assert done.returncode == 0
+    for line in (run / "history.jsonl").read_text().splitlines():
+        json.loads(line)
