@@ -21,7 +21,8 @@ def shared_devices(transport: Transport) -> str | None:
         return f"{local} workers share {own} {_plural('device', own)} and take turns; {hint}"
     device = transport.device(transport.local[0])
     if device.platform == "cpu":
-        mine = [str(core) for core in sorted(os.sched_getaffinity(0))]
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+        mine = [str(core) for core in sorted(cores)]
     else:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         mine = [f"{device.platform} {visible or device.id}"]
