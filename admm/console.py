@@ -4,6 +4,8 @@ import os
 from io import TextIOBase
 from typing import TextIO
 
+from admm.errors import InputError, spelled
+
 Text = TextIO | TextIOBase
 
 
@@ -35,9 +37,28 @@ class Console:
         try:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
-        except (OSError, ValueError):  # full, or closed at one of its ends
+        except Exception:  # full, closed at one of its ends, or an object that raises anything
             discard(self._stream)
             self._stream = None
+
+    def check(self) -> None:
+        """Whether the stream is one of text, before there is work to lose.
+
+        Raises:
+            InputError: If not.
+        """
+        if self._stream is None:
+            return
+        try:
+            self._stream.write("")
+            self._stream.flush()
+        except (OSError, ValueError):  # as in `write`
+            return
+        except Exception as error:
+            raise InputError(
+                f"{spelled('progress')} must be a stream of text, such as sys.stdout, got "
+                f"{self._stream!r} ({error})"
+            ) from error
 
 
 def discard(stream: Text) -> None:
@@ -45,7 +66,7 @@ def discard(stream: Text) -> None:
     try:
         descriptor = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-    except (OSError, ValueError):  # it has no descriptor, or is closed
+    except (AttributeError, OSError, ValueError):  # it has no descriptor, or is closed
         return
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

@@ -44,6 +44,39 @@ def is_path(dataset: str) -> bool:
     return dataset.endswith(".npz") or os.sep in dataset
 
 
+def to_path(value: Any) -> Path:
+    """A path, of text or a path.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If it is empty, as of a variable that is not set, and would be this folder.
+
+    Example:
+        >>> to_path("")
+        Traceback (most recent call last):
+            ...
+        ValueError: it is empty; this folder is .
+    """
+    text = os.fspath(value)
+    if text == "":
+        raise ValueError("it is empty; this folder is .")
+    if isinstance(text, str) and "\0" in text:
+        raise ValueError("it has a null character")
+    return Path(text)
+
+
+def absolute(path: str | Path) -> Path:
+    """A path that is the same from everywhere.
+
+    Raises:
+        InputError: If it begins where nothing is any more.
+    """
+    try:
+        return Path(path).absolute()
+    except FileNotFoundError as error:
+        raise InputError("the working directory has been removed; go on in another") from error
+
+
 def user_cache() -> Path:
     """Where files of this user go that can be made or fetched again: a folder of our own.
 

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
 
     found = predict(arguments.run, transport, **changes)
     transport.at_root(
-        lambda: write_table(arguments.out, found, open_saved(arguments.run).class_names)
+        lambda: write_table(arguments.out, found, open_saved(Path(arguments.run)).class_names)
     )
     if transport.is_root:
         told = f"{len(found):,} rows of {found.shape[1]} probabilities in {arguments.out}\n"

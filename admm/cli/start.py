@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from admm.console import discard
@@ -56,9 +55,10 @@ def _start_jax(dtype: str, devices: int) -> None:
 
 def start_for(arguments: argparse.Namespace, comm: Any) -> tuple["Transport", dict[str, Any]]:
     """A transport to pass data through the network of a run, and the options to differ in."""
+    from admm.run.options import folder_of
     from admm.run.saved import open_saved
 
-    dtype = open_saved(arguments.run).manifest["options"]["dtype"]
+    dtype = open_saved(folder_of(arguments.run)).manifest["options"]["dtype"]
     changes = {name: vars(arguments)[name] for name in _PLACE if name in arguments}
     return start(1, dtype, comm, timeout=_TIMEOUT), changes
 
@@ -80,9 +80,7 @@ def show(text: str) -> None:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The arguments of commands that read a run."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the --out folder of a run")
+    parser.add_argument("run", metavar="RUN", help="the --out folder of a run")
     text = "where its data set is now, if that has moved"
     parser.add_argument("--dataset", metavar="NAME|PATH", default=argparse.SUPPRESS, help=text)
-    parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", default=argparse.SUPPRESS, help="as in train"
-    )
+    parser.add_argument("--data-dir", metavar="DIR", default=argparse.SUPPRESS, help="as in train")

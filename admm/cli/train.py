@@ -14,7 +14,7 @@ from admm.cli.compilation import cache_home, kept_compilations
 from admm.cli.start import start
 from admm.console import Console
 from admm.errors import InputError, OutputError
-from admm.files import is_path
+from admm.files import absolute, is_path
 from admm.run import registry
 from admm.run.history import OTHER_SCORES
 from admm.run.options import MethodOptions, value_kinds
@@ -46,14 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     )
 
 
+def _resolved(run: str) -> str:
+    """The folder of a run from anywhere; an empty one stays so, and is refused."""
+    return run and os.path.realpath(run)
+
+
 def _method_of(words: Sequence[str]) -> tuple[type[MethodOptions], str]:
     first = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     first.add_argument("--solver", nargs="?")
-    first.add_argument("--resume", nargs="?", type=Path)
+    first.add_argument("--resume", nargs="?")
     asked, _ = first.parse_known_args([*words])
     solver = asked.solver or registry.DEFAULT
     if asked.resume is not None and asked.solver is None:
-        solver = resumed(asked.resume.resolve()).solver
+        solver = resumed(_resolved(asked.resume)).solver
     return registry.find_method(solver), solver
 
 
@@ -82,7 +87,7 @@ def unknown(flag: str, arguments: argparse.Namespace) -> InputError:
     name = flag[2:].partition("=")[0].replace("-", "_")
     solver = getattr(arguments, "solver", registry.DEFAULT)
     if "resume" in arguments and "solver" not in arguments:
-        solver = resumed(Path(arguments.resume).resolve()).solver
+        solver = resumed(_resolved(arguments.resume)).solver
     return registry.unknown_option(name, solver)
 
 
@@ -143,10 +148,10 @@ def _options(given: dict[str, Any]) -> MethodOptions:
     """Options from the arguments that were given; the rest keep their defaults."""
     given = {name: value for name, value in given.items() if name not in _NO_OPTIONS}
     for name in ("out", "trace"):
-        if name in given:
-            given[name] = Path(given[name]).absolute()
+        if given.get(name):  # an empty one is refused by the options
+            given[name] = absolute(given[name])
     if "resume" in given:
-        options = resumed(Path(given.pop("resume")).resolve(), **given)
+        options = resumed(_resolved(given.pop("resume")), **given)
     else:
         options = registry.options(given.pop("solver", registry.DEFAULT), **given)
     data_dir = os.environ.get("ADMM_DATA")
@@ -157,7 +162,7 @@ def _options(given: dict[str, Any]) -> MethodOptions:
 
 def _new_folder(dataset: str) -> Path:
     """A folder of this run alone: runs/DATASET-DATE-TIME, numbered if that is taken."""
-    base = Path.cwd() / "runs" / f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    base = absolute("runs") / f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, number = base, 1
     while True:
         try:

@@ -45,7 +45,7 @@ _ENTRIES = (
 class Snapshot(NamedTuple):
     """The state of a run between two epochs, as far as this process has it."""
 
-    name: str  # sorts in the order of time
+    name: str  # stage and epoch: sorts in the order of time, by number
     units: Mapping[int, Arrays]
     best: Mapping[int, Arrays]
     about: Mapping[str, Any]  # entries of the manifest
@@ -137,13 +137,23 @@ def newest_checkpoint(run: Path) -> Checkpoint:
     Raises:
         InputError: If there is none, or its manifest is damaged or of another version.
     """
-    found = sorted((run / _FOLDER).glob("*/manifest.json"))
+    found = _complete_ones(run)
     if not found:
         raise InputError(
             f"{run} holds no complete checkpoint (no checkpoints/*/manifest.json); pass the "
             f"{spelled('out')} of a run that has written one, or train anew"
         )
-    return Checkpoint(found[-1].parent, read_json(found[-1], VERSION, _ENTRIES))
+    return Checkpoint(found[-1], read_json(found[-1] / "manifest.json", VERSION, _ENTRIES))
+
+
+def _complete_ones(run: Path) -> list[Path]:
+    """The folders of complete checkpoints, in the order of time; what else lies there is not ours.
+
+    By number: after 999,999 epochs a name is longer.
+    """
+    folders = [path.parent for path in (run / _FOLDER).glob("*/manifest.json")]
+    ours = [folder for folder in folders if PART.fullmatch(folder.name)]
+    return sorted(ours, key=lambda folder: [*map(int, folder.name.split("-"))])
 
 
 def clear_run(run: Path) -> None:
@@ -216,9 +226,9 @@ def _complete(run: Path, snapshot: Snapshot, files: dict[str, Any], keep: int) -
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
     newest = Checkpoint(folder, manifest)
     newest.name_best()
-    complete = sorted(path.parent for path in (run / _FOLDER).glob("*/manifest.json"))
+    kept = _complete_ones(run)[-keep:]
     for other in (run / _FOLDER).iterdir():
-        if other not in complete[-keep:]:
+        if PART.fullmatch(other.name) and other not in kept:
             # First it ceases to be complete, then it goes.
             with writing(other):
                 (other / "manifest.json").unlink(missing_ok=True)

@@ -10,11 +10,11 @@ from admm.comm import LocalTransport, Transport
 from admm.errors import InputError, spelled
 from admm.memory import memory_told
 from admm.run.agreement import check_one_job
-from admm.run.options import check_not_in_memory, option_fields, with_place
+from admm.run.options import check_not_in_memory, folder_of, option_fields, with_place
 from admm.run.registry import options_from_json
 from admm.run.resume import where_data_may_be
-from admm.run.run import check_dtype
-from admm.run.saved import open_saved
+from admm.run.run import check_dtype, check_transport
+from admm.run.saved import hold_saved, open_saved
 
 
 def evaluate(
@@ -72,8 +72,10 @@ def _pass(
     what: str, run: str | Path, transport: Transport | None, data: Any, changes: dict[str, Any]
 ) -> Any:
     """Let the method of a run do something with its network."""
-    transport = transport or LocalTransport(1)
-    saved = transport.at_root(lambda: open_saved(Path(run)))
+    transport = LocalTransport(1) if transport is None else transport
+    check_transport(transport)
+    opened = hold_saved if transport.size == 1 else open_saved
+    saved = transport.at_root(lambda: opened(folder_of(run)))
     options = options_from_json(saved.manifest["options"])
     for name, value in changes.items():
         if name not in option_fields(type(options)):

@@ -27,7 +27,7 @@ from typing import (
 
 from admm.checks import COUNT, POSITIVE, SEED, Check
 from admm.errors import InputError, spelled
-from admm.files import is_path
+from admm.files import absolute, is_path, to_path
 from quant import CODEC_NAMES, Levels
 
 if TYPE_CHECKING:
@@ -140,11 +140,12 @@ class MethodOptions(ABC):
                     raise InputError(f"{spelled(name)} is not for {spelled(other, what)}")
         if getattr(self, "codec", None) == "float64" and self.dtype == "float32":
             raise InputError(f"{spelled('codec', 'float64')} needs {spelled('dtype', 'float64')}")
-        # What is written down must be found again from elsewhere.
+        # What is written down must be found again from elsewhere, and after os.chdir.
         if is_path(self.dataset) and not self.dataset.startswith(_MEMORY):
-            object.__setattr__(self, "dataset", os.path.abspath(self.dataset))
-        if self.data_dir is not None:
-            object.__setattr__(self, "data_dir", Path(os.path.abspath(self.data_dir)))
+            object.__setattr__(self, "dataset", str(absolute(self.dataset)))
+        for name in ("data_dir", "out", "resume", "trace"):
+            if (place := getattr(self, name)) is not None:
+                object.__setattr__(self, name, absolute(place))
         if is_path(self.dataset) and self.data_dir is not None:
             raise InputError(
                 f"{spelled('data_dir', self.data_dir)} is for data sets known by name, got "
@@ -237,6 +238,18 @@ def codec_of(options: Any) -> str:
     return options.codec or options.dtype
 
 
+def folder_of(run: Any) -> Path:
+    """The folder of a run, as people write it.
+
+    Raises:
+        InputError: If it is no path.
+    """
+    try:
+        return to_path(run)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"a run is given by the path of its folder, got {run!r}") from error
+
+
 def with_place(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes of options; where one says by its path where a data set is, it is in no folder."""
     by_path = is_path(str(changes.get("dataset", "")))
@@ -287,7 +300,8 @@ def _read(name: str, value: Any, hint: Any) -> Any:
                 return reader(value)
             except (TypeError, ValueError, OverflowError) as error:
                 expected.append(words)
-                detail = f": {error}" if kind is Levels else ""
+                told = kind is Levels or (kind is Path and isinstance(error, ValueError))
+                detail = f": {error}" if told else ""
     raise InputError(f"{spelled(name)} must be {' or '.join(expected)}, got {value!r}{detail}")
 
 
@@ -313,6 +327,8 @@ def _text(value: Any) -> str:
     if not isinstance(value, str | Path):
         raise TypeError
     text = str(value)
+    if not text or "\0" in text:
+        raise ValueError("empty, or with a null character")
     return os.path.join(".", text) if isinstance(value, Path) and not is_path(text) else text
 
 
@@ -326,7 +342,7 @@ _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     float: ("a number", _number),
     bool: ("True or False", _truth),
     str: ("text", _text),
-    Path: ("a path", Path),
+    Path: ("a path", to_path),
     tuple[int, ...]: ("whole numbers such as 3,6", _numbers),
     Levels: ("levels LOW:HIGH[:STEP]", lambda value: Levels.parse(str(value))),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from admm.errors import InputError, MissingDataError, spelled
 from admm.run.checkpoint import Checkpoint, newest_checkpoint
-from admm.run.options import MethodOptions, with_place
+from admm.run.options import MethodOptions, folder_of, with_place
 from admm.run.registry import options_from_json, unknown_option
 from admm.run.saved import check_same_data
 
@@ -54,7 +54,7 @@ def resumed(run: str | Path, **changes: Any) -> MethodOptions:
         >>> len(train(resumed(run, epochs=8)).history)
         8
     """
-    run = Path(run)
+    run = folder_of(run)
     options = options_from_json(newest_checkpoint(run).manifest["options"])
     before = options.as_json()
     for name, value in changes.items():
@@ -68,10 +68,11 @@ def resumed(run: str | Path, **changes: Any) -> MethodOptions:
             now = value
         if now != before[name]:
             raise _other_option(run, name, now, before[name])
-    if Path(changes.pop("out", run)).resolve() != run.resolve():
-        raise InputError(
-            f"{spelled('resume', run)} goes on in that folder; leave out {spelled('out')}"
-        )
+    for name in _PLACES:
+        if folder_of(changes.pop(name, run)).resolve() != run.resolve():
+            raise InputError(
+                f"{spelled('resume', run)} goes on in that folder; leave out {spelled(name)}"
+            )
     return replace(options, **with_place(changes), out=run, resume=run)
 
 

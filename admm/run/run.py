@@ -18,7 +18,7 @@ import numpy as np
 
 from admm.comm import LocalTransport, Trace, Transport, named_leaves
 from admm.console import Console, Text
-from admm.errors import DivergedError, InputError, StoppedError
+from admm.errors import DivergedError, InputError, StoppedError, spelled
 from admm.files import write_atomically, writing
 from admm.memory import memory_told
 from admm.run.agreement import check_one_job
@@ -77,10 +77,29 @@ def train(
         >>> result.summary["workers"]["units_per_rank"]
         ['layers 1–1', 'layers 2–2']
     """
-    transport = transport or LocalTransport(options.workers)
+    if not isinstance(options, MethodOptions):
+        raise InputError(f"train takes what options(solver, …) makes, got {options!r}")
+    transport = LocalTransport(options.workers) if transport is None else transport
+    check_transport(transport)
+    if callback is not None and not callable(callback):
+        raise InputError(f"{spelled('callback')} must be a function of an evaluation: {callback!r}")
     check_one_job(options, transport)
+    console = Console(progress)
+    transport.at_root(console.check)
     with Clock(transport) as clock, held_folder(options.out, transport):
-        return Run(options, transport, clock, data, callback, Console(progress)).train()
+        return Run(options, transport, clock, data, callback, console).train()
+
+
+def check_transport(transport: object) -> None:
+    """Whether it is one.
+
+    Raises:
+        InputError: If not.
+    """
+    if not isinstance(transport, Transport):
+        raise InputError(
+            f"{spelled('transport')} must be a Transport of admm.comm, got {transport!r}"
+        )
 
 
 def check_dtype(dtype: str) -> None:

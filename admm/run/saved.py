@@ -43,6 +43,7 @@ class Saved(NamedTuple):
 
     run: Path
     manifest: dict[str, Any]
+    held: Mapping[str, Arrays] = {}  # files that are read already
 
     @property
     def depth(self) -> int:
@@ -63,7 +64,7 @@ class Saved(NamedTuple):
         suffix = f"/layer_{number:03d}.npz"
         files = self.manifest["files"]
         name = next((name for name in files if name.endswith(suffix)), suffix[1:])
-        return read_arrays(self.run / name, files.get(name))
+        return self.held.get(name) or read_arrays(self.run / name, files.get(name))
 
     def check_dataset(self, found: Mapping[str, Any]) -> None:
         """Whether data are those that the network was trained on.
@@ -167,3 +168,21 @@ def open_saved(run: Path) -> Saved:
         )
     names = ("depth", "epoch", "options", "dataset", "files")
     return Saved(run, read_json(path, _VERSION, names))
+
+
+def hold_saved(run: Path) -> Saved:
+    """The best network of a run so far with all its arrays, for one process.
+
+    A run that goes on removes the files while data are loaded.
+
+    Raises:
+        InputError: As `open_saved` and `Saved.read` do.
+    """
+    while True:
+        saved = open_saved(run)
+        try:
+            files = saved.manifest["files"].items()
+            return saved._replace(held={n: read_arrays(run / n, known) for n, known in files})
+        except InputError:
+            if open_saved(run).manifest == saved.manifest:
+                raise

@@ -1,21 +1,31 @@
-"""Text that cannot be written costs nothing."""
+"""Text on the way: what cannot be written costs nothing but the text."""
 
 import io
 import os
 
+import pytest
+
 from admm.console import Console
 
 
-class Broken(io.StringIO):
-    """A stream without a descriptor, as notebooks have."""
+class Broken(io.TextIOBase):
+    """A stream that a library has made, or a widget that is gone; it has no descriptor."""
+
+    def __init__(self, error):
+        self.error, self.calls = error, 0
 
     def write(self, text):
-        raise OSError
+        self.calls += 1
+        raise self.error
 
 
-def test_a_stream_without_a_descriptor_is_let_go():
+@pytest.mark.parametrize("error", [RuntimeError("gone"), OSError(28, "full"), ValueError("closed")])
+def test_a_stream_that_fails_is_let_go(error):
     open_ones = os.listdir("/proc/self/fd")
-    console = Console(Broken())
-    console.write("text")
+    stream = Broken(error)
+    console = Console(stream)
+    console.write("a")
+    console.write("b")
+    assert stream.calls == 1
     assert not console
     assert len(os.listdir("/proc/self/fd")) == len(open_ones)

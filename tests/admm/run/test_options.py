@@ -1,6 +1,7 @@
 """Options as people write them, in Python and in a shell: what is read, and each refusal."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -215,7 +216,7 @@ REFUSED = {
     "a folder beside that of the run": (
         "pdadmm-g",
         {"out": "a", "resume": "b"},
-        "resume=b goes on in that folder; leave out out=a",
+        f"resume={Path.cwd() / 'b'} goes on in that folder; leave out out={Path.cwd()}/a",
         "--resume b --out a",
         "b holds no complete checkpoint",
     ),
@@ -252,9 +253,9 @@ READ = [
     ("pdadmm-g", "epochs", " 5 ", 5),
     ("pdadmm-g", "epochs", np.int64(5), 5),
     ("pdadmm-g", "epochs", np.array(5), 5),
-    ("pdadmm-g", "out", "x", Path("x")),
-    ("pdadmm-g", "out", Path("x"), Path("x")),
-    ("pdadmm-g", "trace", "x/t.json", Path("x/t.json")),
+    ("pdadmm-g", "out", "x", Path("x").absolute()),
+    ("pdadmm-g", "out", Path("x"), Path("x").absolute()),
+    ("pdadmm-g", "trace", "x/t.json", Path("x/t.json").absolute()),
     ("pdadmm-g", "dataset", Path("x") / "graph.npz", str(Path("x/graph.npz").absolute())),
     ("pdadmm-g", "dataset", Path("folder"), str(Path("folder").absolute())),
     ("pdadmm-g", "data_dir", "data", Path("data").absolute()),
@@ -491,3 +492,71 @@ def test_a_module_of_ones_own_that_hides_ours_in_python(tmp_path, name, program)
     assert done.returncode == 1
     message = f"admm.errors.InputError: {path} hides the package {name!r} of layerwise-admm"
     assert done.stderr.splitlines()[-1].startswith(message), done.stderr
+
+
+@pytest.mark.parametrize("name", ["out", "data_dir", "trace", "dataset"])
+@pytest.mark.parametrize("value", ["", "a\0.npz"])
+def test_no_path(name, value):
+    """An empty one, as of a variable that is not set, is not the folder at hand."""
+    with pytest.raises(InputError, match=f"{name}= must be"):
+        options(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "words", [["--out", ""], ["--trace", ""], ["--resume", ""], ["--data-dir", ""]], ids=str
+)
+def test_no_path_in_words(words):
+    with pytest.raises(
+        InputError, match="path of its folder, got ''|must be a path, got '': it is"
+    ):
+        of_words(*words)
+
+
+_WRONG = """
+import io
+from admm import PDADMMGOptions, evaluate, options, predict, resumed, train
+from admm.errors import InputError
+
+def refused(words, function, *given, **named):
+    try:
+        function(*given, **named)
+    except InputError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(words)
+
+for run in (None, 3, b"x", ["x"], ""):
+    for function in (resumed, predict, evaluate):
+        refused("a run is given by the path of its folder, got", function, run)
+for given in ("adam", None, {}, PDADMMGOptions):
+    refused("train takes what options", train, given)
+refused("transport= must be a Transport", train, options(), 3)
+refused("callback= must be a function", train, options(), callback=3)
+for stream in (True, "x", print, io.BytesIO()):
+    refused("progress= must be a stream of text", train, options(out="new"), progress=stream)
+"""
+
+
+def test_what_functions_do_not_take(tmp_path):
+    """Elsewhere, since tests check all types."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WRONG],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_working_directory_that_is_no_more(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for given in ({"dataset": "x.npz"}, {"out": "x"}):
+        with pytest.raises(InputError, match="the working directory has been removed"):
+            options(**given)

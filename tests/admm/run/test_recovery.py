@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from admm import LocalTransport, evaluate, options, predict, resumed, train
 from admm.errors import AdmmError, DivergedError, InputError, OutputError, StoppedError
+from admm.methods.layerwise import data as layerwise_data
 from admm.methods.layerwise.worker import LayerWorker
 from admm.run import checkpoint, recovery, saved
+from admm.run.checkpoint import newest_checkpoint
 from admm.run.history import History, is_finite
 from layers import from_modules
 from quant import Levels
@@ -481,3 +484,53 @@ def test_predictions_on_disk(admm, tmp_path):
     assert done.returncode == 2
     assert "--out must end in .csv or .npz, got p.txt" in done.stderr
     assert Path("p.txt").exists() is False
+
+
+def test_what_is_not_ours_among_the_checkpoints_stays(tmp_path):
+    """Nor is a copy of a checkpoint one; after 999,999 epochs the order is that of numbers."""
+    small = {"layers": 2, "hidden": 4, "hops": 1, "grow": "none", "keep": 1}
+    train(options(**small, epochs=2, out=tmp_path))
+    place = tmp_path / "checkpoints"
+    (place / "mine").mkdir()
+    (place / "mine" / "notes").touch()
+    (place / ".nfs001").touch()
+    shutil.copytree(place / "0002-000002", place / "0002-000002.copy")
+    assert newest_checkpoint(tmp_path).folder.name == "0002-000002"
+    train(resumed(tmp_path, epochs=3))
+    names = [".nfs001", "0002-000002.copy", "0002-000003", "mine"]
+    assert sorted(each.name for each in place.iterdir()) == names
+    assert (place / "mine" / "notes").exists()
+    for name in ("0002-999999", "0002-1000000"):
+        shutil.copytree(place / "0002-000003", place / name)
+    assert newest_checkpoint(tmp_path).folder.name == "0002-1000000"
+
+
+def test_resumed_goes_on_in_its_folder(stopped_run):
+    for changes in ({"out": "elsewhere"}, {"resume": "elsewhere"}):
+        with pytest.raises(InputError, match=f"leave out {next(iter(changes))}="):
+            resumed(stopped_run, **changes)
+    with pytest.raises(InputError, match="a run is given by the path of its folder, got None"):
+        resumed(stopped_run, out=None)
+
+
+def test_a_run_that_goes_on_while_it_is_evaluated(tmp_path, monkeypatch):
+    """Its files may go while data are loaded."""
+    given = options(layers=2, hidden=4, hops=1, grow="none", epochs=1, out=tmp_path)
+    expected = train(given).summary["best"]["test_accuracy"]
+    load = layerwise_data.datasets.load
+
+    def late(*arguments, **others):
+        shutil.rmtree(tmp_path / "models")
+        shutil.rmtree(tmp_path / "checkpoints")
+        return load(*arguments, **others)
+
+    monkeypatch.setattr(layerwise_data.datasets, "load", late)
+    assert evaluate(tmp_path)["test"] == expected
+
+
+def test_another_working_directory_in_the_middle(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    given = options(layers=2, hidden=4, hops=1, grow="none", epochs=2, out="run")
+    train(given, callback=lambda each: os.chdir("/"))
+    assert (tmp_path / "run" / "summary.json").exists()
