@@ -1,6 +1,7 @@
 """Text for a person on the way: what cannot be written is let go, since it is not the work."""
 
 import os
+import sys
 from io import TextIOBase
 from typing import TextIO
 
@@ -62,7 +63,9 @@ class Console:
 
 
 def discard(stream: Text) -> None:
-    """Let what a stream still holds go nowhere: the interpreter would fail on it at its end."""
+    """Let what stdout or stderr still hold go nowhere: the interpreter would fail at its end."""
+    if stream not in (sys.stdout, sys.stderr):
+        return  # its owner knows what to do
     try:
         descriptor = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)

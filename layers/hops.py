@@ -70,7 +70,8 @@ def hop_inputs(
     width = features.shape[1]
     inputs = np.empty((len(rows), hops, width), dtype)
     for hop, columns, block, shrink in _blocks(features, adjacency, rows, hops, normalize, dtype):
-        inputs[:, hop, : columns.start] *= shrink
+        if (shrink < 1).any():
+            inputs[:, hop, : columns.start] *= shrink
         inputs[:, hop, columns] = block
     if normalize == "hops":
         inputs /= _lengths(np.einsum("rhc,rhc->rh", inputs, inputs))[:, :, None]  # no copy

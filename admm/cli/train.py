@@ -155,7 +155,7 @@ def _options(given: dict[str, Any]) -> MethodOptions:
     else:
         options = registry.options(given.pop("solver", registry.DEFAULT), **given)
     data_dir = os.environ.get("ADMM_DATA")
-    if data_dir and "data_dir" not in given and not is_path(options.dataset):
+    if data_dir and options.data_dir is None and not is_path(options.dataset):
         options = replace(options, data_dir=Path(data_dir))
     return options
 

@@ -90,7 +90,7 @@ def _pass(
     check_dtype(options.dtype)
     changed = replace(options, **with_place(changes))
     check_one_job(changed, transport)
-    with where_data_may_be(saved.run), memory_told(f"{what} of {saved.run}", changed):
+    with where_data_may_be(saved.run), memory_told(f"{what} of {saved.run}", None):
         found = getattr(changed, what)(saved, transport, data)
     transport.flush()
     return found

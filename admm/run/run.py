@@ -457,11 +457,11 @@ class Run:
 
     def _introduce(self) -> None:
         self._say(self._share.introduction)
-        if self._sharing is not None and self._transport.is_root:
-            if self._console:
-                self._say(f"{self._sharing}\n")
-            else:
-                warnings.warn(self._sharing, stacklevel=4)
+        if self._sharing is None:
+            return
+        if not self._console and len(self._transport.local) == self._transport.size:
+            warnings.warn(self._sharing, stacklevel=4)
+        self._say(f"{self._sharing}\n")
 
     def _say(self, text: str) -> None:
         """Print at the root."""
