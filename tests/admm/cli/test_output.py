@@ -1,5 +1,6 @@
 """What a person sees is not the work: a run ends well where it cannot be written."""
 
+import contextlib
 import json
 import os
 import signal
@@ -78,27 +79,35 @@ def test_what_cannot_be_said_has_its_code(words):
         assert shell(f"$ADMM {words} | head -n 1").returncode == 0
 
 
-def start(out, launcher=()):
-    train = [*TRAIN, "--epochs", "100000", "--out", str(out)]
-    process = subprocess.Popen(
-        [*launcher, sys.executable, "-m", "admm", *train],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    for _ in range(5):
-        process.stdout.readline()
-    return process
+@pytest.fixture
+def start():
+    """Start a long run, maybe with a launcher; it is gone at the end, whatever happens."""
+    processes = []
+
+    def run(out, launcher=()):
+        train = [*TRAIN, "--epochs", "100000", "--out", str(out)]
+        process = subprocess.Popen(
+            [*launcher, sys.executable, "-m", "admm", *train],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        for _ in range(5):
+            process.stdout.readline()
+        return process
+
+    yield run
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def stopped_by(number, process, out):
     """Its message, once it is certain that it left a checkpoint and a summary, and no lock."""
-    try:
-        _, message = process.communicate(timeout=LIMIT)
-    finally:
-        process.kill()
+    _, message = process.communicate(timeout=LIMIT)
     assert process.returncode == 1, message
     assert message.count(f"stopped by {number.name}") == 1
     assert json.loads((out / "summary.json").read_text())["status"] == "interrupted"
@@ -108,14 +117,14 @@ def stopped_by(number, process, out):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_request_that_comes_twice(tmp_path, number):
+def test_a_request_that_comes_twice(start, tmp_path, number):
     process = start(tmp_path)
     process.send_signal(number)
     process.send_signal(signal.SIGTERM)
     stopped_by(number, process, tmp_path)
 
 
-def test_a_request_to_launcher_and_ranks_at_once(tmp_path):
+def test_a_request_to_launcher_and_ranks_at_once(start, tmp_path):
     """As a scheduler sends it: all get it, and the ranks once more from the launcher."""
     mpirun = str(Path(sys.executable).with_name("mpirun"))
     process = start(tmp_path, (mpirun, "-n", "2"))
@@ -128,7 +137,7 @@ def test_a_request_to_launcher_and_ranks_at_once(tmp_path):
     stopped_by(signal.SIGTERM, process, tmp_path)
 
 
-def test_under_nohup_a_run_goes_on(tmp_path):
+def test_under_nohup_a_run_goes_on(start, tmp_path):
     process = start(tmp_path, ("nohup",))
     process.send_signal(signal.SIGHUP)
     before = (tmp_path / "history.jsonl").stat().st_size
