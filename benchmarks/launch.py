@@ -23,7 +23,8 @@ class RunError(AdmmError):
     def __init__(self, command: Sequence[str], done: subprocess.CompletedProcess[str]) -> None:
         messages = [line for line in done.stderr.splitlines() if line.startswith(_ADMM)]
         said = messages[0].removeprefix(_ADMM) if messages else done.stderr.strip()
-        super().__init__(f"{said}\nended with code {done.returncode}: {' '.join(command)}")
+        ended = f"ended with code {done.returncode}: {' '.join(command)}"
+        super().__init__("\n".join(filter(None, (said, ended))))
         self.exit_code = max(done.returncode, 1)  # below 0 is a signal
 
 

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import convergence
 from benchmarks.__main__ import NAMES, main
 from benchmarks.hosts import UnavailableError, two_hosts
+from benchmarks.launch import RunError
 from benchmarks.shallow import GRID
 
 TINY = ("--nodes", 40, "--seconds", 1e-3)
@@ -344,6 +345,21 @@ def test_a_mistake_is_one_message(benchmark, words, messages):
     assert "Traceback" not in done.stderr
     for message in messages:
         assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "message", "exit_code"),
+    [
+        (2, "a warning\nadmm: error: no\n", "no\nended with code 2: run it", 2),
+        (1, "Traceback …\n", "Traceback …\nended with code 1: run it", 1),
+        (-15, "", "ended with code -15: run it", 1),
+    ],
+)
+def test_the_end_of_a_process_that_was_started(code, said, message, exit_code):
+    command = ["run", "it"]
+    error = RunError(command, subprocess.CompletedProcess(command, code, "", said))
+    assert str(error) == message
+    assert error.exit_code == exit_code
 
 
 def test_more_threads_than_cores(benchmark):
