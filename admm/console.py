@@ -2,12 +2,20 @@
 
 import os
 import sys
-from io import TextIOBase
-from typing import TextIO
+from typing import Any, Protocol, runtime_checkable
 
 from admm.errors import InputError, spelled
 
-Text = TextIO | TextIOBase
+
+@runtime_checkable
+class Text(Protocol):
+    """A stream of text, such as sys.stdout."""
+
+    def write(self, text: str, /) -> Any:
+        """Take some text."""
+
+    def flush(self) -> Any:
+        """Pass on what was taken."""
 
 
 class Console:
@@ -62,7 +70,7 @@ class Console:
             ) from error
 
 
-def discard(stream: Text) -> None:
+def discard(stream: Any) -> None:
     """Let what stdout or stderr still hold go nowhere: the interpreter would fail at its end."""
     if stream not in (sys.stdout, sys.stderr):
         return  # its owner knows what to do

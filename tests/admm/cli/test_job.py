@@ -60,7 +60,11 @@ def mpmd(folder, *ranks):
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )
-@pytest.mark.parametrize("out", [["--out", "runs/a"], []], ids=["out", "default"])
+@pytest.mark.parametrize(
+    "out",
+    [["--out", "runs/a"], pytest.param([], marks=pytest.mark.slow)],
+    ids=["out", "default"],
+)
 def test_options_of_one_job(tmp_path, other, message, out):
     done, took = mpmd(tmp_path, (tmp_path, *TRAIN, *out), (tmp_path, *TRAIN, *out, *other))
     assert done.returncode == 2, done.stderr

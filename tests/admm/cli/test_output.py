@@ -45,11 +45,11 @@ def shell(command, **env):
     [
         ("| head -n 3", {}),
         ("> /dev/full", {}),
-        (">&-", {}),
+        pytest.param(">&-", {}, marks=pytest.mark.slow),
         (">&- 2>&-", {}),
         ("2> /dev/full", {}),
         ("> out.txt", {"PYTHONIOENCODING": "ascii"}),
-        ("> out.txt", {"PYTHONIOENCODING": "latin-1"}),
+        pytest.param("> out.txt", {"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),
         ("> out.txt", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
     ],
 )
