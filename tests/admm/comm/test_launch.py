@@ -290,7 +290,7 @@ MPI.COMM_WORLD.Barrier()
 """
 
 
-@pytest.mark.parametrize("descriptors", ["closed", "open"])
+@pytest.mark.parametrize("descriptors", ["closed", pytest.param("open", marks=pytest.mark.slow)])
 def test_inside_a_rank_of_another_program(mpi_python, descriptors):
     done = mpi_python(INNER, descriptors, ranks=2, timeout=60)
     assert done.returncode == 0, done.stderr

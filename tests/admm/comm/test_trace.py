@@ -44,7 +44,12 @@ def test_a_trace_shows_every_layer_and_message(admm, tmp_path, ranks):
 
 
 @pytest.mark.parametrize(
-    ("solver", "value"), [("pdadmm-g", "lagrangian"), ("adam", "objective"), ("gsam", "objective")]
+    ("solver", "value"),
+    [
+        ("pdadmm-g", "lagrangian"),
+        ("adam", "objective"),
+        pytest.param("gsam", "objective", marks=pytest.mark.slow),
+    ],
 )
 def test_a_trace_changes_no_result(tmp_path, solver, value):
     small = {name: SMALL[name] for name in SMALL if solver != "gsam" or name != "grow"}
