@@ -70,6 +70,16 @@ class Console:
             ) from error
 
 
+def settle() -> None:
+    """Write what stdout and stderr still hold, or let it go, before the interpreter ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            discard(stream)
+
+
 def discard(stream: Any) -> None:
     """Let what stdout or stderr still hold go nowhere: the interpreter would fail at its end."""
     if stream not in (sys.stdout, sys.stderr):

@@ -54,6 +54,11 @@ class AdmmError(Exception):
     exit_code = 1
 
 
+def told(error: AdmmError) -> str:
+    """The message of an error and its notes, as a line for a person."""
+    return "; ".join([str(error), *getattr(error, "__notes__", ())])
+
+
 class InputError(AdmmError, ValueError):
     """Bad data or options."""
 

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from admm.console import Console, discard
-from admm.errors import AdmmError, shell_spelling
+from admm.console import Console, settle
+from admm.errors import AdmmError, shell_spelling, told
 
 # A benchmark is a module of this package with `main(argv)`.
 NAMES = (
@@ -33,17 +33,13 @@ def main(argv: Sequence[str]) -> int:
             import_module(f"benchmarks.{argv[0].replace('-', '_')}").main(argv[1:])
         return 0
     except AdmmError as error:
-        words = "; ".join([str(error), *getattr(error, "__notes__", ())])
-        Console(sys.stderr).write(f"benchmarks: error: {words}\n")
+        Console(sys.stderr).write(f"benchmarks: error: {told(error)}\n")
         return error.exit_code
     except KeyboardInterrupt:
         Console(sys.stderr).write("benchmarks: interrupted\n")
         return 1
     finally:
-        try:
-            sys.stdout.flush()
-        except OSError:  # nobody reads it
-            discard(sys.stdout)
+        settle()
 
 
 if __name__ == "__main__":

@@ -88,6 +88,22 @@ def mpi_python():
 
 
 @pytest.fixture(scope="session")
+def mpmd():
+    """Run a rank for each command line of `admm`, after the folder where it runs."""
+
+    def run(*ranks: tuple[object, ...], timeout: float = 60):
+        words: list[str] = []
+        for folder, *arguments in ranks:
+            admm = [sys.executable, "-m", "admm", *map(str, arguments)]
+            words += [":"] if words else []
+            words += ["-wdir", str(folder), "-n", "1", *admm]
+        root = str(Path(__file__).parent.parent)
+        return _run([_mpirun(), *words], timeout, PYTHONPATH=root)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def interruptible() -> tuple[str, ...]:
     """Words in front of a command that is going to be interrupted.
 

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from admm import __version__
 from admm.comm import launch
-from admm.console import Console, discard
-from admm.errors import AdmmError, InputError, WorkerLostError, shell_spelling
+from admm.console import Console, settle
+from admm.errors import AdmmError, InputError, WorkerLostError, shell_spelling, told
 from admm.siblings import check_siblings
 
 # What a rank with something to say has before the others, who know the same, end the run.
@@ -91,12 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             failure.abort(code)
         return code
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                if stream is not None:
-                    stream.flush()
-            except (OSError, ValueError):
-                discard(stream)
+        settle()
 
 
 def _open_standard_streams() -> None:
@@ -116,12 +111,12 @@ def _check_one_command(comm: Any, argv: Sequence[str]) -> None:
     """
     helps = [word for word in argv if word in ("-h", "--help", "--version")]
     every = comm.allgather(" ".join([*argv[:1], *helps]))
-    for rank, told in enumerate(every):
-        if told != every[0]:
+    for rank, word in enumerate(every):
+        if word != every[0]:
             from admm.run.agreement import together
 
             raise InputError(
-                f"the ranks of a run are one job: rank {rank} is to `admm {told}`, rank 0 to "
+                f"the ranks of a run are one job: rank {rank} is to `admm {word}`, rank 0 to "
                 f"`admm {every[0]}`{together(comm.size)}"
             )
 
@@ -173,7 +168,7 @@ def _only_root_prints(comm) -> Iterator[None]:
 def _print_error(error: BaseException) -> None:
     """A message for a person's mistakes, a traceback for ours."""
     if isinstance(error, AdmmError):
-        text = "; ".join([f"admm: error: {error}", *getattr(error, "__notes__", ())]) + "\n"
+        text = f"admm: error: {told(error)}\n"
     elif isinstance(error, KeyboardInterrupt):
         text = "admm: interrupted\n"
     else:

@@ -132,24 +132,14 @@ def _scores(options: MethodOptions, best: Mapping[str, Any]) -> str:
     like = [f"{other}_{kind}" for other in ("train", "val", "test") if part]
     shown = [name for name in like if name in best] or [options.select]
     others = [n for n in best if n.startswith("test_") and n.endswith(OTHER_SCORES)]
-    text = [f"{name.removesuffix(f'_{kind}')} {best[name]:.3f}" for name in shown]
-    return ", ".join(
-        [
-            *text,
-            *(
-                f"{name.replace('_', ' ').replace('roc auc', 'ROC AUC')} {best[name]:.3f}"
-                for name in others
-            ),
-        ]
-    )
+    called = {name: name.removesuffix(f"_{kind}") for name in shown}
+    called |= {n: n.replace("_", " ").replace("roc auc", "ROC AUC") for n in others}
+    return ", ".join(f"{words} {best[name]:.3f}" for name, words in called.items())
 
 
 def _options(given: dict[str, Any]) -> MethodOptions:
     """Options from the arguments that were given; the rest keep their defaults."""
     given = {name: value for name, value in given.items() if name not in _NO_OPTIONS}
-    for name in ("out", "trace"):
-        if given.get(name):  # an empty one is refused by the options
-            given[name] = absolute(given[name])
     if "resume" in given:
         options = resumed(_resolved(given.pop("resume")), **given)
     else:

@@ -215,6 +215,11 @@ def status() -> Any:
     return MPI.Status()
 
 
+def own_cores() -> list[int]:
+    """The cores that this process may use; none where the system does not bind processes."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
 def take_share_of_host() -> None:
     """Give this rank its cores, and its GPU where there are any; call before JAX is imported.
 
@@ -226,7 +231,7 @@ def take_share_of_host() -> None:
     from mpi4py import MPI
 
     host = world().Split_type(MPI.COMM_TYPE_SHARED)
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = own_cores()
     turn, ranks = _turn(host, cores)
     if cores and ranks > 1:
         share = max(1, len(cores) // ranks)

@@ -23,7 +23,7 @@ from admm.datasets.npz import load_npz
 from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.datasets.save import save_graph
-from admm.datasets.splits import Split, check_number, random_split, split_of_masks
+from admm.datasets.splits import Split, random_split, split_of_masks
 from admm.errors import InputError, MissingDataError, spelled
 from admm.files import is_path, reading
 
@@ -87,10 +87,6 @@ Others, by what their upstream says: pubmed, amazon-computers, coauthor-physics,
 """
 
 
-# Those that come with a split of their own.
-_SPLIT = ("cora", "citeseer", "pubmed", "flickr", "ogbn-arxiv")
-
-
 def load(
     dataset: str | Path,
     data_dir: str | Path | None = None,
@@ -150,14 +146,13 @@ def _known(name: str, data_dir: str | Path | None, split_seed: int, split: int) 
             "or a .npz file or a folder, with a / in it"
         )
     source = DATASETS[name]
-    check_number(name, split, int(name in _SPLIT))
     if not source.files:
-        return load_digits(split_seed)
+        return load_digits(split_seed, split)
     files = find_files(name, source, data_folder(data_dir))
     if name == "flickr":
-        return load_graphsaint(name, files)
+        return load_graphsaint(name, files, split)
     if name == "ogbn-arxiv":
-        return load_ogb(name, folder_of(files), splits=["time"])
+        return load_ogb(name, folder_of(files), split, splits=["time"])
     if name in ("cora", "citeseer", "pubmed"):
-        return load_planetoid(name, files)
-    return load_npz(name, files[source.files[0]])
+        return load_planetoid(name, files, split)
+    return load_npz(name, files[source.files[0]], split)

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from admm.datasets.graph import Contents
-from admm.datasets.splits import random_split, random_words
+from admm.datasets.splits import check_number, random_split, random_words
 
 _NEIGHBORS = 10
 
@@ -23,15 +23,20 @@ def read_digits() -> tuple[np.ndarray, np.ndarray]:
     return pixels, labels.astype(np.int64)
 
 
-def load_digits(split_seed: int = 100) -> Contents:
+def load_digits(split_seed: int = 100, number: int = 0) -> Contents:
     """1,797 images of 8×8 pixels, each linked to its 10 nearest in pixel space, 10 classes.
 
-    The graph uses no label. Split: 20 a class for training, 500 for validation, 500 for the test.
+    The graph uses no label. Split: 20 a class for training, 500 for validation, 500 for the test;
+    drawn, so that there is no other `number` of it.
+
+    Raises:
+        InputError: If there is no split of this number.
 
     Example:
         >>> load_digits().features.shape
         (1797, 64)
     """
+    check_number("digits", number, 0)
     pixels, labels = read_digits()
     # Pixels are small integers, so that the squared distances are exact; ties go to the first.
     squares = np.sum(pixels**2, axis=1)

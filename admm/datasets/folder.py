@@ -11,7 +11,6 @@ from admm.datasets.graphsaint import GRAPHSAINT_FILES, load_graphsaint
 from admm.datasets.npz import is_graph, load_npz
 from admm.datasets.ogb import load_ogb
 from admm.datasets.planetoid import load_planetoid, planetoid_files
-from admm.datasets.splits import check_number
 from admm.errors import InputError
 from admm.files import reading
 
@@ -95,12 +94,10 @@ def read_folder(folder: Path) -> Layout:
 
 
 def _saint(name: str, files: dict[str, Path], number: int) -> Contents:
-    check_number(name, number, 1)
     for file in set(GRAPHSAINT_FILES) - {"feats.npy"} - set(files):
         raise InputError(f"{files['adj_full.npz'].parent} has no {file}; put it there")
-    return load_graphsaint(name, files)
+    return load_graphsaint(name, files, number)
 
 
 def _planetoid(name: str, folder: Path, number: int) -> Contents:
-    check_number(name, number, 1)
-    return load_planetoid(name, {file: folder / file for file in planetoid_files(name)})
+    return load_planetoid(name, {file: folder / file for file in planetoid_files(name)}, number)

@@ -16,7 +16,7 @@ from admm.datasets.archive import open_archive, read_csr
 from admm.datasets.bounded import parse_array, read_bytes
 from admm.datasets.graph import Contents
 from admm.datasets.sparse import float_type
-from admm.datasets.splits import Split
+from admm.datasets.splits import Split, check_number
 from admm.errors import InputError
 
 GRAPHSAINT_FILES = ("adj_full.npz", "feats.npy", "class_map.json", "role.json")
@@ -26,17 +26,19 @@ _LARGEST = 2**26
 _PARTS = ("tr", "va", "te")
 
 
-def load_graphsaint(name: str, files: dict[str, Path]) -> Contents:
+def load_graphsaint(name: str, files: dict[str, Path], number: int = 0) -> Contents:
     """Read one graph of one class a node, with its official split.
 
     Args:
         name: For messages.
         files: Path of each of `GRAPHSAINT_FILES`; without `feats.npy` there are no features.
+        number: Of the split, of which there is one.
 
     Raises:
-        InputError: If a file is missing, damaged or unpacks to more than `bound` allows, or they
-            do not fit together.
+        InputError: If a file is missing, damaged or unpacks to more than `bound` allows, they do
+            not fit together, or there is no split of this number.
     """
+    check_number(name, number, 1)
     path = files["adj_full.npz"]
     try:
         with open_archive(path) as archive:

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 
 from admm.datasets.graph import Contents
 from admm.datasets.sparse import checked_csr
-from admm.datasets.splits import Split
+from admm.datasets.splits import Split, check_number
 from admm.errors import InputError
 
 _PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
@@ -110,16 +110,19 @@ def planetoid_files(name: str) -> tuple[str, ...]:
     return tuple(f"ind.{name}.{part}" for part in (*_PARTS, "test.index"))
 
 
-def load_planetoid(name: str, files: dict[str, Path]) -> Contents:
+def load_planetoid(name: str, files: dict[str, Path], number: int = 0) -> Contents:
     """Read one Planetoid data set.
 
     Args:
         name: As in the names of its files.
         files: Path of each of `planetoid_files(name)`.
+        number: Of the split, of which there is one.
 
     Raises:
-        InputError: If a file is damaged, holds other types, or the shapes do not fit together.
+        InputError: If a file is damaged, holds other types, the shapes do not fit together, or
+            there is no split of this number.
     """
+    check_number(name, number, 1)
     x, tx, allx, y, ty, ally, links = (_unpickle(files[f"ind.{name}.{part}"]) for part in _PARTS)
     index = _read_index(files[f"ind.{name}.test.index"])
     try:

@@ -55,14 +55,17 @@ class Labelled:
         class 1 where there are two classes. Where there are more, it is the mean over the classes
         of the part, each against the rest. A part of one class has none: its key is missing.
         """
-        given = np.asarray(logits, np.float64)
+        trained, *held_out = self.sizes
+        given = np.asarray(logits)[trained:].astype(np.float64)
         with np.errstate(invalid="ignore"):  # what is not finite shows in the loss
             powers = np.exp(given - given.max(axis=1, keepdims=True))
             probabilities = powers / powers.sum(axis=1, keepdims=True)
-        right = given.argmax(axis=1) == self.labels
+        known = self.labels[trained:]
+        right = given.argmax(axis=1) == known
+        edges = pairwise(np.cumsum([0, *held_out]))
         found = {}
-        for name, (start, end) in zip(PARTS[1:], pairwise(np.cumsum(self.sizes)), strict=True):
-            labels, own = self.labels[start:end], probabilities[start:end]
+        for name, (start, end) in zip(PARTS[1:], edges, strict=True):
+            labels, own = known[start:end], probabilities[start:end]
             present = np.unique(labels)
             rates = [right[start:end][labels == each].mean() for each in present]
             found[f"{name}_balanced_accuracy"] = float(np.mean(rates))

@@ -3,7 +3,7 @@
 import os
 import socket
 
-from admm.comm import Transport
+from admm.comm import Transport, launch
 from admm.errors import in_shell
 
 
@@ -21,8 +21,7 @@ def shared_devices(transport: Transport) -> str | None:
         return f"{local} workers share {own} {_plural('device', own)} and take turns; {hint}"
     device = transport.device(transport.local[0])
     if device.platform == "cpu":
-        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-        mine = [str(core) for core in sorted(cores)]
+        mine = list(map(str, launch.own_cores()))
     else:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         mine = [f"{device.platform} {visible or device.id}"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from admm.comm import Transport
+from admm.comm import Transport, launch
 from admm.run.clock import Clock
 from admm.run.history import Evaluation, History
 from admm.run.method import Network
@@ -54,7 +54,7 @@ def summarize(
         "workers": {
             "ranks": transport.size,
             "units_per_rank": list(units),
-            "threads_per_rank": len(os.sched_getaffinity(0)),
+            "threads_per_rank": len(launch.own_cores()) or os.cpu_count(),
             "mpi": transport.library,
             "device": jax.devices()[0].device_kind,
         },
