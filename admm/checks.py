@@ -35,3 +35,6 @@ POSITIVE = Check("positive and finite", lambda value: 0 < value < math.inf)
 NOT_NEGATIVE = Check("finite and ≥ 0", lambda value: 0 <= value < math.inf)
 FRACTION = Check("in (0, 1]", lambda value: 0 < value <= 1)
 SEED = Check("in 0…2³²−1", lambda value: 0 <= value < 2**32)
+# More would only keep a machine busy until its memory is full.
+LAYERS = Check("in 1…10,000", lambda value: 1 <= value <= 10_000)
+WORKERS = Check("in 1…1,024", lambda value: 1 <= value <= 1024)

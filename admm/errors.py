@@ -3,7 +3,8 @@
 A message names an option as the person at hand writes it, see `spelled`.
 """
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -43,6 +44,17 @@ def spelled(name: str, value: object = "") -> str:
 def switched_off(name: str) -> str:
     """An option that is on by default, as a person switches it off."""
     return f"--no-{name.replace('_', '-')}" if in_shell() else f"{name}=False"
+
+
+def did_you_mean(word: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:
+    """A hint at names that look alike, if there are any.
+
+    Example:
+        >>> did_you_mean("pubmd", ["cora", "pubmed"])
+        '; did you mean pubmed?'
+    """
+    near = difflib.get_close_matches(str(word), list(known))
+    return f"; did you mean {' or '.join(map(show, near))}?" if near else ""
 
 
 class AdmmError(Exception):

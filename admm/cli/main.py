@@ -14,7 +14,14 @@ from typing import Any, NoReturn
 from admm import __version__
 from admm.comm import launch
 from admm.console import Console, settle
-from admm.errors import AdmmError, InputError, WorkerLostError, shell_spelling, told
+from admm.errors import (
+    AdmmError,
+    InputError,
+    WorkerLostError,
+    did_you_mean,
+    shell_spelling,
+    told,
+)
 from admm.siblings import check_siblings
 
 # What a rank with something to say has before the others, who know the same, end the run.
@@ -139,6 +146,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         default=argparse.SUPPRESS,
         help="ignore MPI launchers, as ADMM_MPI=0 does",
     )
+    if argv and not argv[0].startswith("-") and argv[0] not in _COMMANDS:
+        raise InputError(
+            f"there is no command {argv[0]!r}; expected one of {', '.join(_COMMANDS)}"
+            f"{did_you_mean(argv[0], _COMMANDS)}"
+        )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text)

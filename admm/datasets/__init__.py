@@ -24,7 +24,7 @@ from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.datasets.save import save_graph
 from admm.datasets.splits import Split, random_split, split_of_masks
-from admm.errors import InputError, MissingDataError, spelled
+from admm.errors import InputError, MissingDataError, did_you_mean, spelled
 from admm.files import is_path, reading
 
 __all__ = [
@@ -143,7 +143,7 @@ def _known(name: str, data_dir: str | Path | None, split_seed: int, split: int) 
         other = f", which is for {spelled('solver')} gsadmm and gsam" if name in IMAGES else ""
         raise InputError(
             f"unknown data set {name!r}{other}; expected one of {', '.join(DATASETS)}, "
-            "or a .npz file or a folder, with a / in it"
+            f"or a .npz file or a folder, with a / in it{did_you_mean(name, DATASETS)}"
         )
     source = DATASETS[name]
     if not source.files:

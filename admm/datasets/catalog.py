@@ -11,7 +11,7 @@ from admm.datasets.download import download, is_upstream
 from admm.datasets.files import Source, candidates, download_command, find_files, folder_of
 from admm.datasets.folder import Layout, layouts
 from admm.datasets.npz import is_graph
-from admm.errors import InputError
+from admm.errors import InputError, did_you_mean
 from admm.files import reading
 
 # Smaller versions of the same files go with these.
@@ -59,7 +59,10 @@ def fetch(name: str, folder: Path) -> Iterator[str]:
     if name in IMAGES:
         name = name.removesuffix("14")  # made of the same files
     if name not in _KNOWN:
-        raise InputError(f"unknown data set {name!r}; expected one of {', '.join(_KNOWN)}")
+        raise InputError(
+            f"unknown data set {name!r}; expected one of {', '.join(_KNOWN)}"
+            f"{did_you_mean(name, _KNOWN)}"
+        )
     source = _KNOWN[name]
     if not source.files:
         yield f"{name} is {source.page}"

@@ -141,8 +141,9 @@ def find_files(name: str, source: Source, folder: Path) -> dict[str, Path]:
     with reading(folder):
         there = folder.is_dir()
     if not there:
+        what = "is no folder" if folder.exists() else "does not exist"
         raise MissingDataError(
-            f"{name}: the data directory {folder} does not exist; "
+            f"{name}: the data directory {folder} {what}; "
             f"pass {spelled('data_dir')} or set ADMM_DATA to a folder with the files from {page}"
         )
     found = candidates(source, folder)

@@ -11,7 +11,7 @@ from admm.datasets.digits import read_digits
 from admm.datasets.files import Source, data_folder, downloads, find_files
 from admm.datasets.idx import read_idx
 from admm.datasets.splits import Split
-from admm.errors import InputError, spelled
+from admm.errors import InputError, did_you_mean, spelled
 
 _IDX = (
     "train-images-idx3-ubyte.gz",
@@ -163,6 +163,7 @@ def load_images(name: str, data_dir: str | Path | None = None, split_seed: int =
         raise InputError(
             f"unknown image data set {name!r}; expected one of {', '.join(IMAGES)} "
             f"(graphs are for {spelled('solver')} pdadmm-g and backpropagation)"
+            f"{did_you_mean(name, IMAGES)}"
         )
     if name == "digits":
         return _load_digits(split_seed)

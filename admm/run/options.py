@@ -25,7 +25,7 @@ from typing import (
     get_type_hints,
 )
 
-from admm.checks import COUNT, POSITIVE, SEED, Check
+from admm.checks import COUNT, POSITIVE, SEED, WORKERS, Check
 from admm.errors import InputError, spelled
 from admm.files import absolute, is_path, to_path
 from quant import CODEC_NAMES, Levels
@@ -111,7 +111,7 @@ class MethodOptions(ABC):
         1,
         "workers in this process, a device each; under mpirun ranks are workers",
         "workers",
-        COUNT,
+        WORKERS,
     )
     eval_every: int = option(1, "epochs between evaluations", "output", COUNT)
     trace: Path | None = option(

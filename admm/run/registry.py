@@ -8,14 +8,13 @@ A package adds a method with
 where `MyOptions` is a subclass of `MethodOptions` whose `solver` may be `my-solver`.
 """
 
-import difflib
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import Field
 from importlib.metadata import entry_points
 from typing import Any
 
-from admm.errors import InputError, spelled, switched_off
+from admm.errors import InputError, did_you_mean, spelled, switched_off
 from admm.run.options import MethodOptions, option_fields
 
 GROUP = "layerwise_admm.methods"
@@ -119,12 +118,6 @@ def unknown_option(name: str, solver: str) -> InputError:
         )
     hint = did_you_mean(name, [*written], spelled)
     return InputError(f"there is no option {spelled(name)}{hint}")
-
-
-def did_you_mean(word: str, known: Sequence[str], show: Callable[[str], str] = str) -> str:
-    """A hint at names that look alike, if there are any."""
-    near = difflib.get_close_matches(str(word), known)
-    return f"; did you mean {' or '.join(map(show, near))}?" if near else ""
 
 
 def _load(place: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
-from admm.checks import COUNT, Check
+from admm.checks import COUNT, LAYERS, Check
 from admm.errors import InputError, spelled
 from admm.methods.classifier import ClassifierOptions
 from admm.run.options import codec_of, codec_option, option
@@ -37,7 +37,7 @@ class GAMLPOptions(ClassifierOptions):
     features: Literal["identity", "degrees"] | None = option(
         None, "a column for each node, or each number of neighbours [those of the file]", "data"
     )
-    layers: int = option(10, "layers, the output layer included", "network", COUNT)
+    layers: int = option(10, "layers, the output layer included", "network", LAYERS)
     hidden: int = option(100, "width of the hidden layers", "network", COUNT)
     hops: int = option(4, "number of hop operators", "network", COUNT)
     normalize: Normalization = option("hops", "scaling of the input rows", "network")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from admm.checks import COUNT
+from admm.checks import COUNT, LAYERS
 from admm.errors import InputError, spelled
 from admm.methods.classifier import ClassifierOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
@@ -41,12 +41,12 @@ class SubnetworkOptions(ClassifierOptions):
         "mlp", "mlp, cnn, resnet; in Python also a Network [mlp]", "network", metavar="NAME"
     )
     layers: int = option(
-        10, "layers, the output layer included", "network", COUNT, only={"network": ("mlp",)}
+        10, "layers, the output layer included", "network", LAYERS, only={"network": ("mlp",)}
     )
     hidden: int = option(
         512, "width of dense layers", "network", COUNT, only={"network": get_args(Architecture)}
     )
-    blocks: int = option(24, "residual blocks", "network", COUNT, only={"network": ("resnet",)})
+    blocks: int = option(24, "residual blocks", "network", LAYERS, only={"network": ("resnet",)})
     filters: int = option(
         32, "channels of convolutions", "network", COUNT, only={"network": ("cnn", "resnet")}
     )

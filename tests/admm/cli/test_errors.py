@@ -66,7 +66,10 @@ def check(done, message, code=2):
     [
         (["--dataset", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
         (["--dataset", "none.npz"], "none.npz"),
+        (["--dataset", "pubmd"], "with a / in it; did you mean pubmed?"),
         (["--hidden", "0"], "--hidden must be at least 1, got 0"),
+        (["--layers", "1000000000"], "--layers must be in 1…10,000, got 1000000000"),
+        (["--workers", "1000000"], "--workers must be in 1…1,024, got 1000000"),
         (["--codec", "zip"], "--codec must be one of float64, float32, bfloat16, uniform16, unif"),
         (["--step", "big"], "--step must be one of exact, joint, backtracking, newton, got 'big'"),
         (

@@ -184,6 +184,9 @@ def test_missing_files(tmp_path):
         load("pubmed", tmp_path)
     with pytest.raises(InputError, match="does not exist; pass data_dir= or set ADMM_DATA"):
         load("cora", tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is no folder; pass data_dir= or set ADMM_DATA"):
+        load("cora", tmp_path / "file")
     with pytest.raises(InputError, match="no such file"):
         load(str(tmp_path / "none.npz"))
     with pytest.raises(InputError, match="unknown data set 'karate'; expected one of digits, cora"):

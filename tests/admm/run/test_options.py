@@ -408,7 +408,11 @@ def test_a_command_that_fails_leaves_python_its_spelling(capsys):
     ("words", "message"),
     [
         ([], "the following arguments are required: command"),
-        (["tarin"], "invalid choice: 'tarin'"),
+        (
+            ["tarin"],
+            "there is no command 'tarin'; expected one of train, evaluate, predict, datasets; did "
+            "you mean train?",
+        ),
         (["train", "digits"], "unrecognized argument 'digits' (see admm train --help)"),
         (["evaluate"], "the following arguments are required: RUN (see admm evaluate --help)"),
         (["evaluate", "run", "--ranks", "3"], "unrecognized argument '--ranks' (see admm evaluate"),

@@ -15,7 +15,7 @@ from quant import Delta, Float, LevelCodec, Levels
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"layers": 0}, "layers= must be at least 1, got 0"),
+        ({"layers": 0}, "layers= must be in 1…10,000, got 0"),
         ({"eval_every": -1}, "eval_every= must be at least 1, got -1"),
         ({"seed": -1}, "seed= must be in 0…2³²−1, got -1"),
         ({"rho": 0.0}, "rho= must be positive and finite, got 0.0"),

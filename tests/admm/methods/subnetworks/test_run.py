@@ -347,7 +347,7 @@ def test_runs_that_cannot_begin(given, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"layers": 0}, "layers= must be at least 1, got 0"),
+        ({"layers": 0}, "layers= must be in 1…10,000, got 0"),
         ({"eval_every": -1}, "eval_every= must be at least 1, got -1"),
         ({"inner": 0}, "inner= must be at least 1, got 0"),
         ({"seed": -1}, "seed= must be in 0…2³²−1, got -1"),
