@@ -4,6 +4,7 @@ from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
 from .datasets.save import save_graph as save_graph
 from .datasets.splits import Split as Split, split_of_masks as split_of_masks
+from .estimators.gamlp import GAMLPClassifier as GAMLPClassifier
 from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,
     PDADMMGOptions as PDADMMGOptions,

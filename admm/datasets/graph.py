@@ -80,6 +80,7 @@ class Contents(NamedTuple):
         split: None where one is to be drawn.
         split_words: Where the split is from.
         provenance: More that is to be said.
+        needs_test: Whether the test of a split has to have nodes.
     """
 
     adjacency: Any
@@ -88,6 +89,7 @@ class Contents(NamedTuple):
     split: Split | None = None
     split_words: str = ""
     provenance: Mapping[str, str | int] = {}
+    needs_test: bool = True
 
 
 def checked_graph(
@@ -116,7 +118,7 @@ def checked_graph(
         features: Shape (nodes, d), sparse or like an array; or what to take instead: `identity` (a
             column for each node) or `degrees` (a column for each number of neighbours).
         labels: One for each node.
-        split: Training, validation and test nodes.
+        split: Training, validation and test nodes; the test may have none.
         split_seed: Of the random split.
         weights: `ignore` makes every edge weigh 1.
 
@@ -139,8 +141,8 @@ def checked_graph(
         adjacency = sp.csr_array((len(known.numbers),) * 2, dtype=np.float32)
     if split is not None:
         split = Split(*map(np.asarray, split))
-        check_split(name, split, known.numbers)
-    contents = Contents(adjacency, None, known, split, "given")
+        check_split(name, split, known.numbers, needs_test=False)
+    contents = Contents(adjacency, None, known, split, "given", needs_test=False)
     if isinstance(features, str):
         return graph_of(name, contents, split_seed, weights=weights, features=features)
     return graph_of(name, contents._replace(features=features), split_seed, weights=weights)
@@ -188,7 +190,7 @@ def graph_of(
         provenance["split"] = random_words(split_seed)
     else:
         found, left_out = _labelled_only(contents.split, labels)
-        check_split(name, found, labels.numbers)
+        check_split(name, found, labels.numbers, contents.needs_test)
         provenance["split"] = contents.split_words + (
             f", {left_out:,} nodes without a label left out" if left_out else ""
         )

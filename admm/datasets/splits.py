@@ -213,8 +213,14 @@ def random_words(seed: int) -> str:
     return f"random, seed {seed}, at most 20 a class for training"
 
 
-def check_split(name: str, split: Split, labels: np.ndarray) -> None:
+def check_split(name: str, split: Split, labels: np.ndarray, needs_test: bool = True) -> None:
     """Refuse a split that is none.
+
+    Args:
+        name: Of the data set, for messages.
+        split: The three parts.
+        labels: Of all nodes.
+        needs_test: Whether the test has to have nodes.
 
     Raises:
         InputError: If a part is empty, no list of nodes, or names nodes that are not there, in
@@ -223,6 +229,8 @@ def check_split(name: str, split: Split, labels: np.ndarray) -> None:
     nodes = len(labels)
     parts = {"training": split.train, "validation": split.val, "test": split.test}
     for what, part in parts.items():
+        if not part.size and what == "test" and not needs_test:
+            continue
         if not part.size:
             raise InputError(f"{name}: there are no {what} nodes")
         if part.ndim != 1 or part.dtype.kind not in "iu":

@@ -42,10 +42,13 @@ class Labelled:
         return int(self.dataset["classes"])
 
     def accuracies(self, logits: Array) -> dict[str, float]:
-        """Fraction of right answers in `train`, `val` and `test`, from the logits of all rows."""
+        """Fraction of right answers in `train`, `val` and `test`, from the logits of all rows.
+
+        An empty part has none: its key is missing.
+        """
         right = np.asarray(logits.argmax(axis=1)) == self.labels
-        parts = np.split(right, np.cumsum(self.sizes)[:-1])
-        return {name: float(part.mean()) for name, part in zip(PARTS, parts, strict=True)}
+        parts = zip(PARTS, np.split(right, np.cumsum(self.sizes)[:-1]), strict=True)
+        return {name: float(part.mean()) for name, part in parts if part.size}
 
     def class_scores(self, logits: Array) -> dict[str, float]:
         """Scores of `val` and `test` that do not depend on how many rows a class has.
@@ -65,6 +68,8 @@ class Labelled:
         edges = pairwise(np.cumsum([0, *held_out]))
         found = {}
         for name, (start, end) in zip(PARTS[1:], edges, strict=True):
+            if start == end:
+                continue
             labels, own = known[start:end], probabilities[start:end]
             present = np.unique(labels)
             rates = [right[start:end][labels == each].mean() for each in present]
@@ -78,7 +83,7 @@ class Labelled:
     def scores(self, loss: float, logits: Array) -> dict[str, float]:
         """Loss, accuracies and scores of classes, as a history has them."""
         found = self.accuracies(logits)
-        accuracies = {f"{name}_accuracy": found[name] for name in PARTS}
+        accuracies = {f"{name}_accuracy": value for name, value in found.items()}
         return {"train_loss": loss, **accuracies, **self.class_scores(logits)}
 
 

@@ -198,7 +198,7 @@ class MethodOptions(ABC):
 
     def as_json(self) -> dict[str, Any]:
         """All options, as JSON values."""
-        return {name: _json_value(getattr(self, name)) for name in option_fields(type(self))}
+        return {name: json_value(getattr(self, name)) for name in option_fields(type(self))}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -348,7 +348,7 @@ _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A value as JSON has it."""
     if isinstance(value, tuple):
         return list(value)

@@ -17,6 +17,7 @@ from admm.errors import InputError, spelled
 from admm.memory import check_memory, memory_told
 from admm.methods.labelled import Labelled, description, load_at_root
 from admm.methods.layerwise.options import GAMLPOptions, PDADMMGOptions
+from admm.run.method import Arrays
 from admm.run.saved import Saved
 from layers import (
     hop_inputs,
@@ -184,8 +185,26 @@ def first_layer(
     wanted = np.arange(graph.nodes) if every else np.concatenate(graph.split)
     facts = _facts(options, graph, wanted)
     saved.check_dataset(facts.dataset)
-    first = saved.read(1)
-    what = f"products of layer 1 on {len(wanted):,} nodes × {facts.columns:,} columns"
+    return facts, first_layer_rows(options, graph, wanted, saved.read(1))
+
+
+def first_layer_rows(
+    options: GAMLPOptions, graph: datasets.Graph, wanted: np.ndarray, first: Arrays
+) -> np.ndarray:
+    """X W₁ + b₁ of some nodes of a graph, see `first_layer`.
+
+    Args:
+        options: Of the run.
+        graph: Any; only its adjacency and features count.
+        wanted: Numbers of the nodes.
+        first: W and b of layer 1, of all columns.
+
+    Raises:
+        InputError: If the products overflow.
+        AdmmError: If there is not enough memory.
+    """
+    columns = options.hops * graph.features.shape[1]
+    what = f"products of layer 1 on {len(wanted):,} nodes × {columns:,} columns"
     check_memory((options.hops + 1) * len(wanted) * first["b"].nbytes, what, options)
     with memory_told(what, options), _in_range(graph.name):
         rows = first["b"] + hop_product(
@@ -197,7 +216,7 @@ def first_layer(
             normalize=options.normalize,
         )
     _check_finite(rows, options, graph.name)
-    return facts, rows
+    return rows
 
 
 def _facts(options: GAMLPOptions, graph: datasets.Graph, rows: np.ndarray) -> Facts:
@@ -218,7 +237,9 @@ def _in_range(name: str) -> Iterator[None]:
 
 
 def _check_finite(rows: np.ndarray, options: GAMLPOptions, name: str) -> None:
-    if not np.isfinite([rows.min(), rows.max()]).all():  # without an array of their size
+    if (
+        rows.size and not np.isfinite([rows.min(), rows.max()]).all()
+    ):  # without an array of their size
         raise InputError(
             f"{name}: the features overflow {spelled('dtype', options.dtype)} with "
             f"{spelled('normalize', options.normalize)}; scale them down, or train with "

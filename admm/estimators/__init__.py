@@ -1,0 +1,1 @@
+"""Estimators by scikit-learn's conventions: arrays in, predictions out, no files in between."""

@@ -1,0 +1,101 @@
+"""What estimators share: seeds, validation rows, and models on disk.
+
+A saved model has the form of a run's, see `admm.run.saved`, without any data: `load` also takes the
+`--out` folder of a run of `admm train`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from admm.comm import LocalTransport
+from admm.errors import InputError
+from admm.run.options import folder_of
+from admm.run.saved import Saved, hold_saved, save_model
+
+# What a folder may hold that a model is saved over.
+_OURS = {"model.json", "models"}
+
+
+def seed_of(random_state: Any) -> int:
+    """The seed of a run: a whole number as it is, else one that is drawn."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))
+
+
+def validation_rows(
+    labels: np.ndarray, rows: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows divided into those to train on and those that pick the best network.
+
+    Of every class so many are held out, but never its last one.
+
+    Args:
+        labels: Class of every row, (all rows,).
+        rows: Numbers of those that have one.
+        fraction: To hold out.
+        seed: Of the choice.
+
+    Raises:
+        InputError: If the fraction is not in (0, 1), or no class has a second row.
+
+    Example:
+        >>> train, val = validation_rows(np.array([0, 0, 1, 1]), np.arange(4), 0.5, seed=0)
+        >>> len(train), len(val)
+        (2, 2)
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"validation_fraction must be in (0, 1), got {fraction}")
+    order = np.random.default_rng(seed).permutation(rows)
+    found = []
+    for each in np.unique(labels[rows]):
+        own = order[labels[order] == each]
+        found.append(own[: min(max(1, round(fraction * len(own))), len(own) - 1)])
+    held_out = np.sort(np.concatenate(found))
+    if not held_out.size:
+        raise InputError(
+            f"no class has a second row, of {len(rows)} rows, to be held out for validation; pass "
+            "more rows"
+        )
+    return np.setdiff1d(rows, held_out), held_out
+
+
+def save_estimator(
+    path: str | Path,
+    layers: Mapping[int, Mapping[str, np.ndarray]],
+    about: Mapping[str, Any],
+) -> None:
+    """Save a fitted network into a folder of its own.
+
+    Args:
+        path: Of the folder.
+        layers: Arrays by name, of every layer or module, from 1.
+        about: Manifest entries, as those of a run.
+
+    Raises:
+        InputError: If the folder holds something else.
+        OutputError: If the system refuses to write.
+    """
+    folder = folder_of(path)
+    there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    other = [name for name in there if name not in _OURS]
+    if other:
+        raise InputError(f"{folder} holds {other[0]}; save a model into a folder of its own")
+    save_model(folder, layers, about, LocalTransport(1))
+
+
+def load_estimator(path: str | Path, solvers: Sequence[str], kind: str) -> Saved:
+    """The network of a folder, with all its arrays.
+
+    Raises:
+        InputError: If there is none, it is damaged, or a solver trained it that is no such kind's.
+    """
+    saved = hold_saved(folder_of(path))
+    solver = saved.manifest["options"].get("solver")
+    if solver not in solvers:
+        raise InputError(f"{path} holds a network of {solver}, which is no {kind}'s")
+    return saved
