@@ -2,6 +2,7 @@ from . import datasets as datasets
 from .comm.transport import LocalTransport as LocalTransport
 from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
+from .datasets.objects import as_graph as as_graph
 from .datasets.save import save_graph as save_graph
 from .datasets.splits import Split as Split, split_of_masks as split_of_masks
 from .estimators.gamlp import GAMLPClassifier as GAMLPClassifier

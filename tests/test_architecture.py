@@ -100,7 +100,7 @@ def test_outside_the_methods_nobody_asks_which_one_it_is():
     names = r"pdadmm-g|gsadmm|gsam|adadelta|adagrad|(?<!\w)adam(?!\w)|PDADMMG|Backprop|Subnetwork"
     found = []
     for name, path in modules():
-        apart = ("admm.methods", "admm.solvers", "admm.run.registry")
+        apart = ("admm.methods", "admm.solvers", "admm.estimators", "admm.run.registry")
         if not name.startswith("admm") or name.startswith(apart):
             continue
         # Loaders may say in a message which solvers another kind of data is for.

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from admm.datasets.graph import Graph, checked_graph
+from admm.datasets.splits import check_number, read_split
 from admm.errors import InputError
 
 _EXPECTED = (
@@ -163,3 +165,39 @@ def _of_pairs(pairs: np.ndarray, weights: np.ndarray | None, nodes: int) -> sp.c
         )
     data = np.ones(pairs.shape[1]) if weights is None else weights
     return sp.coo_array((data, (pairs[0], pairs[1])), shape=(nodes, nodes))
+
+
+def as_graph(given: Any, name: str = "graph", *, split: int = 0, split_seed: int = 100) -> Graph:
+    """A graph of PyTorch Geometric or DGL, as `train` takes it for `data`.
+
+    Args:
+        given: The graph: features, edges and labels, and maybe three masks, (nodes,) or
+            (nodes, splits).
+        name: For messages and summaries.
+        split: Which of several splits.
+        split_seed: Of a random split, where there are no masks.
+
+    Raises:
+        InputError: If a part is missing, or cannot be used as it is.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> pairs = np.stack([np.arange(60), (np.arange(60) + 1) % 60])
+        >>> data = SimpleNamespace(x=np.eye(60), edge_index=pairs, y=np.arange(60) % 2)
+        >>> as_graph(data).edges
+        120
+    """
+    if not is_graph_object(given):
+        raise InputError(
+            f"expected a graph of PyTorch Geometric or DGL, got a {type(given).__name__}; for "
+            "arrays there is checked_graph"
+        )
+    parts = held(given)
+    if parts.labels is None:
+        raise InputError(f"{name} has no labels (y in PyTorch Geometric, ndata['label'] in DGL)")
+    nodes, known = len(parts.features), None
+    if parts.masks:
+        known, _ = read_split(name, dict(parts.masks), nodes, split) or (None, "")
+    else:
+        check_number(name, split, 0)
+    return checked_graph(name, parts.adjacency, parts.features, parts.labels, known, split_seed)

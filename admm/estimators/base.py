@@ -4,17 +4,20 @@ A saved model has the form of a run's, see `admm.run.saved`, without any data: `
 `--out` folder of a run of `admm train`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from admm.comm import LocalTransport
 from admm.errors import InputError
-from admm.run.options import folder_of
+from admm.run.options import MethodOptions, folder_of
+from admm.run.registry import options_from_json
 from admm.run.saved import Saved, hold_saved, save_model
+
+Options = TypeVar("Options", bound=MethodOptions)
 
 # What a folder may hold that a model is saved over.
 _OURS = {"model.json", "models"}
@@ -88,14 +91,19 @@ def save_estimator(
     save_model(folder, layers, about, LocalTransport(1))
 
 
-def load_estimator(path: str | Path, solvers: Sequence[str], kind: str) -> Saved:
-    """The network of a folder, with all its arrays.
+def load_estimator(path: str | Path, kind: type[Options], name: str) -> tuple[Saved, Options]:
+    """The network of a folder, with all its arrays, and the options of its run.
+
+    Args:
+        path: Of the folder.
+        kind: The options of the estimator's method.
+        name: Of the estimator, for messages.
 
     Raises:
-        InputError: If there is none, it is damaged, or a solver trained it that is no such kind's.
+        InputError: If there is none, it is damaged, or another method's.
     """
     saved = hold_saved(folder_of(path))
-    solver = saved.manifest["options"].get("solver")
-    if solver not in solvers:
-        raise InputError(f"{path} holds a network of {solver}, which is no {kind}'s")
-    return saved
+    options = options_from_json(saved.manifest["options"])
+    if not isinstance(options, kind):
+        raise InputError(f"{path} holds a network of {options.solver}, which is no {name}'s")
+    return saved, options

@@ -23,7 +23,6 @@ from admm.methods.layerwise.data import first_layer_rows
 from admm.methods.layerwise.options import PDADMMGOptions
 from admm.run.history import Evaluation
 from admm.run.options import json_value
-from admm.run.registry import options_from_json
 from admm.run.run import train
 from layers import RELU, Dense, forward
 
@@ -201,9 +200,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         )
         result = train(options, data=graph, callback=callback, progress=progress)
         self.options_, self.history_, self.summary_ = options, result.history, result.summary
-        self.network_ = tuple(
-            Dense(*map(np.asarray, layer)) for _, layer in sorted(result.network.items())
-        )
+        self.network_ = tuple(jax.device_get(layer) for _, layer in sorted(result.network.items()))
         self.classes_ = np.array(graph.class_names)
         return self
 
@@ -305,9 +302,9 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             InputError: If there is none of this kind, or it is damaged.
         """
-        saved = load_estimator(path, ("pdadmm-g",), cls.__name__)
+        saved, options = load_estimator(path, PDADMMGOptions, cls.__name__)
         manifest, dataset = saved.manifest, saved.manifest["dataset"]
-        options, own = options_from_json(manifest["options"]), manifest.get("estimator", {})
+        own = manifest.get("estimator", {})
         of_run = {name: getattr(options, name) for name in (*_OPTIONS, "hops", "normalize")}
         of_run |= {
             "weights": getattr(options, "weights", None) or "use",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from admm import GAMLPClassifier
-from admm.datasets.objects import adjacency_of, held
+from admm import GAMLPClassifier, options, train
+from admm.datasets.objects import adjacency_of, as_graph, held
 from admm.errors import InputError
 
 PAIRS = np.array([[0, 1, 1], [1, 2, 0]])
@@ -130,3 +130,23 @@ def test_an_object_with_all_of_it_is_fitted():
         np.testing.assert_array_equal(model.predict_proba(data), expected)
         assert model.history_[-1]["test_accuracy"] == apart.history_[-1]["test_accuracy"]
         assert model.score(data, rows=node >= 30) == apart.score(x, y, edges=pairs, rows=node >= 30)
+
+
+def test_training_takes_it_for_data():
+    rng = np.random.default_rng(0)
+    y, node = np.arange(40) % 2, np.arange(40)
+    masks = {"train_mask": node < 20, "val_mask": (node >= 20) & (node < 30)}
+    several = {name: np.stack([mask, mask[::-1]], axis=1) for name, mask in masks.items()}
+    several["test_mask"] = np.stack([node >= 30, node < 10], axis=1)
+    data = SimpleNamespace(
+        x=rng.normal(size=(40, 4)), y=y, edge_index=rng.integers(0, 40, (2, 80)), **several
+    )
+    assert as_graph(data, split=1).split.test.tolist() == list(range(10))
+    given = options(layers=2, hidden=4, epochs=2)
+    assert train(given, data=as_graph(data)).summary["dataset"]["test"] == 10
+    with pytest.raises(InputError, match=r"graph has 2 splits, 0…1; got split=2"):
+        as_graph(data, split=2)
+    with pytest.raises(InputError, match="has no labels"):
+        as_graph(SimpleNamespace(x=data.x, edge_index=data.edge_index))
+    with pytest.raises(InputError, match="got a ndarray; for arrays there is checked_graph"):
+        as_graph(data.x)

@@ -1,0 +1,22 @@
+"""The blocks of docs/estimators.md, one after the other."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+PAGE = Path(__file__).parents[3] / "docs" / "estimators.md"
+
+
+def test_the_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(blocks) == 6
+    for block in blocks:
+        exec(block, names)
+    right = names["probabilities"].argmax(axis=1) == names["y"]
+    assert right.mean() > 0.9
+    assert sorted(np.load("network.npz")) == ["W1", "W2", "b1", "b2"]
+    for number, layer in names["network"].items():
+        np.testing.assert_array_equal(layer.W, names["result"].network[number].W)
