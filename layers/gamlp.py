@@ -17,7 +17,12 @@ Activation = Callable[[Array], Array]
 
 
 class Dense(NamedTuple):
-    """Parameters of one layer, s = x W + b."""
+    """Parameters of one layer, s = x W + b.
+
+    Example:
+        >>> Dense(W=jnp.eye(2), b=jnp.ones(2)).W.shape
+        (2, 2)
+    """
 
     W: Array  # (n_in, n_out)
     b: Array  # (n_out,)
@@ -48,7 +53,12 @@ def init_dense(seed: int, layer: int, shape: tuple[int, int], scale: float, dtyp
 
 
 def identity_dense(shape: tuple[int, int], dtype: str) -> Dense:
-    """W = the rectangular identity, b = 0: what a grown layer starts from."""
+    """W = the rectangular identity, b = 0: what a grown layer starts from.
+
+    Example:
+        >>> identity_dense((2, 3), "float32").W.tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
     return Dense(jnp.eye(*shape, dtype=dtype), jnp.zeros(shape[1], dtype))
 
 
@@ -56,7 +66,12 @@ def identity_dense(shape: tuple[int, int], dtype: str) -> Dense:
 def apply_dense(
     params: Dense, x: Float[Array, "nodes n_in"], activation: Activation | None
 ) -> Float[Array, "nodes n_out"]:
-    """One layer: f(x W + b), or x W + b where `activation` is None (the output layer)."""
+    """One layer: f(x W + b), or x W + b where `activation` is None (the output layer).
+
+    Example:
+        >>> apply_dense(Dense(-jnp.eye(2), jnp.zeros(2)), jnp.ones((1, 2)), jax.nn.relu).tolist()
+        [[0.0, 0.0]]
+    """
     s = x @ params.W + params.b
     return s if activation is None else activation(s)
 
@@ -64,7 +79,13 @@ def apply_dense(
 def forward(
     network: Sequence[Dense], x: Float[Array, "nodes n_in"], activation: Activation
 ) -> Float[Array, "nodes classes"]:
-    """Logits of a whole network."""
+    """Logits of a whole network.
+
+    Example:
+        >>> layer = Dense(2 * jnp.eye(2), jnp.zeros(2))
+        >>> forward([layer, layer], jnp.ones((1, 2)), jax.nn.relu).tolist()
+        [[4.0, 4.0]]
+    """
     for params in network[:-1]:
         x = apply_dense(params, x, activation)
     return apply_dense(network[-1], x, None)

@@ -47,7 +47,13 @@ def pack(codes: UInt8[Array, " count"], bits: int) -> UInt8[Array, " packed"]:
 
 @partial(jax.jit, static_argnames=("bits", "count"))
 def unpack(packed: UInt8[Array, " packed"], bits: int, count: int) -> UInt8[Array, " count"]:
-    """The first `count` codes of a packed buffer: the inverse of `pack`."""
+    """The first `count` codes of a packed buffer: the inverse of `pack`.
+
+    Example:
+        >>> codes = jnp.array([3, 0, 2], jnp.uint8)
+        >>> unpack(pack(codes, bits=2), bits=2, count=3).tolist()
+        [3, 0, 2]
+    """
     _check(bits)
     if bits == 8:
         return packed[:count]

@@ -32,6 +32,13 @@ class Graph:
         class_names: The labels as they were given, in the order of 0…C−1, which they are by
             default; text, numbers or truth values.
         provenance: What was done to bring the graph into this form, and where its split is from.
+
+    Example:
+        >>> edges, features = sp.eye_array(3, k=1) + sp.eye_array(3, k=-1), np.eye(3)
+        >>> split = Split(*(np.array([node]) for node in range(3)))
+        >>> graph = checked_graph("path", edges, features, ["a", "b", "a"], split)
+        >>> isinstance(graph, Graph), graph.labels.tolist(), graph.class_names
+        (True, [0, 1, 0], ('a', 'b'))
     """
 
     name: str

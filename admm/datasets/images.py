@@ -109,6 +109,12 @@ class Images:
         labels: Shape (N,), int64, 0…classes−1.
         classes: How many there are.
         split: Training, validation and test images.
+
+    Example:
+        >>> pixels = np.arange(3 * 2 * 2, dtype=np.uint8).reshape(3, 2, 2, 1)
+        >>> split = Split(*(np.array([image]) for image in range(3)))
+        >>> Images("three", pixels, np.array([0, 1, 0]), 2, split).inputs().shape
+        (3, 2, 2, 1)
     """
 
     name: str

@@ -12,7 +12,12 @@ from admm.errors import InputError, spelled
 
 
 class Split(NamedTuple):
-    """Disjoint node indices for training, model selection and the final test."""
+    """Disjoint node indices for training, model selection and the final test.
+
+    Example:
+        >>> len(Split(np.arange(60), np.arange(60, 80), np.arange(80, 100)).test)
+        20
+    """
 
     train: np.ndarray
     val: np.ndarray

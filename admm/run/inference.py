@@ -64,6 +64,14 @@ def predict(
 
     Raises:
         InputError: If network or data cannot be read, or do not belong together.
+
+    Example:
+        >>> import tempfile
+        >>> from admm import options, train
+        >>> run = Path(tempfile.mkdtemp())
+        >>> _ = train(options(layers=2, hidden=16, epochs=5, out=run))
+        >>> predict(run).shape
+        (1797, 10)
     """
     return _pass("predict", run, transport, data, changes)
 

@@ -36,6 +36,12 @@ class Training(ABC):
             count.
         depth: Layers or modules of the network of this stage; it does not fall from stage to stage.
         optional: Arrays of a state that may be missing, since they depend on who owns what.
+
+    Example:
+        >>> sorted(Training.__abstractmethods__)  # the methods to fill in
+        ['epoch', 'measure', 'network', 'restore', 'saved_network', 'state', 'units']
+
+    docs/own-method.md has one that is filled in, and runs.
     """
 
     variables: Sequence[str]

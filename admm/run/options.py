@@ -60,6 +60,13 @@ def option(
         check: What a value has to be.
         metavar: What stands for a value there, by default N, X or PATH by its type.
         only: Values of other options that it belongs to.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Mine:
+        ...     ridge: float = option(1.0, "penalty of the squared weights", check=POSITIVE)
+        >>> Mine().ridge
+        1.0
     """
     about = {"help": help, "group": group, "check": check, "metavar": metavar, "only": only or {}}
     return field(default=default, metadata=about)
@@ -91,6 +98,11 @@ class MethodOptions(ABC):
 
     Raises:
         InputError: If a value cannot be read, is out of range, or does not fit the others.
+
+    Example:
+        >>> from admm import options
+        >>> isinstance(options("gsam", epochs="5"), MethodOptions), options("gsam").select
+        (True, 'val_accuracy')
     """
 
     select: ClassVar[str]

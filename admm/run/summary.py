@@ -21,7 +21,14 @@ _SCHEMA = 2
 
 
 class Result(NamedTuple):
-    """What `train` returns, in every process."""
+    """What `train` returns, in every process.
+
+    Example:
+        >>> from admm import options, train
+        >>> result = train(options(layers=2, hidden=16, epochs=5))
+        >>> result.summary["status"], len(result.history), sorted(result.network)
+        ('done', 5, [1, 2])
+    """
 
     summary: dict[str, Any]  # the contents of summary.json
     history: list[Evaluation]

@@ -52,6 +52,11 @@ def stage_network(
         features: Inputs of layer 1, when `layers.row_basis` leaves fewer of them in n_0.
         dtype: Type of the parameters.
         coded: Whether the stage starts from `class_codes`.
+
+    Example:
+        >>> network = stage_network(0, [1, 2], (4, 5, 2), None, 4, "float32")
+        >>> [layer.W.shape for layer in network]
+        [(4, 5), (5, 2)]
     """
     network = []
     for number in owned:
@@ -96,6 +101,11 @@ def class_codes(
         labels: Classes of the training nodes, (V,).
         size: Activation of a unit whose bit is 1.
         dtype: Type of the result, (V, n_l) a layer.
+
+    Example:
+        >>> codes = class_codes(0, [1, 2, 3], (4, 5, 5, 2), np.array([0, 1]), 1.0, "float32")
+        >>> [code.shape for code in codes]
+        [(2, 5), (2, 5)]
     """
     codes = []
     for number in owned:
