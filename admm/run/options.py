@@ -85,15 +85,12 @@ class MethodOptions(ABC):
     one. `None` means: derived from other options.
 
     Attributes:
-        select: The value among those of `Training.measure` that picks the best network: the larger
-            the better.
-        bounded: The one that must not explode, if there is one.
+        bounded: The value among those of `Training.measure` that must not explode, if there is one.
 
     Raises:
         InputError: If a value cannot be read, is out of range, or does not fit the others.
     """
 
-    select: ClassVar[str]
     bounded: ClassVar[str | None] = None
 
     solver: str
@@ -158,6 +155,14 @@ class MethodOptions(ABC):
             )
 
     # What a run asks for.
+
+    @property
+    @abstractmethod
+    def select(self) -> str:
+        """The value of `Training.measure` that picks the best network: the larger the better.
+
+        Of a loss, by the end of its name, the smaller.
+        """
 
     @property
     @abstractmethod
