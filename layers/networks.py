@@ -110,7 +110,9 @@ def module_shapes(network: Network) -> list[tuple[int, ...]]:
                 "expected one array"
             )
         if y.dtype != network.dtype:
-            raise ValueError(f"{what} returns {y.dtype} for a sample of {network.dtype}")
+            raise ValueError(
+                f"{what} returns {y.dtype} for a sample of {x.dtype}; expected {network.dtype}"
+            )
         shapes.append(y.shape)
     return shapes
 

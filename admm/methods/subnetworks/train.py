@@ -17,7 +17,7 @@ def train_subnetworks(
     options: MethodOptions,
     transport: Transport | None = None,
     *,
-    data: Pair | None,
+    data: Any,
     validation: float | Pair = 0.1,
     test: float | Pair | None = None,
     network: Any = None,
