@@ -3,6 +3,7 @@ from .comm.transport import LocalTransport as LocalTransport
 from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
 from .datasets.objects import as_graph as as_graph
+from .datasets.samples import Samples as Samples, checked_samples as checked_samples
 from .datasets.save import save_graph as save_graph
 from .datasets.splits import Split as Split, split_of_masks as split_of_masks
 from .estimators.gamlp import GAMLPClassifier as GAMLPClassifier
@@ -11,6 +12,7 @@ from .methods.layerwise.options import (
     PDADMMGOptions as PDADMMGOptions,
 )
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
+from .methods.subnetworks.train import train_subnetworks as train_subnetworks
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training
 from .run.options import MethodOptions as MethodOptions, option as option

@@ -23,7 +23,7 @@ from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.worker import SubnetworkWorker
 from admm.solvers import LEARNING_RATES, TSSM, Splitting
 from admm.solvers.backprop import make_optimizer
-from admm.solvers.tssm import cross_entropy
+from admm.solvers.losses import cross_entropy
 from benchmarks.cases import CLASSES, NetworkCase, Part
 from benchmarks.data_parallel import DataParallel, SumTransport
 from layers import Network, build, deal_out, forward_costs, module_shapes, split_network

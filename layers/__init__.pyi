@@ -19,11 +19,16 @@ from .hops import (
     normalized_adjacency as normalized_adjacency,
     row_basis as row_basis,
 )
+from .modules import (
+    Chain as Chain,
+    Subnetwork as Subnetwork,
+    split_model as split_model,
+    takes_key as takes_key,
+)
 from .names import Normalization as Normalization
 from .networks import (
     Builder as Builder,
     Network as Network,
-    Subnetwork as Subnetwork,
     build as build,
     forward_costs as forward_costs,
     from_modules as from_modules,

@@ -45,7 +45,12 @@ class PiecewiseLinear:
 
 
 def LeakyReLU(slope: float = 0.01) -> PiecewiseLinear:
-    """The leaky rectifier."""
+    """The leaky rectifier.
+
+    Example:
+        >>> LeakyReLU()
+        PiecewiseLinear(slope=0.01)
+    """
     return PiecewiseLinear(slope)
 
 

@@ -1,8 +1,4 @@
-"""Networks of any modules, and the subnetworks they are cut into.
-
-A module is an equinox module, or any other callable, that maps one sample to one sample; a network
-is a sequence of them. Modules are numbered from 0.
-"""
+"""Networks: sequences of modules, see `layers.modules`, that are numbered from 0."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,9 +7,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray
 
-Module = Callable[[Array], Array]
+from layers.modules import Module, Pair, Subnetwork, apply_module, takes_key
+
 Builder = Callable[[PRNGKeyArray], Module]
 
 
@@ -24,26 +21,19 @@ class Network:
     Args:
         builders: Each makes one module from a random key.
         shape: Shape of one input sample.
-        dtype: Type of the input and of all parameters.
+        dtype: Type of all parameters, and of what modules return.
+        input_dtype: Type of an input sample, where that is another: whole numbers, such as tokens.
+
+    Example:
+        >>> scale = (lambda key: jnp.ones(3), lambda scale, x: scale * x)
+        >>> isinstance(from_modules([scale, jnp.sum], shape=(3,)), Network)
+        True
     """
 
     builders: tuple[Builder, ...]
     shape: tuple[int, ...]
     dtype: str = "float32"
-
-
-class Subnetwork(eqx.Module):
-    """Consecutive modules of a network, applied to the samples of a batch."""
-
-    modules: tuple[Module, ...]
-
-    def __call__(self, x: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:
-        def forward(sample: Array) -> Array:
-            for module in self.modules:
-                sample = module(sample)
-            return sample
-
-        return jax.vmap(forward)(x)
+    input_dtype: str | None = None
 
 
 def build(network: Network, own: range, seed: int) -> Subnetwork:
@@ -59,11 +49,15 @@ def build(network: Network, own: range, seed: int) -> Subnetwork:
         Array([[1., 1., 1.]], dtype=float32)
     """
     seed_key = jax.random.key(seed)
-    return Subnetwork(tuple(_make(network, n, jax.random.fold_in(seed_key, n)) for n in own))
+    modules = tuple(_make(network, n, jax.random.fold_in(seed_key, n)) for n in own)
+    return Subnetwork(modules, own.start)
 
 
 def from_modules(
-    modules: Sequence[object], shape: tuple[int, ...], dtype: str = "float32"
+    modules: Sequence[object],
+    shape: tuple[int, ...],
+    dtype: str = "float32",
+    input_dtype: str | None = None,
 ) -> Network:
     """A network of one's own.
 
@@ -71,9 +65,10 @@ def from_modules(
         modules: Each is a callable that maps one sample to one sample, or a pair of functions
             `(init, apply)`: `init(key)` makes parameters, `apply(parameters, x)` maps one sample.
             A callable is used as it is, whatever the seed; it is trained where it is a pytree of
-            arrays, like an equinox module.
+            arrays, like an equinox module. Where it has an argument `key` it is given one.
         shape: Shape of one input sample.
-        dtype: Type of the input and of all parameters, which are converted to it.
+        dtype: Type of all parameters, which are converted to it, and of what modules return.
+        input_dtype: Type of an input sample, where that is another.
 
     Raises:
         ValueError: If a module is neither, or if there is none.
@@ -85,25 +80,38 @@ def from_modules(
     """
     if not modules:
         raise ValueError("got no modules; a network needs at least one")
-    return Network(tuple(_builder(*item) for item in enumerate(modules)), tuple(shape), dtype)
+    builders = tuple(_builder(*item) for item in enumerate(modules))
+    return Network(builders, tuple(shape), dtype, input_dtype)
 
 
 def module_shapes(network: Network) -> list[tuple[int, ...]]:
     """Shapes of a sample before, between and after the modules; nothing is computed.
 
     Raises:
-        ValueError: If a module does not take what the one before it returns, or returns another
-            type.
+        ValueError: If a module does not take what the one before it returns, in training or in
+            inference, returns another type, or keeps a state from batch to batch.
+
+    Example:
+        >>> module_shapes(from_modules([jnp.ravel, jnp.sum], shape=(2, 3)))
+        [(2, 3), (6,), ()]
     """
     shapes = [network.shape]
     for number in range(len(network.builders)):
-        module, x = _abstract(network, number), _sample(network, shapes[-1])
+        module, x = _abstract(network, number), _sample(network, number, shapes[-1])
         what = f"module {number} ({_name(module)})"
-        try:
-            y = eqx.filter_eval_shape(lambda module, x: module(x), module, x)
-        except Exception as error:
+        if _is_stateful(module):
             raise ValueError(
-                f"{what} does not take a sample of shape {x.shape}: {error}"
+                f"{what} keeps a state from batch to batch, and modules are functions of one "
+                "sample: use eqx.nn.LayerNorm, GroupNorm or RMSNorm in its place"
+            )
+        try:
+            y = eqx.filter_eval_shape(apply_module, module, x, _abstract_key())
+            if takes_key(module):
+                eqx.filter_eval_shape(apply_module, eqx.nn.inference_mode(module), x, None)
+        except Exception as error:
+            kind = "" if x.dtype == network.dtype else f" in {x.dtype}"
+            raise ValueError(
+                f"{what} does not take a sample of shape {x.shape}{kind}: {error}"
             ) from error
         if not isinstance(y, jax.ShapeDtypeStruct):
             raise ValueError(
@@ -111,7 +119,9 @@ def module_shapes(network: Network) -> list[tuple[int, ...]]:
                 "expected one array"
             )
         if y.dtype != network.dtype:
-            raise ValueError(f"{what} returns {y.dtype} for a sample of {network.dtype}")
+            raise ValueError(
+                f"{what} returns {y.dtype} for a sample of {x.dtype}; expected {network.dtype}"
+            )
         shapes.append(y.shape)
     return shapes
 
@@ -142,20 +152,13 @@ def forward_costs(network: Network) -> list[float]:
             arrays, rest = eqx.partition(
                 _abstract(network, number), lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
             )
-            forward = jax.jit(lambda arrays, x, rest=rest: eqx.combine(arrays, rest)(x))
-            analysis = forward.lower(arrays, _sample(network, shape)).cost_analysis() or {}
+            forward = jax.jit(
+                lambda arrays, x, key, rest=rest: apply_module(eqx.combine(arrays, rest), x, key)
+            )
+            sample = _sample(network, number, shape)
+            analysis = forward.lower(arrays, sample, _abstract_key()).cost_analysis() or {}
             costs.append(float(analysis.get("flops", 0)))
     return costs
-
-
-class _Pair(eqx.Module):
-    """Parameters, and the function that applies them to a sample."""
-
-    params: PyTree
-    apply: Callable[[Any, Array], Any] = eqx.field(static=True)
-
-    def __call__(self, x: Array) -> Any:
-        return self.apply(self.params, x)
 
 
 def _builder(number: int, module: Any) -> Builder:
@@ -163,7 +166,7 @@ def _builder(number: int, module: Any) -> Builder:
         return lambda key: module
     if isinstance(module, tuple) and len(module) == 2 and all(map(callable, module)):
         init, apply = module
-        return lambda key: _Pair(init(key), apply)
+        return lambda key: Pair(init(key), apply)
     raise ValueError(
         f"module {number} is a {type(module).__name__}; "
         "expected a callable or a pair (init, apply) of functions"
@@ -180,14 +183,26 @@ def _make(network: Network, number: int, key: PRNGKeyArray) -> Module:
 
 def _abstract(network: Network, number: int) -> Module:
     """Module `number` with shapes in place of arrays."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return eqx.filter_eval_shape(lambda key: _make(network, number, key), key)
+    return eqx.filter_eval_shape(lambda key: _make(network, number, key), _abstract_key())
 
 
-def _sample(network: Network, shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape, network.dtype)
+def _abstract_key() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _sample(network: Network, number: int, shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    """An input of module `number`."""
+    given = network.input_dtype if number == 0 else None
+    return jax.ShapeDtypeStruct(shape, given or network.dtype)
+
+
+def _is_stateful(module: Any) -> bool:
+    def is_index(leaf: Any) -> bool:
+        return isinstance(leaf, eqx.nn.StateIndex)
+
+    return any(map(is_index, jax.tree.leaves(module, is_leaf=is_index)))
 
 
 def _name(module: Any) -> str:
-    function = module.apply if isinstance(module, _Pair) else module
+    function = module.apply if isinstance(module, Pair) else module
     return getattr(function, "__name__", type(function).__name__)

@@ -30,6 +30,10 @@ class Codec(Protocol):
     Attributes:
         remembers: Whether messages depend on `previous`: the ends of a channel then keep it, and
             so does a checkpoint.
+
+    Example:
+        >>> isinstance(Uniform(4), Codec)
+        True
     """
 
     remembers: ClassVar[bool]

@@ -22,6 +22,7 @@ from admm.datasets.images import IMAGES, Images, load_images
 from admm.datasets.npz import load_npz
 from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
+from admm.datasets.samples import Samples, checked_samples
 from admm.datasets.save import save_graph
 from admm.datasets.splits import Split, random_split, split_of_masks
 from admm.errors import InputError, MissingDataError, did_you_mean, spelled
@@ -32,8 +33,10 @@ __all__ = [
     "IMAGES",
     "Graph",
     "Images",
+    "Samples",
     "Split",
     "checked_graph",
+    "checked_samples",
     "load",
     "load_images",
     "random_split",

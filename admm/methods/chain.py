@@ -7,7 +7,7 @@ from typing import Any
 from jaxtyping import Array
 
 from admm.comm import Transport, chain
-from admm.methods.labelled import Labelled
+from admm.methods.tasks import Task
 from admm.run.method import Arrays, Training
 
 
@@ -23,7 +23,7 @@ class ChainTraining(Training):
 
     def __init__(
         self,
-        facts: Labelled,
+        facts: Task,
         transport: Transport,
         owned: Sequence[Sequence[int]],
         workers: Sequence[Any],
@@ -37,20 +37,20 @@ class ChainTraining(Training):
             worker.finish()
 
     @abstractmethod
-    def logits(self, worker: Any) -> Array | None:
-        """Pass all rows through a worker's part of the network; the last worker has the logits."""
+    def outputs(self, worker: Any) -> Array | None:
+        """Pass all rows through a worker's part of the network; the last one has its outputs."""
 
     @abstractmethod
-    def loss(self, logits: Array) -> float:
-        """Mean training loss."""
+    def losses(self, outputs: Array) -> dict[str, float]:
+        """Mean losses, as a history names them: `train_loss`, and of other parts."""
 
     def scores(self) -> dict[str, float]:
-        """Loss and accuracies, in every process."""
+        """Losses and scores, in every process."""
         found = None
         for worker in self.workers:
-            logits = self.logits(worker)
-            if logits is not None:
-                found = self.facts.scores(self.loss(logits), logits)
+            outputs = self.outputs(worker)
+            if outputs is not None:
+                found = {**self.losses(outputs), **self.facts.scores(outputs)}
         return self.transport.share(found, self.transport.size - 1)
 
     def state(self) -> dict[int, Arrays]:

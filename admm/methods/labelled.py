@@ -1,56 +1,56 @@
-"""Labelled rows: what every process knows of them, and the scores of a classifier."""
+"""Rows with a class each: the scores of a classifier. Loading at the root, for all methods."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array
 
 from admm.comm import Transport
-from admm.datasets import Graph, Images
+from admm.datasets import Graph, Images, Samples
 from admm.datasets.fingerprint import fingerprint
+from admm.methods.tasks import PARTS, Task, roc_auc
 from admm.run.saved import Saved
 
-F = TypeVar("F", bound="Labelled")
-X = TypeVar("X")
 
-PARTS = ("train", "val", "test")
+@runtime_checkable
+class Facts(Protocol):
+    """What all processes know of data."""
+
+    @property
+    def dataset(self) -> dict[str, Any]: ...
+
+
+F = TypeVar("F", bound=Facts)
+X = TypeVar("X")
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """What every process knows of labelled rows.
+class Labelled(Task):
+    """Rows with a class each, 0…C−1: targets are (rows,), outputs their logits, (rows, C)."""
 
-    Attributes:
-        dataset: See `description`, as in `summary.json`.
-        labels: Class of every row: training rows, then validation, then test.
-        sizes: Rows of each of the three.
-    """
-
-    dataset: dict[str, Any]
-    labels: np.ndarray
-    sizes: tuple[int, ...]
+    score: ClassVar[str] = "accuracy"
 
     @property
-    def training_rows(self) -> int:
-        return self.sizes[0]
+    def labels(self) -> np.ndarray:
+        """Class of every row."""
+        return self.targets
 
     @property
     def classes(self) -> int:
         return int(self.dataset["classes"])
 
-    def accuracies(self, logits: Array) -> dict[str, float]:
-        """Fraction of right answers in `train`, `val` and `test`, from the logits of all rows.
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        return (self.classes,)
 
-        An empty part has none: its key is missing.
-        """
+    def main_scores(self, logits: Array) -> dict[str, float]:
+        """Fraction of right answers in each part, from the logits of all rows."""
         right = np.asarray(logits.argmax(axis=1)) == self.labels
-        parts = zip(PARTS, np.split(right, np.cumsum(self.sizes)[:-1]), strict=True)
-        return {name: float(part.mean()) for name, part in parts if part.size}
+        return {part: float(right[rows].mean()) for part, rows in self.parts()}
 
-    def class_scores(self, logits: Array) -> dict[str, float]:
+    def other_scores(self, logits: Array) -> dict[str, float]:
         """Scores of `val` and `test` that do not depend on how many rows a class has.
 
         Balanced accuracy is the mean, over the classes of the part, of the fraction of right
@@ -58,21 +58,16 @@ class Labelled:
         class 1 where there are two classes. Where there are more, it is the mean over the classes
         of the part, each against the rest. A part of one class has none: its key is missing.
         """
-        trained, *held_out = self.sizes
-        given = np.asarray(logits)[trained:].astype(np.float64)
+        given = np.asarray(logits).astype(np.float64)
         with np.errstate(invalid="ignore"):  # what is not finite shows in the loss
             powers = np.exp(given - given.max(axis=1, keepdims=True))
             probabilities = powers / powers.sum(axis=1, keepdims=True)
-        known = self.labels[trained:]
-        right = given.argmax(axis=1) == known
-        edges = pairwise(np.cumsum([0, *held_out]))
+        right = given.argmax(axis=1) == self.labels
         found = {}
-        for name, (start, end) in zip(PARTS[1:], edges, strict=True):
-            if start == end:
-                continue
-            labels, own = known[start:end], probabilities[start:end]
+        for name, rows in list(self.parts())[1:]:
+            labels, own = self.labels[rows], probabilities[rows]
             present = np.unique(labels)
-            rates = [right[start:end][labels == each].mean() for each in present]
+            rates = [right[rows][labels == each].mean() for each in present]
             found[f"{name}_balanced_accuracy"] = float(np.mean(rates))
             if len(present) > 1:
                 ranked = present if self.classes > 2 else [1]
@@ -80,53 +75,35 @@ class Labelled:
                 found[f"{name}_roc_auc"] = float(np.mean(areas))
         return found
 
-    def scores(self, loss: float, logits: Array) -> dict[str, float]:
-        """Loss, accuracies and scores of classes, as a history has them."""
-        found = self.accuracies(logits)
-        accuracies = {f"{name}_accuracy": value for name, value in found.items()}
-        return {"train_loss": loss, **accuracies, **self.class_scores(logits)}
+    def predicted(self, logits: Array) -> np.ndarray:
+        """The probability of each class, (rows, C)."""
+        import jax
 
-
-def roc_auc(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve: how often a positive row has a higher score than another.
-
-    Equal scores count half. It takes one sort, so that every evaluation has time for it.
-
-    Args:
-        positive: Which rows are, (rows,); some are, and some are not.
-        scores: Numbers, (rows,).
-
-    Example:
-        >>> roc_auc(np.array([True, False, False, True]), np.array([0.9, 0.1, 0.5, 0.5]))
-        0.875
-    """
-    others, own = np.sort(scores[~positive]), scores[positive]
-    below = np.searchsorted(others, own, "left") + np.searchsorted(others, own, "right")
-    return float(below.mean() / (2 * len(others)))
+        return np.asarray(jax.nn.softmax(logits, axis=1))
 
 
 def description(
-    data: Graph | Images, nodes: int, edges: int, features: int, *contents: Any
+    data: Graph | Images | Samples,
+    counts: Mapping[str, Any],
+    contents: Sequence[Any],
+    class_names: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """`Labelled.dataset`: name, counts, and the fingerprint of contents, labels and split.
+    """`Task.dataset`: name, counts, and the fingerprint of contents and split.
 
-    Of a graph also its provenance, and the names of its classes where they are not 0…C−1.
+    Of a graph also its provenance, and the names of classes where they are not 0…C−1.
     """
     found = {
         "name": data.name,
-        "nodes": nodes,
-        "edges": edges,
-        "features": features,
-        "classes": data.classes,
-        "fingerprint": fingerprint(*contents, data.labels, *data.split),
+        **counts,
+        "fingerprint": fingerprint(*contents, *data.split),
         **dict(zip(PARTS, map(len, data.split), strict=True)),
     }
     if isinstance(data, Graph):
         found["provenance"] = dict(data.provenance)
-        plain = tuple(range(data.classes))
-        # False and True are 0 and 1 to Python.
-        if data.class_names != plain or any(isinstance(each, bool) for each in data.class_names):
-            found["class_names"] = list(data.class_names)
+    plain = tuple(range(len(class_names)))
+    # False and True are 0 and 1 to Python.
+    if tuple(class_names) != plain or any(isinstance(each, bool) for each in class_names):
+        found["class_names"] = list(class_names)
     return found
 
 

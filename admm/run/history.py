@@ -27,7 +27,7 @@ class History:
     """Collects evaluations; the root also writes and prints them.
 
     Args:
-        select: The value that picks the best: the larger the better.
+        select: The value that picks the best, see `gain`.
         bounded: Another value that every line has, if there is one.
         epochs: Epochs of a stage.
         eval_every: Epochs between evaluations.
@@ -36,7 +36,7 @@ class History:
 
     Attributes:
         evaluations: All so far.
-        best: The first of those with the highest `select`, among those that are finite.
+        best: The first of those with the best `select`, among those that are finite.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class History:
 
     def _keep(self, evaluation: Evaluation) -> bool:
         self.evaluations.append(evaluation)
-        better = self.best is None or evaluation[self._select] > self.best[self._select]
+        better = self.best is None or self._gain(evaluation) > self._gain(self.best)
         if better and is_finite(evaluation):
             self.best = evaluation
             return True
@@ -174,14 +174,27 @@ class History:
         return [each for each in self.evaluations if each["stage"] == stage]
 
     def best_of_stage(self, stage: int) -> Evaluation:
-        """The first evaluation of a stage with its highest `select`."""
-        return max(self.of_stage(stage), key=lambda each: each[self._select])
+        """The first evaluation of a stage with its best `select`."""
+        return max(self.of_stage(stage), key=self._gain)
+
+    def _gain(self, evaluation: Evaluation) -> float:
+        return gain(self._select, evaluation[self._select])
 
     def close(self) -> None:
         """Let go of `history.jsonl`."""
         if self._file is not None:
             with contextlib.suppress(OSError):  # what could not be written, `add` has told
                 self._file.close()
+
+
+def gain(name: str, value: float) -> float:
+    """A value such that the larger is the better: of a loss, by the end of its name, less of it.
+
+    Example:
+        >>> gain("val_accuracy", 0.5), gain("val_loss", 0.5)
+        (0.5, -0.5)
+    """
+    return -value if name.endswith("loss") else value
 
 
 def shown_epochs(epochs: int, eval_every: int) -> list[int]:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 Arrays = Mapping[str, Any]
 Network = Mapping[int, Any]
 """The part of a network that lives in this process: layers or modules, pytrees, by number."""
+Joiner = Callable[[Network], Any]
+"""Makes one module of the parts of a network in all processes, which call it together."""
 
 
 class Share(Protocol):
@@ -96,6 +98,13 @@ class Training(ABC):
     @abstractmethod
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
         """This process's part of a network of some stage that was exported and saved."""
+
+    def joiner(self) -> Joiner | None:
+        """What makes one module of an exported network, if there is such a thing.
+
+        A `Result` has it when the training is over: it should hold no data.
+        """
+        return None
 
     def report(self) -> Mapping[str, Any]:
         """Entries of `summary.json`; all processes call it."""

@@ -92,9 +92,7 @@ class MethodOptions(ABC):
     one. `None` means: derived from other options.
 
     Attributes:
-        select: The value among those of `Training.measure` that picks the best network: the larger
-            the better.
-        bounded: The one that must not explode, if there is one.
+        bounded: The value among those of `Training.measure` that must not explode, if there is one.
 
     Raises:
         InputError: If a value cannot be read, is out of range, or does not fit the others.
@@ -105,7 +103,6 @@ class MethodOptions(ABC):
         (True, 'val_accuracy')
     """
 
-    select: ClassVar[str]
     bounded: ClassVar[str | None] = None
 
     solver: str
@@ -170,6 +167,14 @@ class MethodOptions(ABC):
             )
 
     # What a run asks for.
+
+    @property
+    @abstractmethod
+    def select(self) -> str:
+        """The value of `Training.measure` that picks the best network: the larger the better.
+
+        Of a loss, by the end of its name, the smaller.
+        """
 
     @property
     @abstractmethod

@@ -55,8 +55,8 @@ def train(
     Args:
         options: What to train, on what, and how: `options(solver, …)` makes them.
         transport: Carries the messages; by default `options.workers` workers live here.
-        data: The data themselves, a `Graph` or `Images`, in place of a name; the root's process
-            needs them.
+        data: The data themselves, a `Graph`, `Images` or `Samples`, in place of a name; the root's
+            process needs them.
         callback: Called with every evaluation, in all processes together; the run ends where it
             returns true in any.
         progress: Where the root prints its table, as long as that takes it; None prints nothing.
@@ -194,7 +194,7 @@ class Run:
                 raise
             summary = self._end("done")
         self._save_trace()
-        return Result(summary, self._history.evaluations, self._best())
+        return Result(summary, self._history.evaluations, self._best(), self._now.joiner())
 
     def _is_trained(self) -> bool:
         """Whether the run got to its end; if it diverges, it has gone back."""
@@ -261,7 +261,7 @@ class Run:
         explodes = False
         if bounded is not None:
             first = self._history.of_stage(self._stage)[0][bounded]
-            explodes = not evaluation[bounded] <= _EXPLOSION * max(first, 1.0)
+            explodes = not evaluation[bounded] <= _EXPLOSION * max(abs(first), 1.0)
         if explodes or not is_finite(evaluation):
             shown = ("train_loss", bounded)
             raise self._diverged(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from admm.checks import COUNT
 from admm.errors import InputError
-from admm.run.history import Evaluation
+from admm.run.history import Evaluation, gain
 
 
 def below(value: str, tolerance: float) -> Callable[[Evaluation], bool]:
@@ -26,7 +26,9 @@ def below(value: str, tolerance: float) -> Callable[[Evaluation], bool]:
 
 
 def patience(evaluations: int, value: str = "val_accuracy") -> Callable[[Evaluation], bool]:
-    """Stop once a value has not risen for so many evaluations of a stage.
+    """Stop once a value has not become better for so many evaluations of a stage.
+
+    Better is larger; of a value whose name ends in `loss`, smaller.
 
     The first stage that comes to this ends the run: with a network that grows, ask for one stage.
 
@@ -45,7 +47,7 @@ def patience(evaluations: int, value: str = "val_accuracy") -> Callable[[Evaluat
 
     def stop(evaluation: Evaluation) -> bool:
         nonlocal best, since, place
-        found, before = _value(evaluation, value), place
+        found, before = gain(value, _value(evaluation, value)), place
         place = (evaluation["stage"], evaluation["epoch"])
         goes_on = place > before and place[0] == before[0]  # else another stage, or a run gone back
         best, since = (best, since + 1) if goes_on and found <= best else (found, 0)

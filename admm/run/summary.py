@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import jax
 
 from admm.comm import Transport, launch
+from admm.errors import InputError
 from admm.run.clock import Clock
 from admm.run.history import Evaluation, History
-from admm.run.method import Network
+from admm.run.method import Joiner, Network
 from admm.run.resume import counts
 from admm.run.versions import versions
 
@@ -33,6 +34,17 @@ class Result(NamedTuple):
     summary: dict[str, Any]  # the contents of summary.json
     history: list[Evaluation]
     network: Network  # the best one: this process's layers or modules, by number from 1
+    join: Joiner | None = None
+
+    def module(self) -> Any:
+        """The best network in one piece, on the default device; all processes call it.
+
+        Raises:
+            InputError: If the method trains no networks of modules.
+        """
+        if self.join is None:
+            raise InputError("this method makes no module; the layers are in `network`")
+        return self.join(self.network)
 
 
 def summarize(

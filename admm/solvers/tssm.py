@@ -13,19 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from admm.errors import InputError
+from admm.solvers.losses import Loss, cross_entropy
 from admm.solvers.settings import Splitting, check_alpha, check_rules
 
 Scalar = Float[Array, ""]
 Rows = Float[Array, "batch *features"]
 Outputs = Float[Array, "batch *outputs"]
-Loss = Callable[[Array, Array], Array]
-
 
 # Root mean square of f that the rule for α takes for the least.
 _LEAST = 1e-3
+
+# Parts the keys of noise from those of parameters, which are numbered from 0.
+_NOISE = 2**31
 
 
 class Trained(NamedTuple):
@@ -63,16 +65,6 @@ class Residuals(NamedTuple):
     target: Scalar  # Σ‖q‖²
     coupling: Scalar  # Σ ρ/2‖p − q‖²
     alpha: Scalar  # Σ α
-
-
-def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Softmax cross-entropy of each sample, (batch,), from its class."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-
-
-def squared_error(outputs: Array, targets: Array) -> Array:
-    """½‖output − target‖² of each sample, (batch,)."""
-    return 0.5 * jnp.sum((outputs - targets) ** 2, axis=tuple(range(1, outputs.ndim)))
 
 
 @dataclass(frozen=True)
@@ -170,17 +162,25 @@ class TSSM:
     def init(self, subnetwork: eqx.Module) -> Trained:
         """A subnetwork about to be trained."""
         params = eqx.filter(subnetwork, eqx.is_inexact_array)
-        return Trained(params, self.optimizer.init(params))
+        memory = self.optimizer.init(params)
+        # A step overwrites both: an optimiser may begin with the parameters themselves.
+        return Trained(params, jax.tree.map(jnp.array, memory))
 
     # The two kinds of subnetwork.
 
-    def forward(self, static: Any, params: PyTree, x: Rows) -> Outputs:
-        """f(W, x) of a mini-batch."""
-        return eqx.combine(params, static)(x)
+    def forward(self, static: Any, params: PyTree, x: Array, keys: Array | None = None) -> Outputs:
+        """f(W, x) of a mini-batch, with a random key for each sample in training."""
+        return eqx.combine(params, static)(x, keys)
 
     def fit(
-        self, static: Any, trained: Trained, x: Rows, sent: Outputs, wanted: Outputs
-    ) -> tuple[Trained, Rows, Scalar]:
+        self,
+        static: Any,
+        trained: Trained,
+        x: Array,
+        sent: Outputs,
+        wanted: Outputs,
+        keys: Array | None = None,
+    ) -> tuple[Trained, Any, Scalar]:
         """A step of a lower subnetwork towards its target q = f' + `wanted`/α.
 
         Args:
@@ -189,6 +189,7 @@ class TSSM:
             x: Its input.
             sent: f', its output as it was sent up.
             wanted: α(q − f'), see `wanted`.
+            keys: Those with which f' was made.
 
         Returns:
             The subnetwork; α Jᵀ(f − q), the gradient at each sample's x; the batch's Σ α/2‖q − f‖².
@@ -199,26 +200,29 @@ class TSSM:
         def penalty(f: Outputs) -> Scalar:
             return 0.5 * alpha * jnp.sum((target - f) ** 2)
 
-        return self._descend(static, trained, x, penalty, frozen=self.frozen_lower)
+        return self._descend(static, trained, x, keys, penalty, frozen=self.frozen_lower)
 
     def fit_top(
-        self, static: Any, trained: Trained, x: Rows, targets: Array
-    ) -> tuple[Trained, Rows, Scalar]:
+        self, static: Any, trained: Trained, x: Array, targets: Array, keys: Array | None = None
+    ) -> tuple[Trained, Any, Scalar]:
         """A step of the last subnetwork on the loss; returned are the same things."""
-        return self._descend(static, trained, x, lambda f: jnp.sum(self.loss(f, targets)))
+        return self._descend(static, trained, x, keys, lambda f: jnp.sum(self.loss(f, targets)))
 
     def _descend(
         self,
         static: Any,
         trained: Trained,
-        x: Rows,
+        x: Array,
+        keys: Array | None,
         objective: Callable[[Outputs], Scalar],
         frozen: bool = False,
-    ) -> tuple[Trained, Rows, Scalar]:
-        def total(params: PyTree, x: Rows) -> Scalar:
-            return objective(self.forward(static, params, x))
+    ) -> tuple[Trained, Any, Scalar]:
+        def total(params: PyTree, x: Array) -> Scalar:
+            return objective(self.forward(static, params, x, keys))
 
-        value, (gradients, gradient) = jax.value_and_grad(total, (0, 1))(trained.params, x)
+        # The first subnetwork may read whole numbers, and nothing asks for its gradient there.
+        descent = jax.value_and_grad(total, (0, 1), allow_int=True)
+        value, (gradients, gradient) = descent(trained.params, x)
         if frozen:
             return trained, gradient, value
         mean = jax.tree.map(lambda g: g / len(x), gradients)
@@ -288,6 +292,19 @@ class TSSM:
 def _norm(x: Array) -> Scalar:
     """‖x‖, and not quite 0 for x = 0: it is divided by."""
     return jnp.sqrt(jnp.sum(x**2) + 1e-30)
+
+
+def noise_key(seed: int, epoch: int) -> PRNGKeyArray:
+    """The random key of an epoch; each sample folds its number in, and each module then its own.
+
+    So what is random in a network depends on nothing else: neither on who owns what, nor on the
+    mini-batch of a sample.
+
+    Args:
+        seed: Of the run.
+        epoch: From 1.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _NOISE), epoch)
 
 
 def batches(seed: int, epoch: int, samples: int, size: int) -> list[np.ndarray]:

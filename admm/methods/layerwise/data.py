@@ -220,9 +220,11 @@ def first_layer_rows(
 
 
 def _facts(options: GAMLPOptions, graph: datasets.Graph, rows: np.ndarray) -> Facts:
-    contents = (graph.adjacency, graph.features)
+    contents = (graph.adjacency, graph.features, graph.labels)
     width = graph.features.shape[1]
-    dataset = description(graph, graph.nodes, graph.edges, width, *contents)
+    counts = {"nodes": graph.nodes, "edges": graph.edges, "features": width}
+    counts["classes"] = graph.classes
+    dataset = description(graph, counts, contents, graph.class_names)
     sizes, columns = tuple(map(len, graph.split)), options.hops * width
     return Facts(dataset, graph.labels[rows], sizes, columns, columns)
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from admm.checks import COUNT, LAYERS, Check
 from admm.errors import InputError, spelled
-from admm.methods.classifier import ClassifierOptions
+from admm.methods.supervised import SupervisedOptions
 from admm.run.options import codec_of, codec_option, option
 from admm.solvers.settings import LEARNING_RATES, RULES, Optimizer, StepRule, default_stages
 from layers.names import Normalization
@@ -20,7 +20,7 @@ _FORWARD_DEPTH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class GAMLPOptions(ClassifierOptions):
+class GAMLPOptions(SupervisedOptions):
     """What to train: a GA-MLP on a graph, or on rows."""
 
     grows: ClassVar[bool] = False  # unless told otherwise
@@ -77,7 +77,7 @@ class GAMLPOptions(ClassifierOptions):
 
         return load_share(self, transport, data)
 
-    def logits(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
+    def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
         from admm.methods.layerwise.inference import pass_saved
 
         return pass_saved(self, saved, transport, data, every)

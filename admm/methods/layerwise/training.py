@@ -76,20 +76,22 @@ class LayerTraining(ChainTraining):
         first, last = self.share.split[worker]
         return f"layers {first}–{last}"
 
-    def logits(self, worker: Any) -> Array | None:
+    def outputs(self, worker: Any) -> Array | None:
         return pass_dense(
             worker.network,
             RELU,
-            len(self.facts.labels),
+            len(self.facts.targets),
             self.share.rows,
             worker.index,
             self.neighbors[worker.index],
             self.transport,
         )
 
-    def loss(self, logits: Array) -> float:
+    def losses(self, outputs: Array) -> dict[str, float]:
         rows = self.facts.training_rows
-        return float(SoftmaxCrossEntropy()(logits[:rows], self.share.targets) / rows)
+        return {
+            "train_loss": float(SoftmaxCrossEntropy()(outputs[:rows], self.share.targets) / rows)
+        }
 
     def scores(self) -> dict[str, float]:
         return {"layers": self.depth, **super().scores()}

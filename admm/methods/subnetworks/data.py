@@ -1,8 +1,7 @@
 """The data of a network of any modules, loaded at the root."""
 
-from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,19 +9,22 @@ import scipy.sparse as sp
 from admm import datasets
 from admm.errors import InputError, spelled
 from admm.memory import check_memory, memory_told
-from admm.methods.labelled import Labelled, description
 from admm.methods.subnetworks.options import SubnetworkOptions
+from admm.methods.subnetworks.task import read_task
+from admm.methods.tasks import Task
+from layers import Network
 
 
-@dataclass(frozen=True)
-class RowFacts(Labelled):
-    """What every process knows of images, or of other rows.
+class RowFacts(NamedTuple):
+    """What every process knows of images, or of other rows."""
 
-    Attributes:
-        shape: Of one row.
-    """
+    task: Task
+    shape: tuple[int, ...]  # of one row
+    input_dtype: str | None  # of rows of whole numbers, else None
 
-    shape: tuple[int, ...]
+    @property
+    def dataset(self) -> dict[str, Any]:
+        return self.task.dataset
 
 
 def row_inputs(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, np.ndarray]:
@@ -30,7 +32,7 @@ def row_inputs(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, 
 
     Args:
         options: Name the images.
-        data: Images, or a graph whose nodes are the rows, in place of a name.
+        data: Images, samples, or a graph whose nodes are the rows, in place of a name.
 
     Raises:
         InputError: If the data cannot be loaded, or are not in the range of their type.
@@ -52,7 +54,7 @@ def compact_inputs(
 
     Args:
         options: Name the images.
-        data: Images, or a graph whose nodes are the rows, in place of a name.
+        data: Images, samples, or a graph whose nodes are the rows, in place of a name.
         every: Whether they are in the order of the data set, not split into three.
 
     Raises:
@@ -61,24 +63,51 @@ def compact_inputs(
     """
     if data is None:
         data = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
-    if not isinstance(data, datasets.Images | datasets.Graph):
+    kinds = (datasets.Images, datasets.Graph, datasets.Samples)
+    if not isinstance(data, kinds):
         raise InputError(
-            f"{spelled('solver', options.solver)} trains on Images or a Graph of admm.datasets, "
-            f"got a {type(data).__name__}"
+            f"{spelled('solver', options.solver)} trains on Images, a Graph or Samples of "
+            f"admm.datasets, got a {type(data).__name__}"
         )
-    order = np.arange(len(data.labels)) if every else np.concatenate(data.split)
+    count = len(data.targets if isinstance(data, datasets.Samples) else data.labels)
+    order = np.arange(count) if every else np.concatenate(data.split)
+    contents: np.ndarray | sp.csr_array
     rows: np.ndarray | sp.csr_array
-    if isinstance(data, datasets.Images):
-        contents: np.ndarray | sp.csr_array = data.pixels
+    if isinstance(data, datasets.Samples):
+        contents, rows = data.inputs, _typed(data, options)[order]
+    elif isinstance(data, datasets.Images):
+        contents = data.pixels
         with memory_told(f"inputs of {len(data.labels):,} images", options):
             rows = data.inputs(options.dtype)
             rows = rows if every else rows[order]
     else:  # the features of its nodes
-        contents = data.features
-        rows = _features(data, options, order)
-    sizes, shape = tuple(map(len, data.split)), rows.shape[1:]
-    dataset = description(data, len(data.labels), 0, prod(shape), contents)
-    return RowFacts(dataset, data.labels[order].astype(np.int32), sizes, shape), rows
+        contents, rows = data.features, _features(data, options, order)
+    shape = rows.shape[1:]
+    task = read_task(options, data, contents, prod(shape), order)
+    return RowFacts(task, shape, rows.dtype.name if rows.dtype.kind == "i" else None), rows
+
+
+def _typed(data: datasets.Samples, options: SubnetworkOptions) -> np.ndarray:
+    """Inputs in the type that the network takes; whole numbers stay such for one's own.
+
+    Raises:
+        InputError: If they are not in its range.
+    """
+    network, kind = options.network, data.inputs.dtype.kind
+    whole = not isinstance(network, str) and kind in "iu"
+    if isinstance(network, Network):
+        whole = network.input_dtype is not None
+    dtype = np.dtype("int32" if whole else options.dtype)
+    if whole and kind == "f":
+        raise InputError(
+            f"the network takes samples of {dtype}; {data.name} has {data.inputs.dtype}"
+        )
+    with np.errstate(over="ignore"):
+        typed = data.inputs.astype(dtype)
+    same = np.array_equal(typed, data.inputs) if whole else np.isfinite(typed).all()
+    if not same:
+        raise InputError(f"{data.name}: some inputs overflow {dtype}; scale them")
+    return typed
 
 
 def _features(data: datasets.Graph, options: SubnetworkOptions, order: np.ndarray) -> sp.csr_array:

@@ -12,17 +12,18 @@ from jaxtyping import Array
 from admm.comm import Transport, chain, pass_forward
 from admm.errors import InputError
 from admm.methods.labelled import load_at_root
-from admm.methods.subnetworks.data import RowFacts, compact_inputs
+from admm.methods.subnetworks.data import compact_inputs
 from admm.methods.subnetworks.network import CHUNK, fill, plan
 from admm.methods.subnetworks.options import SubnetworkOptions
+from admm.methods.tasks import Task
 from admm.run.saved import Saved
 from layers import Subnetwork, build, split_layers
 
 
 def pass_saved(
     options: SubnetworkOptions, saved: Saved, transport: Transport, data: Any, every: bool
-) -> tuple[RowFacts, Array | None]:
-    """Facts, and where the last module is the logits: of what is labelled, or of every row.
+) -> tuple[Task, Array | None]:
+    """Task, and where the last module is its outputs: of the parts in order, or of every row.
 
     Raises:
         InputError: In every process, if data or network cannot be read or do not fit, or there are
@@ -49,12 +50,15 @@ def pass_saved(
                 owned[worker], build(network, owned[worker], options.seed).modules, strict=True
             )
         ]
-        arrays, rest = eqx.partition(Subnetwork(tuple(modules)), eqx.is_array)
+        whole = eqx.nn.inference_mode(Subnetwork(tuple(modules)))
+        arrays, rest = eqx.partition(whole, eqx.is_array)
         part = eqx.combine(jax.device_put(arrays, transport.device(worker)), rest)
         apply = eqx.filter_jit(part)
-        for start in range(0, len(facts.labels), CHUNK):  # dense, on a device, for a while only
-            count = min(CHUNK, len(facts.labels) - start)
-            logits = pass_forward(
+        for start in range(
+            0, len(facts.task.targets), CHUNK
+        ):  # dense, on a device, for a while only
+            count = min(CHUNK, len(facts.task.targets) - start)
+            outputs = pass_forward(
                 apply,
                 jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
                 count,
@@ -63,8 +67,8 @@ def pass_saved(
                 chain(owned)[worker],
                 transport,
             )
-            found += [] if logits is None else [logits]
-    return facts, jnp.concatenate(found) if found else None
+            found += [] if outputs is None else [outputs]
+    return facts.task, jnp.concatenate(found) if found else None
 
 
 def _on_device(rows: Any, start: int, count: int, transport: Transport) -> Array:

@@ -1,5 +1,6 @@
 """The network of a run of gsADMM or gsAM, and its parameters by name."""
 
+from math import prod
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,28 +13,50 @@ from admm.comm import fill_leaves, named_leaves
 from admm.errors import InputError, spelled
 from admm.methods.subnetworks.data import RowFacts
 from admm.methods.subnetworks.options import SubnetworkOptions
-from layers import Network, cnn, forward_costs, mlp, module_shapes, resnet
+from layers import (
+    Network,
+    cnn,
+    forward_costs,
+    from_modules,
+    mlp,
+    module_shapes,
+    resnet,
+    split_model,
+)
 
 # Images that an evaluation passes on at a time.
 CHUNK = 1000
 
 
-def make_network(options: SubnetworkOptions, shape: tuple[int, ...], classes: int) -> Network:
+def make_network(
+    options: SubnetworkOptions,
+    shape: tuple[int, ...],
+    classes: int,
+    input_dtype: str | None = None,
+) -> Network:
     """The network that the options ask for, or hold.
 
+    Args:
+        options: Of the run.
+        shape: Of a sample.
+        classes: Numbers that the last module returns.
+        input_dtype: Of samples of whole numbers.
+
     Raises:
-        InputError: If samples of this shape do not fit it.
+        InputError: If samples of this shape do not fit it, or a model cannot be cut.
     """
     hidden, dtype = options.hidden, options.dtype
+    options.check_given("network")
     if isinstance(options.network, Network):
         return options.network
-    if options.network is None:
-        raise InputError("there was a network of one's own; pass it along, as network")
     if not isinstance(options.network, str):
-        raise InputError(
-            f"{spelled('network')} must be one of mlp, cnn, resnet or a Network of layers, got "
-            f"{options.network!r}"
-        )
+        try:
+            return from_modules(split_model(options.network), shape, dtype, input_dtype)
+        except ValueError as error:
+            raise InputError(
+                f"{spelled('network')} must be one of mlp, cnn, resnet, a Network of layers or a "
+                f"model that can be cut, got {options.network!r:.80}: {error}"
+            ) from error
     try:
         if options.network == "mlp":
             return mlp(shape, hidden, classes, options.layers, dtype)
@@ -60,7 +83,13 @@ def plan(options: SubnetworkOptions, facts: RowFacts) -> Plan:
     Raises:
         InputError: If it does not take the samples, or modules do not fit together.
     """
-    network = make_network(options, facts.shape, facts.classes)
+    outputs = facts.task.outputs
+    if outputs is None and isinstance(options.network, str):
+        raise InputError(
+            f"{spelled('network', options.network)} has outputs for the targets, and a loss of "
+            "one's own does not say how many; pass a network of your own too"
+        )
+    network = make_network(options, facts.shape, prod(outputs or ()), facts.input_dtype)
     if (network.shape, network.dtype) != (facts.shape, options.dtype):
         raise InputError(
             f"the network takes samples of shape {network.shape} in {network.dtype}; "

@@ -2,23 +2,37 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, cast, get_args
 
 from admm.checks import COUNT, LAYERS
 from admm.errors import InputError, spelled
-from admm.methods.classifier import ClassifierOptions
+from admm.methods.supervised import SupervisedOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
-from admm.solvers.settings import LEARNING_RATES, RULES, Optimizer, Splitting, check_alpha
+from admm.solvers.settings import (
+    LEARNING_RATES,
+    RULES,
+    LossName,
+    Optimizer,
+    Splitting,
+    check_alpha,
+)
 from quant import CODEC_NAMES
 
 Architecture = Literal["mlp", "cnn", "resnet"]
 
-# What stands for a network of one's own in JSON; read from there it is None, and has to be passed.
+# What stands for an object of one's own in JSON; read from there it is None, and has to be passed.
 OWN = "own"
+
+# The options that may be objects: their names, and what they are.
+_OBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "network": (get_args(Architecture), "a network"),
+    "optimizer": (get_args(Optimizer), "an optimiser"),
+    "loss": (get_args(LossName), "a loss"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubnetworkOptions(ClassifierOptions):
+class SubnetworkOptions(SupervisedOptions):
     """A network cut into subnetworks; both methods are plain training with one subnetwork.
 
     The history has the objective Σ R + Σ α/2‖q − f‖² (+ Σ ρ/2‖p − q‖²), as the visits of the epoch
@@ -29,6 +43,11 @@ class SubnetworkOptions(ClassifierOptions):
     ‖p − q‖/‖q‖ and the mean α of the last epoch (without an `alpha` the first is what `reach`
     makes it); and `state_bytes`, see `SubnetworkWorker.nbytes`.
 
+    Network, optimiser and loss may be objects: a `layers.Network`, an equinox `MLP` or `Sequential`
+    or a list of modules; an `optax.GradientTransformation`, of which every subnetwork has one of
+    its own; and a function of outputs and targets, (batch, …) both, that returns (batch,). No file
+    holds them: `resumed`, `evaluate` and `predict` take them along.
+
     Example:
         >>> SubnetworkOptions(solver="gsam", optimizer="gd").lr
         0.1
@@ -38,7 +57,12 @@ class SubnetworkOptions(ClassifierOptions):
 
     solver: Splitting = option("gsadmm", "the method [pdadmm-g]")
     network: Architecture | Any = option(
-        "mlp", "mlp, cnn, resnet; in Python also a Network [mlp]", "network", metavar="NAME"
+        "mlp", "mlp, cnn, resnet; in Python also your own [mlp]", "network", metavar="NAME"
+    )
+    loss: LossName | Any = option(
+        "cross_entropy",
+        "cross_entropy; in Python also squared_error and your own [cross_entropy]",
+        metavar="NAME",
     )
     layers: int = option(
         10, "layers, the output layer included", "network", LAYERS, only={"network": ("mlp",)}
@@ -66,7 +90,11 @@ class SubnetworkOptions(ClassifierOptions):
     relaxation: float = option(
         1.0, "step θ of p, a fraction of the longest", check=RULES["relaxation"]
     )
-    optimizer: Optimizer = option("adam", "of every subnetwork")
+    optimizer: Optimizer | Any = option(
+        "adam",
+        "of every subnetwork: gd, adadelta, adagrad, adam; in Python also any of optax [adam]",
+        metavar="NAME",
+    )
     lr: float | None = option(
         None, "its learning rate [gd: 0.1, others: 0.001]", check=RULES["learning_rate"]
     )
@@ -80,13 +108,19 @@ class SubnetworkOptions(ClassifierOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.network, str) and self.network not in get_args(Architecture):
-            raise InputError(
-                f"{spelled('network')} must be one of {', '.join(get_args(Architecture))}, "
-                f"got {self.network!r}"
-            )
+        for name, (known, _) in _OBJECTS.items():
+            value = getattr(self, name)
+            if isinstance(value, str) and value not in known:
+                raise InputError(
+                    f"{spelled(name)} must be one of {', '.join(known)}, got {value!r}"
+                )
         if self.lr is None:
-            object.__setattr__(self, "lr", LEARNING_RATES[self.optimizer])
+            object.__setattr__(self, "lr", self.default_lr)
+        elif self.default_lr is None:
+            raise InputError(
+                f"{spelled('lr')} is not for an optimiser of one's own, which has its own"
+            )
+        self._check_objects()
         check_alpha(self.alpha, self.rho, self.inner, self.refresh)
         if self.alpha is not None and self.reach != type(self).reach:
             raise InputError(
@@ -98,12 +132,53 @@ class SubnetworkOptions(ClassifierOptions):
                 f"{spelled('subnetworks', self.subnetworks)}, got {len(self.cuts)}"
             )
 
+    def _check_objects(self) -> None:
+        """Whether optimiser and loss are such, as far as one can tell without JAX."""
+        parts = (getattr(self.optimizer, name, None) for name in ("init", "update"))
+        if not isinstance(self.optimizer, str | None) and not all(map(callable, parts)):
+            raise InputError(
+                f"{spelled('optimizer')} must be one of {', '.join(get_args(Optimizer))} or an "
+                f"optax.GradientTransformation, such as optax.adam(1e-3), got {self.optimizer!r}"
+            )
+        if not isinstance(self.loss, str | None) and not callable(self.loss):
+            raise InputError(
+                f"{spelled('loss')} must be one of {', '.join(get_args(LossName))} or a function "
+                f"of outputs and targets, got {self.loss!r}"
+            )
+
+    def check_given(self, name: str) -> None:
+        """Refuse to go on without an object that no file holds.
+
+        Raises:
+            InputError: If it is not there.
+        """
+        if getattr(self, name) is None:
+            what = _OBJECTS[name][1]
+            raise InputError(f"there was {what} of one's own; pass it along, as {name}")
+
+    @property
+    def default_lr(self) -> float | None:
+        """The learning rate of an optimiser by name; one's own has its own."""
+        return (
+            LEARNING_RATES[cast(Optimizer, self.optimizer)]
+            if isinstance(self.optimizer, str)
+            else None
+        )
+
+    @property
+    def select(self) -> str:
+        if not isinstance(self.loss, str):
+            return "val_loss"
+        return "val_accuracy" if self.loss == "cross_entropy" else "val_r2"
+
     @property
     def stages(self) -> Sequence[str]:
         return ["the network"]
 
     @property
     def remedy(self) -> str:
+        if self.lr is None:
+            return "a smaller learning rate, or a loss of a smaller scale"
         return f"a {spelled('lr')} below {self.lr:g}"
 
     def load(self, transport: Any, data: Any = None) -> Any:
@@ -116,22 +191,30 @@ class SubnetworkOptions(ClassifierOptions):
 
         return SubnetworkTraining(self, share, transport)
 
-    def safer(self, training: Any) -> tuple["SubnetworkOptions", str]:
-        """A tenth of the learning rate."""
-        assert self.lr is not None  # `__post_init__` has seen to that
+    def safer(self, training: Any) -> tuple["SubnetworkOptions", str] | None:
+        """A tenth of the learning rate, unless it is an optimiser of one's own that has it."""
+        if self.lr is None:
+            return None
         lr = self.lr / 10
         return replace(self, lr=lr), spelled("lr", f"{lr:g}")
 
-    def logits(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
+    def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
         from admm.methods.subnetworks.inference import pass_saved
 
         return pass_saved(self, saved, transport, data, every)
 
+    def losses(self, facts: Any, outputs: Any) -> dict[str, float]:
+        from admm.methods.subnetworks.losses import mean_losses
+
+        self.check_given("loss")
+        return {} if self.loss == "cross_entropy" else mean_losses(self.loss, facts, outputs)
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        network = None if values["network"] == OWN else values["network"]
-        return super().from_json({**values, "network": network})
+        read = {name: None for name in _OBJECTS if values.get(name) == OWN}
+        return super().from_json({**values, **read})
 
     def as_json(self) -> dict[str, Any]:
-        network = self.network if isinstance(self.network, str) else OWN
-        return {**super().as_json(), "network": network, "codec": codec_of(self)}
+        given = {name: getattr(self, name) for name in _OBJECTS}
+        written = {name: each if isinstance(each, str) else OWN for name, each in given.items()}
+        return {**super().as_json(), **written, "codec": codec_of(self)}

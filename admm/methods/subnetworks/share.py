@@ -1,18 +1,23 @@
 """What a process has of data and network: images, modules, and who owns which."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from admm.comm import Transport
 from admm.errors import InputError, spelled
 from admm.methods.labelled import load_at_root
 from admm.methods.subnetworks.data import RowFacts, row_inputs
+from admm.methods.subnetworks.losses import check_loss
 from admm.methods.subnetworks.network import plan
 from admm.methods.subnetworks.options import SubnetworkOptions
-from layers import Network, deal_out, split_network
+from admm.methods.tasks import Measured, Task
+from layers import Network, build, deal_out, split_network
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,14 @@ class SubnetworkShare:
     @property
     def introduction(self) -> str:
         data, options = self.dataset, self.options
+        what = f"{data['classes']} classes" if "classes" in data else f"{data['outputs']} outputs"
         parts = ", ".join(f"{own.start + 1}–{own.stop}" for own in self.cuts)
         owners = ", ".join(map(self.units, range(len(self.owned))))
         name = options.as_json()["network"]
         return (
             f"{data['name']}: {data['train']:,} training, {data['val']:,} validation, "
-            f"{data['test']:,} test images of {'×'.join(map(str, self.facts.shape))}, "
-            f"{data['classes']} classes\n"
+            f"{data['test']:,} test samples of {'×'.join(map(str, self.facts.shape)) or 1}, "
+            f"{what}\n"
             f"{name} of {len(self.shapes) - 1} modules in {len(self.cuts)} subnetworks "
             f"(modules {parts}) on {len(self.owned)} workers (modules {owners}); "
             f"{options.epochs} epochs in mini-batches of {options.batch}\n"
@@ -74,21 +80,66 @@ def load_share(options: SubnetworkOptions, transport: Transport, data: Any) -> S
             f"got {transport.size} workers for {options.subnetworks} subnetworks; every worker "
             f"needs at least one: start fewer ranks or raise {spelled('subnetworks')}"
         )
+    for name in ("network", "optimizer", "loss"):
+        options.check_given(name)
     facts, rows = load_at_root(lambda: row_inputs(options, data), transport)
-    if options.batch > facts.training_rows:
+    if options.batch > facts.task.training_rows:
         raise InputError(
-            f"{spelled('batch', options.batch)} is larger than the data: {facts.training_rows} "
-            "training images"
+            f"{spelled('batch', options.batch)} is larger than the data: "
+            f"{facts.task.training_rows} training samples"
         )
     network, shapes, costs = plan(options, facts)
-    if shapes[-1] != (facts.classes,):
-        raise InputError(
-            f"the last module returns {shapes[-1]}; expected ({facts.classes},), the logits"
-        )
+    _check_outputs(facts.task, shapes[-1])
+    if not isinstance(options.loss, str):
+        check_loss(options.loss, facts.task, shapes[-1], options.dtype)
     try:
         cuts = split_network(costs, options.subnetworks, options.cuts)
     except ValueError as error:
         raise InputError(str(error)) from error
+    if not isinstance(options.optimizer, str):
+        for own in cuts:
+            _check_optimizer(options.optimizer, network, own)
     owned = deal_out(costs, cuts, transport.size)
     on_device = None if rows is None else jax.device_put(rows, transport.device(0))
     return SubnetworkShare(options, facts, on_device, network, shapes, cuts, owned)
+
+
+def _check_outputs(task: Task, returned: tuple[int, ...]) -> None:
+    """Whether the last module returns what the task needs; of real numbers as many.
+
+    Raises:
+        InputError: If not.
+    """
+    expected = task.outputs
+    if expected is None or returned == expected:
+        return
+    if not isinstance(task, Measured):
+        raise InputError(f"the last module returns {returned}; expected {expected}, the logits")
+    if prod(returned) != prod(expected):
+        raise InputError(f"the last module returns {returned}; expected {expected}, as the targets")
+
+
+def _check_optimizer(optimizer: Any, network: Network, own: range) -> None:
+    """Whether an optimiser of one's own takes the parameters of a subnetwork; nothing is computed.
+
+    Raises:
+        InputError: If it does not.
+    """
+
+    def step(params: Any) -> Any:
+        return optimizer.update(params, optimizer.init(params), params)
+
+    subnetwork = eqx.filter_eval_shape(lambda: build(network, own, 0))
+    params = eqx.filter(subnetwork, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+    try:
+        with jax.numpy_dtype_promotion("standard"):
+            jax.eval_shape(step, eqx.filter(params, _is_trained))
+    except Exception as error:  # it may raise anything
+        raise InputError(
+            f"{spelled('optimizer')} does not take the parameters of modules {own.start + 1}–"
+            f"{own.stop} and their gradients alone: {error}"
+        ) from error
+
+
+def _is_trained(leaf: jax.ShapeDtypeStruct) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)

@@ -6,19 +6,21 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from admm.comm import Transport, in_turns, pass_forward
 from admm.methods.chain import ChainTraining
-from admm.methods.subnetworks.network import CHUNK, fill
+from admm.methods.subnetworks.losses import loss_of, loss_targets, mean_losses
+from admm.methods.subnetworks.network import CHUNK, fill, named_arrays
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.share import SubnetworkShare
 from admm.methods.subnetworks.worker import SubnetworkWorker, Sums, variables
-from admm.run.method import Arrays, Network
+from admm.run.method import Arrays, Joiner, Network
 from admm.run.options import codec_of
 from admm.solvers.backprop import make_optimizer
-from admm.solvers.tssm import TSSM, batches
-from layers import build
+from admm.solvers.tssm import TSSM, batches, noise_key
+from layers import Chain, build
 from quant import make_codec
 
 
@@ -36,17 +38,20 @@ class SubnetworkTraining(ChainTraining):
     def __init__(
         self, options: SubnetworkOptions, share: SubnetworkShare, transport: Transport
     ) -> None:
-        assert options.lr is not None  # the options have seen to that
         self.variables = variables(options.solver)
         self.depth = len(share.shapes) - 1
         self._options, self._share = options, share
         names = ("alpha", "rho", "reach", "relaxation", "inner", "refresh", "frozen_lower")
         settings = {name: getattr(options, name) for name in names}
-        optimizer = make_optimizer(options.optimizer, options.lr)
-        self._solver = TSSM(options.solver, optimizer=optimizer, **settings)
+        optimizer = options.optimizer
+        if options.lr is not None:  # one's own has its learning rate
+            optimizer = make_optimizer(optimizer, options.lr)
+        facts = share.facts.task
+        loss = loss_of(options.loss, facts)
+        self._solver = TSSM(options.solver, optimizer=optimizer, loss=loss, **settings)
         codec = make_codec(codec_of(options))
         workers = [SubnetworkWorker(n, self._solver, transport, codec) for n in transport.local]
-        super().__init__(share.facts, transport, share.owned, workers)
+        super().__init__(facts, transport, share.owned, workers)
         for worker in workers:
             own = share.owned[worker.index]
             worker.start(
@@ -55,9 +60,9 @@ class SubnetworkTraining(ChainTraining):
                 share.cuts,
                 share.shapes,
                 self.neighbors[worker.index],
-                share.facts.training_rows,
+                facts.training_rows,
                 share.rows,
-                jnp.asarray(share.facts.labels),
+                jnp.asarray(loss_targets(facts, share.shapes[-1])),
                 options.dtype,
             )
 
@@ -67,16 +72,17 @@ class SubnetworkTraining(ChainTraining):
     def epoch(self, number: int, measure: bool) -> None:
         options, samples = self._options, self.facts.training_rows
         order = batches(options.seed, number, samples, options.batch)
-        in_turns(worker.iteration(order, number == 1) for worker in self.workers)
+        key = noise_key(options.seed, number)
+        in_turns(worker.iteration(order, number == 1, key) for worker in self.workers)
         self.finish()
 
-    def logits(self, worker: SubnetworkWorker) -> Array | None:
+    def outputs(self, worker: SubnetworkWorker) -> Array | None:
         share = self._share
         first = share.cuts[share.owned[worker.index][0]].start
         return pass_forward(
             worker.apply,
             jnp.zeros((0, *share.shapes[first]), self._options.dtype),
-            len(self.facts.labels),
+            len(self.facts.targets),
             share.rows,
             worker.index,
             self.neighbors[worker.index],
@@ -84,9 +90,12 @@ class SubnetworkTraining(ChainTraining):
             chunk=CHUNK,
         )
 
-    def loss(self, logits: Array) -> float:
-        rows = self.facts.training_rows
-        return float(self._solver.loss(logits[:rows], jnp.asarray(self.facts.labels[:rows])).mean())
+    def losses(self, outputs: Array) -> dict[str, float]:
+        """Of classes and labels that of training alone: validation and test have scores."""
+        every = mean_losses(self._options.loss, self.facts, outputs)
+        return (
+            {"train_loss": every["train_loss"]} if self._options.loss == "cross_entropy" else every
+        )
 
     def measure(self) -> Mapping[str, float]:
         """Beside the scores, sums of what the visits saw."""
@@ -111,6 +120,26 @@ class SubnetworkTraining(ChainTraining):
         return jax.tree.map(
             lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, self._modules()
         )
+
+    def joiner(self) -> Joiner:
+        network, seed, transport = self._share.network, self._options.seed, self.transport
+        numbers = range(self.depth)
+
+        def join(own: Network) -> Chain:
+            on_host = {
+                number: {name: np.asarray(array) for name, array in named_arrays(each).items()}
+                for number, each in own.items()
+            }
+            every = {n: arrays for part in transport.gather(on_host) for n, arrays in part.items()}
+            modules = build(network, numbers, seed).modules
+            return Chain(
+                tuple(
+                    fill(module, every[n], f"module {n}")
+                    for n, module in enumerate(modules, start=1)
+                )
+            )
+
+        return join
 
     def _modules(self) -> dict[int, Any]:
         share = self._share

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from admm.comm import (
     Batch,
@@ -36,7 +36,7 @@ from admm.comm import (
 from admm.comm.batch_channel import Zeros
 from admm.solvers.settings import Splitting
 from admm.solvers.tssm import TSSM, Coupling, Kept, Residuals, Trained
-from layers import Subnetwork
+from layers import Subnetwork, takes_key
 from quant import Codec
 
 
@@ -139,14 +139,17 @@ class SubnetworkWorker:
 
     # An epoch.
 
-    def iteration(self, batches: Sequence[Batch], first: bool) -> Iterator[None]:
+    def iteration(
+        self, batches: Sequence[Batch], first: bool, key: PRNGKeyArray | None = None
+    ) -> Iterator[None]:
         """An epoch, tick by tick; it may go on after the generator has ended, see `finish`.
 
         Args:
             batches: Sample numbers of every mini-batch, the same on all workers.
             first: Whether no sample has been visited before.
+            key: Of the epoch, for modules that take one.
         """
-        for tick in range(max([part.begin(batches, first) for part in self._parts])):
+        for tick in range(max([part.begin(batches, first, key) for part in self._parts])):
             for part in self._parts:
                 part.evaluate(tick)
             for part in self._parts:
@@ -170,9 +173,9 @@ class SubnetworkWorker:
         return [Sums(objective, Residuals(*rest)) for objective, *rest in every]
 
     def apply(self, x: Array) -> Array:
-        """Pass rows through the own subnetworks."""
+        """Pass rows through the own subnetworks, in inference."""
         for part in self._parts:
-            x = part.forward(part.data.trained.params, x)
+            x = part.infer(part.data.trained.params, x)
         return x
 
     # Checkpoints, between epochs.
@@ -255,7 +258,7 @@ class _Part:
     def __init__(
         self,
         solver: TSSM,
-        static: PyTree,
+        static: Subnetwork,
         data: _Data,
         sums: Array,
         place: _Place,
@@ -265,11 +268,12 @@ class _Part:
         self.static = static
         self.data = data
         self.sums = sums
-        self.forward = jax.jit(partial(solver.forward, static))
+        self.infer = jax.jit(partial(solver.forward, eqx.nn.inference_mode(static)))
         self._place = place
         self._refresh = solver.refresh
         self._below, self._above = cuts
         self._transport = transport
+        self._takes_key = any(map(takes_key, static.modules))
         self._flights: deque[_Flight] = deque()
         self._evaluate = jax.jit(partial(_evaluate, solver, static), static_argnames="first")
         self._visit = jax.jit(
@@ -302,8 +306,9 @@ class _Part:
         if self._above is not None and self._above.up.memory is not None:
             self._above.up.memory = read().get("memory", self._above.up.memory)
 
-    def begin(self, batches: Sequence[Batch], first: bool) -> int:
+    def begin(self, batches: Sequence[Batch], first: bool, key: PRNGKeyArray | None) -> int:
         """Begin an epoch; returns how many ticks it takes here."""
+        self._key = key if self._takes_key else None
         # Without anything kept of p and q, the first visit is like any other.
         self._batches, self._first = batches, first and not self._refresh
         self.sums = jnp.zeros_like(self.sums)
@@ -323,7 +328,7 @@ class _Part:
         state, f = self._run(
             "evaluate",
             self._evaluate,
-            *(trained.params, inputs, kept, batch, f_below),
+            *(trained.params, inputs, kept, batch, f_below, self._key),
             first=self._first,
         )
         self._flights.append(_Flight(f_below, state, f))
@@ -344,7 +349,7 @@ class _Part:
         trained, kept, self.sums, below = self._run(
             "visit",
             self._visit,
-            *(trained, kept, self.sums, flight, wanted, inputs, targets, batch),
+            *(trained, kept, self.sums, flight, wanted, inputs, targets, batch, self._key),
             first=self._first,
         )
         self.data = _Data(trained, kept, inputs, targets)
@@ -374,11 +379,13 @@ def _evaluate(
     kept: Kept | None,
     batch: Array,
     f_below: Array | None,
+    key: PRNGKeyArray | None,
     first: bool,
 ) -> tuple[Coupling | None, Array]:
     """The cut below at the beginning of a visit, and f."""
     state = _start(solver, kept, batch, f_below, first)
-    return state, solver.forward(static, params, _input(inputs, batch, state))
+    x = _input(inputs, batch, state)
+    return state, solver.forward(static, params, x, _keys(key, batch))
 
 
 def _visit(
@@ -392,6 +399,7 @@ def _visit(
     inputs: Array | None,
     targets: Array | None,
     batch: Array,
+    key: PRNGKeyArray | None,
     first: bool,
 ) -> tuple[Trained, Kept | None, Array, Array | None]:
     """All updates of a visit; last comes `wanted` of the subnetwork below."""
@@ -403,6 +411,7 @@ def _visit(
         assert f is not None  # the last subnetwork alone sends nothing up,
         assert wanted is not None  # and hears nothing from above
         fit = partial(solver.fit, sent=f, wanted=wanted)
+    fit = partial(fit, keys=_keys(key, batch))
     for inner in range(solver.inner):
         trained, gradient, value = fit(static, trained, _input(inputs, batch, state))
         if inner == 0:
@@ -419,6 +428,11 @@ def _visit(
         ]
     )
     return trained, kept, sums, solver.wanted(state, f_below, alpha)
+
+
+def _keys(key: PRNGKeyArray | None, batch: Array) -> Array | None:
+    """A key for each sample, the same when f is sent up and at the visit."""
+    return None if key is None else jax.vmap(partial(jax.random.fold_in, key))(batch)
 
 
 def _input(inputs: Array | None, batch: Array, state: Coupling | None) -> Array:

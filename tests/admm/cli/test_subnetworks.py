@@ -48,7 +48,7 @@ CASES = [
     ("gsam --cuts 3,6", "--cuts needs 1 numbers for --subnetworks 2, got 2"),
     ("gsam --cuts 6,3 --subnetworks 3", "got cuts at modules 6, 3; expected increasing"),
     ("gsam --subnetworks 11", "got 11 subnetworks for 10 modules"),
-    ("gsam --batch 1198", "--batch 1198 is larger than the data: 1197 training images"),
+    ("gsam --batch 1198", "--batch 1198 is larger than the data: 1197 training samples"),
     ("gsam --workers 3", "got 3 workers for 2 subnetworks"),
     ("gsam --rho 0.2", "--rho is not for --solver gsam, which takes --alpha, --batch"),
     ("gsadmm --network cnn --layers 3", "--layers is not for --network cnn"),

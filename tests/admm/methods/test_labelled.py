@@ -9,7 +9,8 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from admm import checked_graph, evaluate, options, predict, train
 from admm.datasets import Split
-from admm.methods.labelled import Labelled, roc_auc
+from admm.methods.labelled import Labelled
+from admm.methods.tasks import roc_auc
 
 
 def labelled(train, val, test, classes):
@@ -36,7 +37,7 @@ def test_against_scikit_learn(classes):
     facts = labelled(*parts, classes)
     logits = random.normal(size=(len(facts.labels), classes)).round(1)
     logits = (logits + np.eye(classes)[facts.labels]).astype(np.float32)
-    found = facts.class_scores(jnp.asarray(logits))
+    found = facts.other_scores(jnp.asarray(logits))
     every = zip(("train", "val", "test"), parts, np.split(logits, 3), strict=True)
     for name, labels, own in list(every)[1:]:
         balanced = balanced_accuracy_score(labels, own.argmax(axis=1))
@@ -55,7 +56,7 @@ def test_classes_that_a_part_lacks():
     facts = labelled([0, 1, 2], [0, 0, 2, 2, 2], [1, 1], classes=3)
     random = np.random.default_rng(0)
     logits = random.normal(size=(10, 3))
-    found = facts.class_scores(jnp.asarray(logits))
+    found = facts.other_scores(jnp.asarray(logits))
     val = slice(3, 8)
     right = logits[val].argmax(axis=1) == [0, 0, 2, 2, 2]
     assert found["val_balanced_accuracy"] == pytest.approx(
@@ -73,7 +74,7 @@ def test_a_majority_that_is_always_named_is_no_skill():
     labels = np.repeat([0, 1], [97, 3])
     facts = labelled(labels, labels, labels, classes=2)
     logits = jnp.asarray(np.tile([5.0, 0.0], (300, 1)))
-    found = facts.scores(0.1, logits)
+    found = facts.scores(logits)
     assert found["val_accuracy"] == pytest.approx(0.97)
     assert (found["val_balanced_accuracy"], found["val_roc_auc"]) == (0.5, 0.5)
 
@@ -82,7 +83,7 @@ def test_logits_that_are_not_finite():
     """They show in the loss; the scores are numbers all the same."""
     facts = labelled([0, 1], [0, 1], [0, 1], classes=2)
     for value in (jnp.nan, jnp.inf):
-        found = facts.class_scores(jnp.full((6, 2), value))
+        found = facts.other_scores(jnp.full((6, 2), value))
         assert len(found) == 4
         assert np.isfinite(list(found.values())).all()
 

@@ -96,8 +96,12 @@ def test_other_data_are_refused(solver, tmp_path):
         ("pdadmm-g", load_images("digits"), "solver=pdadmm-g trains on a Graph .*, got a Images"),
         ("adam", load_images("digits"), "solver=adam trains on a Graph .*, got a Images"),
         ("pdadmm-g", np.ones((60, 3)), "solver=pdadmm-g trains on a Graph .*, got a ndarray"),
-        ("gsam", np.ones((60, 3)), "solver=gsam trains on Images or a Graph .*, got a ndarray"),
-        ("gsam", "digits", "solver=gsam trains on Images or a Graph .*, got a str"),
+        (
+            "gsam",
+            np.ones((60, 3)),
+            "solver=gsam trains on Images, a Graph or Samples .*, got a ndarray",
+        ),
+        ("gsam", "digits", "solver=gsam trains on Images, a Graph or Samples .*, got a str"),
     ],
     ids=["images", "images for adam", "array", "array for gsam", "name"],
 )

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from admm.errors import InputError
-from admm.solvers.tssm import TSSM, Coupling, Kept, batches, cross_entropy, squared_error
+from admm.solvers.losses import cross_entropy, squared_error
+from admm.solvers.tssm import TSSM, Coupling, Kept, batches
 from layers import Subnetwork, build, from_modules
 
 BATCH, INPUTS, WIDTH, CLASSES = 7, 5, 4, 3

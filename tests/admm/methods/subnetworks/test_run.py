@@ -98,7 +98,7 @@ def test_history(run):
     values = [line["val_accuracy"] for line in lines]
     assert result.summary["best"]["epoch"] == 1 + values.index(max(values))
     assert result.summary["best"]["test_accuracy"] > 0.5
-    assert progress.startswith("digits: 1,197 training, 300 validation, 300 test images of 8×8×1")
+    assert progress.startswith("digits: 1,197 training, 300 validation, 300 test samples of 8×8×1")
     assert "4 modules in 3 subnetworks" in progress
     assert progress.splitlines()[2].split() == [
         *("row", "epoch", "modules", "train_loss", "train", "val", "test", "objective"),
@@ -125,7 +125,7 @@ def test_network_on_disk_is_the_best_one(run):
     }
     logits = network(jnp.asarray(rows))
     for found in (
-        {**facts.accuracies(logits), **facts.class_scores(logits)},
+        {**facts.task.main_scores(logits), **facts.task.other_scores(logits)},
         evaluate(out, LocalTransport(1)),
         evaluate(out, LocalTransport(3)),
     ):
@@ -167,9 +167,9 @@ def test_evaluation_does_not_change_training(run):
 def test_accuracies_are_those_of_the_three_parts():
     facts, rows = row_inputs(SubnetworkOptions())
     assert rows.shape == (1797, *facts.shape) == (1797, 8, 8, 1)
-    right = jax.nn.one_hot(facts.labels, 10)
+    right = jax.nn.one_hot(facts.task.targets, 10)
     logits = right.at[:1197].multiply(-1).at[-30:].multiply(-1)
-    assert facts.accuracies(logits) == {"train": 0.0, "val": 1.0, "test": pytest.approx(0.9)}
+    assert facts.task.main_scores(logits) == {"train": 0.0, "val": 1.0, "test": pytest.approx(0.9)}
 
 
 # Networks.
@@ -328,7 +328,7 @@ def test_a_trace_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"batch": 1198}, "batch=1198 is larger than the data: 1197 training images"),
+        ({"batch": 1198}, "batch=1198 is larger than the data: 1197 training samples"),
         ({"workers": 3}, "got 3 workers for 2 subnetworks; every worker needs at least one"),
         ({"subnetworks": 11}, "got 11 subnetworks for 10 modules"),
         ({"cuts": (10,)}, "got cuts at modules 10; expected increasing numbers from 1 to 9"),

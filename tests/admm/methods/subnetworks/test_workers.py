@@ -14,7 +14,8 @@ import pytest
 
 from admm.comm import LocalTransport, chain, in_turns
 from admm.methods.subnetworks.worker import SubnetworkWorker
-from admm.solvers.tssm import TSSM, batches, cross_entropy, squared_error
+from admm.solvers.losses import cross_entropy, squared_error
+from admm.solvers.tssm import TSSM, batches
 from layers import build, from_modules, mlp, module_shapes
 from quant import CODEC_NAMES, Delta, Float, make_codec
 
