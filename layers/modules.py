@@ -41,6 +41,7 @@ class Subnetwork(eqx.Module):
     """Consecutive modules of a network, applied to the samples of a batch.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> Subnetwork((jnp.ravel, jnp.sum))(jnp.ones((5, 2, 3))).tolist()
         [6.0, 6.0, 6.0, 6.0, 6.0]
     """
