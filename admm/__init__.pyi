@@ -1,4 +1,5 @@
 from . import datasets as datasets
+from .comm.shares import trace_shares as trace_shares
 from .comm.transport import LocalTransport as LocalTransport
 from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
