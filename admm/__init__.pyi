@@ -10,12 +10,14 @@ from .methods.layerwise.options import (
     PDADMMGOptions as PDADMMGOptions,
 )
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
+from .run.history import read_history as read_history
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training
 from .run.options import MethodOptions as MethodOptions, option as option
 from .run.registry import options as options, solver_places as solver_places
 from .run.resume import resumed as resumed
 from .run.run import train as train
+from .run.status import run_status as run_status
 from .run.stopping import below as below, patience as patience
 from .run.summary import Result as Result
 

@@ -36,6 +36,7 @@ _COMMANDS = {
     "train": "train a network; the same command also under mpirun -n R",
     "evaluate": "accuracy of a trained network",
     "predict": "class and probabilities of every node or image",
+    "status": "how far a run is, and what a restart would lose",
     "trace": "where the time of a traced run went, on every rank",
     "datasets": "the known data sets: list, download, check",
 }
