@@ -68,6 +68,15 @@ def launch_rank() -> int:
     return rank
 
 
+def is_first() -> bool:
+    """Whether this process is the first of its launch, or alone; needs no MPI library.
+
+    Raises:
+        InputError: As `launched` and `launch_rank` do.
+    """
+    return not launched() or launch_rank() == 0
+
+
 def world() -> Any:
     """`MPI.COMM_WORLD`, started once launcher and library are known to belong together.
 
