@@ -20,6 +20,7 @@ STOREYS = (
     ("admm.comm",),
     ("admm.run",),
     ("admm.methods",),
+    ("admm.doctor",),
     ("admm.cli",),
     ("benchmarks",),
 )
