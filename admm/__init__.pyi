@@ -14,6 +14,7 @@ from .run.history import read_history as read_history
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training
 from .run.options import MethodOptions as MethodOptions, option as option
+from .run.plot import plot_runs as plot_runs
 from .run.progress import progress_bar as progress_bar
 from .run.registry import options as options, solver_places as solver_places
 from .run.resume import resumed as resumed

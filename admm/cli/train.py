@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     groups["output"].add_argument(
         "--progress",
         choices=KINDS,
+        metavar="|".join(KINDS),
         default="table",
         help="what standard output shows: a table, one JSON object a line, or nothing; with the "
         "table a terminal also shows a bar where tqdm is installed [table]",

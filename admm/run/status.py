@@ -7,7 +7,7 @@ import json
 import shlex
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from admm.errors import InputError, spelled
 from admm.files import read_json, reading, write_atomically
@@ -95,7 +95,8 @@ def run_status(run: str | Path) -> Status:
         history.replay(read_history(run))
     latest = history.evaluations[-1] if history.evaluations else None
     alive = holder is not None and holder.alive
-    state = "running" if alive else _ending(run)
+    summary = read_summary(run)
+    state = "running" if alive else "failed" if summary is None else summary["status"]
     saved = _saved(run, latest, epochs)
     return Status(
         str(run),
@@ -113,15 +114,21 @@ def run_status(run: str | Path) -> Status:
     )
 
 
-def _ending(run: Path) -> str:
-    """How a run ended that no one writes."""
+def read_summary(run: Path) -> dict[str, Any] | None:
+    """What `summary.json` says of a run, None where it has not ended, or ended without.
+
+    Raises:
+        InputError: If it is damaged.
+    """
     path = run / "summary.json"
     if not path.exists():
-        return "failed"
+        return None
     try:
-        return str(json.loads(path.read_text())["status"])
+        summary = json.loads(path.read_text())
+        summary["status"], summary["seconds"]["total"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error!r})") from error
+    return summary
 
 
 def _saved(run: Path, latest: Evaluation | None, epochs: int) -> Saved | None:
