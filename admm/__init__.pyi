@@ -1,4 +1,5 @@
 from . import datasets as datasets
+from .comm.shares import trace_shares as trace_shares
 from .comm.transport import LocalTransport as LocalTransport
 from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
@@ -13,13 +14,18 @@ from .methods.layerwise.options import (
 )
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
 from .methods.subnetworks.train import train_subnetworks as train_subnetworks
+from .run.history import read_history as read_history
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training
 from .run.options import MethodOptions as MethodOptions, option as option
+from .run.plot import plot_runs as plot_runs
+from .run.progress import progress_bar as progress_bar
 from .run.registry import options as options, solver_places as solver_places
 from .run.resume import resumed as resumed
 from .run.run import train as train
+from .run.status import run_status as run_status
 from .run.stopping import below as below, patience as patience
 from .run.summary import Result as Result
+from .run.tensorboard import tensorboard as tensorboard
 
 __version__: str

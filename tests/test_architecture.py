@@ -21,6 +21,7 @@ STOREYS = (
     ("admm.run",),
     ("admm.methods",),
     ("admm.estimators",),
+    ("admm.doctor",),
     ("admm.cli",),
     ("benchmarks",),
 )

@@ -36,6 +36,10 @@ _COMMANDS = {
     "train": "train a network; the same command also under mpirun -n R",
     "evaluate": "accuracy of a trained network",
     "predict": "class and probabilities of every node or image",
+    "status": "how far a run is, and what a restart would lose",
+    "doctor": "what keeps runs from starting here, or makes them slow; also under mpirun -n R",
+    "plot": "loss, accuracy, residuals, bytes and time of one run or several",
+    "trace": "where the time of a traced run went, on every rank",
     "datasets": "the known data sets: list, download, check",
 }
 
@@ -60,18 +64,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 2 bad input or usage; 3 diverged; 4 a worker lost; 1 anything else.
     """
     argv = sys.argv[1:] if argv is None else argv
-    failure, rank = None, None
+    failure, rank, comm = None, None, None
     _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # whatever it can encode
     try:
         with shell_spelling():
-            if _NO_MPI not in argv and launch.launched():
-                rank = launch.launch_rank()
+            alone = _NO_MPI in argv
             argv = [word for word in argv if word != _NO_MPI]
+            # The doctor says itself what keeps MPI from starting, among other things.
+            told_later = (InputError, SystemExit) if argv[:1] == ["doctor"] else ()
+            tolerant = contextlib.suppress(*told_later)
+            with tolerant:
+                if not alone and launch.launched():
+                    rank = launch.launch_rank()
             check_siblings()
-            comm = None if rank is None else launch.world()
+            with tolerant:
+                comm = None if rank is None else launch.world()
             if comm is not None and comm.size > 1:
                 failure = launch.Failure()
                 launch.take_share_of_host()  # before NumPy and JAX start their threads

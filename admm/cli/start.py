@@ -27,13 +27,13 @@ def start(workers: int, dtype: str, comm: Any, **careful: Any) -> "Transport":
         comm: The ranks of the run, or None.
         careful: See `MPITransport`.
     """
-    _start_jax(dtype, workers if comm is None else 1)
+    start_jax(dtype, workers if comm is None else 1)
     from admm.comm import LocalTransport, MPITransport
 
     return LocalTransport(workers) if comm is None else MPITransport(comm, **careful)
 
 
-def _start_jax(dtype: str, devices: int) -> None:
+def start_jax(dtype: str, devices: int) -> None:
     """Start JAX, with so many devices where they are CPUs.
 
     Raises:

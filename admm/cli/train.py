@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from admm.cli.compilation import cache_home, kept_compilations
+from admm.cli.progress import KINDS, shown, write_json
 from admm.cli.start import start
 from admm.console import Console
 from admm.errors import InputError, OutputError
@@ -22,7 +23,7 @@ from admm.run.resume import resumed
 from quant import Levels
 
 _METAVARS = {int: "N", float: "X", Path: "PATH", Levels: "LOW:HIGH[:STEP]"}
-_NO_OPTIONS = ("command", "cache")
+_NO_OPTIONS = ("command", "cache", "progress")
 _GROUPS = ("data", "network", "solver", "workers", "output", "safety")
 
 
@@ -38,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     groups = {name: parser.add_argument_group(name) for name in named}
     for name, each in fields.items():
         _add(groups[each.metadata["group"]], name, each, value_kinds(kind, name))
+    groups["output"].add_argument(
+        "--progress",
+        choices=KINDS,
+        metavar="|".join(KINDS),
+        default="table",
+        help="what standard output shows: a table, one JSON object a line, or nothing; with the "
+        "table a terminal also shows a bar where tqdm is installed [table]",
+    )
     groups["output"].add_argument(
         "--no-cache",
         dest="cache",
@@ -103,19 +112,28 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     from admm.run.agreement import check_one_job
 
     check_one_job(options, transport)  # before the default folder, which all ranks make or none
-    progress = sys.stdout if transport.is_root else None
     made = None
     if options.out is None:
         made = transport.at_root(lambda: _new_folder(options.dataset))
         options = replace(options, out=made)
+    progress, callback = shown(arguments.progress, options, transport)
     try:
         with kept_compilations(cache_home() if arguments.cache else None):
-            summary = train(options, transport, progress=progress).summary
+            summary = train(options, transport, progress=progress, callback=callback).summary
     except BaseException:
         if made is not None and transport.is_root:
             _remove_empty(made)
         raise
-    console, best, sent = Console(progress), summary["best"], summary["bytes"]
+    if transport.is_root and arguments.progress == "json":
+        write_json("best", summary["best"])
+    elif transport.is_root and arguments.progress == "table":
+        _conclude(options, summary)
+    transport.close()
+
+
+def _conclude(options: MethodOptions, summary: Mapping[str, Any]) -> None:
+    """Say in the end what came of it."""
+    console, best, sent = Console(sys.stdout), summary["best"], summary["bytes"]
     stage = options.stages[best["stage"]]
     console.write(f"best: {stage}, epoch {best['epoch']}: {_scores(options, best)}\n")
     console.write(
@@ -123,7 +141,6 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
         f"{' and '.join(sent['by_variable'])}, {sent['evaluation']:,} of evaluations\n"
     )
     console.write(f"results in {options.out}\n")
-    transport.close()
 
 
 def _scores(options: MethodOptions, best: Mapping[str, Any]) -> str:

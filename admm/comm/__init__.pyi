@@ -14,6 +14,7 @@ from .channel import (
 )
 from .leaves import fill_leaves as fill_leaves, named_leaves as named_leaves
 from .mpi_transport import MPITransport as MPITransport
+from .shares import Shares as Shares, trace_shares as trace_shares
 from .trace import Trace as Trace
 from .transport import LocalTransport as LocalTransport, Transport as Transport
 from .worker import Worker as Worker, in_turns as in_turns

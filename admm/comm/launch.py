@@ -51,7 +51,7 @@ def launched() -> bool:
     if tasks is not None and tasks > 1:
         raise InputError(
             f"srun started {tasks} tasks (SLURM_STEP_NUM_TASKS) and told MPI nothing (neither "
-            f"PMI_RANK nor PMIX_RANK), so each would be a whole run; {_right_start()}; {_ALONE}"
+            f"PMI_RANK nor PMIX_RANK), so each would be a whole run; {right_start()}; {_ALONE}"
         )
     return False
 
@@ -66,6 +66,15 @@ def launch_rank() -> int:
     if size is not None and rank >= size:
         raise InputError(f"the launcher's variables tell of rank {rank} among {size}; {_ALONE}")
     return rank
+
+
+def is_first() -> bool:
+    """Whether this process is the first of its launch, or alone; needs no MPI library.
+
+    Raises:
+        InputError: As `launched` and `launch_rank` do.
+    """
+    return not launched() or launch_rank() == 0
 
 
 def world() -> Any:
@@ -95,7 +104,7 @@ def world() -> Any:
     if told not in (None, size) or rank >= size:
         raise _shared_on_host(
             f"the launcher started {told or 'several'} ranks but the MPI library ({library()}) "
-            f"sees {size}: they are of different MPIs; {_right_start()}; {_ALONE}"
+            f"sees {size}: they are of different MPIs; {right_start()}; {_ALONE}"
         )
     return MPI.COMM_WORLD
 
@@ -113,19 +122,26 @@ def _number(names: Sequence[str], least: int) -> int | None:
     if not re.fullmatch("[0-9]{1,9}", told) or int(told) < least:
         raise InputError(
             f"{name} must be a whole number of at least {least}, as launchers set it, "
-            f"got {told!r}; unset it, or {_right_start()}; {_ALONE}"
+            f"got {told!r}; unset it, or {right_start()}; {_ALONE}"
         )
     return int(told)
 
 
 def _shared_on_host(message: str) -> InputError | SystemExit:
     """The error of all ranks of a host, who cannot talk: with its message on the first alone."""
-    if _number(_RANKS_ON_HOST, 0):
-        return SystemExit(InputError.exit_code)
-    return InputError(message)
+    return InputError(message) if first_on_host() else SystemExit(InputError.exit_code)
 
 
-def _right_start() -> str:
+def first_on_host() -> bool:
+    """Whether this process is the one to tell what all of its host know, by the launcher's word.
+
+    Raises:
+        InputError: If the launcher's variables hold no rank.
+    """
+    return not _number(_RANKS_ON_HOST, 0)
+
+
+def right_start() -> str:
     """How to start several ranks."""
     beside = Path(sysconfig.get_path("scripts"), "mpirun")
     mpirun = beside if beside.exists() else "the mpirun of this Python's MPI library"
@@ -180,12 +196,12 @@ def _check_language(version: str) -> None:
         understood = {"PMIx"} if int(found[1]) >= 5 else understood
     if not told & understood:
         raise _shared_on_host(
-            f"the launcher ({_launcher()}) speaks {' and '.join(told)}, the MPI library "
-            f"({_name(version)}) {' and '.join(understood)}; {_right_start()}"
+            f"the launcher ({launcher()}) speaks {' and '.join(told)}, the MPI library "
+            f"({name_of(version)}) {' and '.join(understood)}; {right_start()}"
         )
 
 
-def _launcher() -> str:
+def launcher() -> str:
     """The launcher, by what it left."""
     if "HYDI_CONTROL_FD" in os.environ:
         return "Hydra, the mpirun of MPICH"
@@ -200,10 +216,10 @@ def library() -> str:
     """Name and version of the MPI library."""
     from mpi4py import MPI
 
-    return _name(MPI.Get_library_version())
+    return name_of(MPI.Get_library_version())
 
 
-def _name(version: str) -> str:
+def name_of(version: str) -> str:
     """The first words of what an MPI library says of itself."""
     return " ".join(version.split()[:3]).rstrip(",")
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-Category = Literal["compute", "encode", "wait", "decode"]
+# `admm.comm.shares` counts an instant that is in several spans for the first of these.
+Category = Literal["compile", "checkpoint", "evaluate", "decode", "wait", "encode", "compute"]
 
 
 class Trace:
@@ -41,6 +42,10 @@ class Trace:
         """Record how long the body takes."""
         start = time.perf_counter()
         yield
+        self.add(category, name, time.perf_counter() - start)
+
+    def add(self, category: Category, name: str, seconds: float) -> None:
+        """Record what has just ended, and took so many seconds."""
         self.events.append(
             {
                 "ph": "X",
@@ -48,7 +53,7 @@ class Trace:
                 "name": name,
                 "pid": self._process,
                 "tid": 0,
-                "ts": 1e6 * (self._zero + start),  # microseconds
-                "dur": 1e6 * (time.perf_counter() - start),
+                "ts": 1e6 * (self._zero + time.perf_counter() - seconds),  # microseconds
+                "dur": 1e6 * seconds,
             }
         )

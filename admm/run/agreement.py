@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from admm.errors import InputError, in_shell, spelled
@@ -29,17 +30,11 @@ def check_one_job(options: "MethodOptions", transport: "Transport") -> None:
     Raises:
         InputError: In every process, if not; the message says which rank differs, and in what.
     """
-    release = {name: found for name, found in versions().items() if name in _SAME}
     chosen = {n: v for n, v in options.as_json().items() if n not in _MAY_DIFFER}
-    every = transport.gather((release, chosen))
-    differences = []
-    for rank, (their_release, theirs) in enumerate(every):
-        own_release, ours = every[0]
-        differences += [
-            f"rank {rank} has {name} {their_release[name]}, rank 0 {own_release[name]}"
-            for name in release
-            if their_release[name] != own_release[name]
-        ]
+    releases, every = zip(*transport.gather((versions(), chosen)), strict=True)
+    differences = other_releases(releases)
+    for rank, theirs in enumerate(every):
+        ours = every[0]
         differ = [n for n in {**ours, **theirs} if _differs(n, theirs.get(n), ours.get(n))]
         differences += [
             f"rank {rank} has {spelled(name, theirs.get(name))}, rank 0 "
@@ -52,6 +47,22 @@ def check_one_job(options: "MethodOptions", transport: "Transport") -> None:
             f"{'; '.join(differences[:_SHOWN])}"
             f"{together(transport.size)}"
         )
+
+
+def other_releases(every: Sequence[Mapping[str, str | None]]) -> list[str]:
+    """Which ranks have other versions than rank 0 of what has to be the same, given `versions()`.
+
+    Example:
+        >>> release = dict.fromkeys(_SAME, "1")
+        >>> other_releases([release, {**release, "jax": "2"}])
+        ['rank 1 has jax 2, rank 0 1']
+    """
+    return [
+        f"rank {rank} has {name} {theirs[name]}, rank 0 {every[0][name]}"
+        for rank, theirs in enumerate(every)
+        for name in _SAME
+        if theirs[name] != every[0][name]
+    ]
 
 
 def _differs(name: str, theirs: object, ours: object) -> bool:

@@ -137,7 +137,7 @@ def newest_checkpoint(run: Path) -> Checkpoint:
     Raises:
         InputError: If there is none, or its manifest is damaged or of another version.
     """
-    found = _complete_ones(run)
+    found = complete_checkpoints(run)
     if not found:
         raise InputError(
             f"{run} holds no complete checkpoint (no checkpoints/*/manifest.json); pass the "
@@ -146,7 +146,7 @@ def newest_checkpoint(run: Path) -> Checkpoint:
     return Checkpoint(found[-1], read_json(found[-1] / "manifest.json", VERSION, _ENTRIES))
 
 
-def _complete_ones(run: Path) -> list[Path]:
+def complete_checkpoints(run: Path) -> list[Path]:
     """The folders of complete checkpoints, in the order of time; what else lies there is not ours.
 
     By number: after 999,999 epochs a name is longer.
@@ -226,7 +226,7 @@ def _complete(run: Path, snapshot: Snapshot, files: dict[str, Any], keep: int) -
     write_atomically(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
     newest = Checkpoint(folder, manifest)
     newest.name_best()
-    kept = _complete_ones(run)[-keep:]
+    kept = complete_checkpoints(run)[-keep:]
     for other in (run / _FOLDER).iterdir():
         if PART.fullmatch(other.name) and other not in kept:
             # First it ceases to be complete, then it goes.

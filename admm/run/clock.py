@@ -4,12 +4,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal, get_args
 
 from jax import monitoring
 
 from admm.comm import Transport
 
-_SECTIONS = ("iterate", "evaluate", "checkpoint")
+Section = Literal["iterate", "evaluate", "checkpoint"]
+_SECTIONS = get_args(Section)
 
 
 class Clock:
@@ -42,7 +44,7 @@ class Clock:
         self._transport.waited += seconds["wait"]
 
     @contextmanager
-    def section(self, name: str) -> Iterator[None]:
+    def section(self, name: Section) -> Iterator[None]:
         """Count the time of the body as `name`."""
         start, compiled, waited = time.perf_counter(), self._compile, self._transport.waited
         yield
@@ -50,6 +52,8 @@ class Clock:
         waited = self._transport.waited - waited
         self._sections[name] += elapsed - (self._compile - compiled) - waited
         self._waited[name] += waited
+        if self._transport.trace is not None and name != "iterate":  # which has spans of its own
+            self._transport.trace.add(name, name, elapsed)
 
     @property
     def elapsed(self) -> float:
@@ -74,3 +78,6 @@ class Clock:
         # Tracing, lowering and the backend's compilation of one function follow each other.
         if event.startswith("/jax/core/compile/"):
             self._compile += duration_secs
+            if self._transport.trace is not None:
+                what = event.rpartition("/")[2].removesuffix("_duration")
+                self._transport.trace.add("compile", what, duration_secs)

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from admm.errors import InputError, spelled
 
@@ -177,7 +177,7 @@ class Lock:
             InputError: If it may still be there.
         """
         holder = _read(self._path)
-        if self._is_there(holder):
+        if _is_there(self._path, holder):
             who = "another run"
             if "pid" in holder:
                 who = f"process {holder['pid']} on {holder.get('host')}"
@@ -196,17 +196,6 @@ class Lock:
                 aside.rename(self._path)
             aside.unlink(missing_ok=True)
 
-    def _is_there(self, holder: dict[str, Any]) -> bool:
-        if holder.get("machine") == _machine():
-            start = _start_of(holder["pid"])
-            return start is not None and start == holder["started"]
-        try:  # the clock is that of the file system
-            with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=f"{_LOCK}.") as now:
-                age = os.stat(now.name).st_mtime - self._path.stat().st_mtime
-        except FileNotFoundError:  # given back meanwhile
-            return False
-        return age < _GONE_AFTER
-
     def _touch(self) -> None:
         while not self._ended.wait(_TOUCH_EVERY):
             with contextlib.suppress(OSError):
@@ -216,6 +205,40 @@ class Lock:
         for folder in self._made:
             with contextlib.suppress(OSError):  # something came into it
                 folder.rmdir()
+
+
+class Writer(NamedTuple):
+    """Who writes into the folder of a run, or did until it was killed."""
+
+    host: str | None  # None: not yet, or no longer, to be read
+    pid: int | None
+    alive: bool
+
+
+def writer(run: Path) -> Writer | None:
+    """What the lock of a run says; None without one."""
+    path = run / _LOCK
+    if not path.exists():
+        return None
+    holder = _read(path)
+    return Writer(holder.get("host"), holder.get("pid"), _is_there(path, holder))
+
+
+def _is_there(lock: Path, holder: dict[str, Any]) -> bool:
+    """Whether the holder of a lock is still there, as far as can be told from here."""
+    if holder.get("machine") == _machine():
+        start = _start_of(holder["pid"])
+        return start is not None and start == holder["started"]
+    try:
+        touched = lock.stat().st_mtime
+    except FileNotFoundError:  # given back meanwhile
+        return False
+    try:  # the clock is that of the file system
+        with tempfile.NamedTemporaryFile(dir=lock.parent, prefix=f"{_LOCK}.") as file:
+            now = os.stat(file.name).st_mtime
+    except OSError:  # a folder that is only read here
+        now = time.time()
+    return now - touched < _GONE_AFTER
 
 
 def _read(path: Path) -> dict[str, Any]:

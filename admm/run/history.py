@@ -9,7 +9,8 @@ from typing import Any, TextIO
 
 from admm.console import Console
 from admm.errors import InputError
-from admm.files import writing
+from admm.files import reading, writing
+from admm.run.options import folder_of
 
 Evaluation = dict[str, Any]
 """A line of the history: `stage`, `epoch`, the values of the method, `bytes_sent` in epochs by all
@@ -86,19 +87,18 @@ class History:
             return []
         self._file.seek(0)
         text = self._file.read(nbytes)
-        try:
-            if len(text) < nbytes:
-                raise ValueError(f"{len(text)} bytes are left of {nbytes}")
-            lines = [dict(json.loads(line)) for line in text.splitlines()]
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{self._file.name} is damaged ({error})") from error
+        if len(text) < nbytes:
+            raise InputError(
+                f"{self._file.name} is damaged ({len(text)} bytes are left of {nbytes})"
+            )
+        lines = _evaluations(self._file.name, text)
         for line in lines:
             if missing := self._needed - set(line):
                 raise InputError(
                     f"{self._file.name} has no {' and '.join(sorted(missing))}: it is of a release "
                     "that named them otherwise; go on with that one, or train anew"
                 )
-        return [{n: math.nan if v is None else v for n, v in line.items()} for line in lines]
+        return lines
 
     def rewind(self, nbytes: int) -> list[Evaluation]:
         """Forget all that comes after the first bytes of the file; returns what is left.
@@ -158,11 +158,11 @@ class History:
             f"{evaluation['stage'] * len(self._shown) + of_stage}/{self._stages * len(self._shown)}"
         )
         values = (f"{evaluation[name]:.5g}" for name in names)
-        words = (row, *values, _duration(self._left(evaluation)))
+        words = (row, *values, duration(self.left(evaluation)))
         self._console.write("  ".join(f"{word:>10}" for word in words) + "\n")
 
-    def _left(self, evaluation: Evaluation) -> float:
-        """Seconds to the end of the run, at the pace of this stage."""
+    def left(self, evaluation: Evaluation) -> float:
+        """Seconds from an evaluation to the end of the run, at the pace of its stage; else NaN."""
         first = self.of_stage(evaluation["stage"])[0]
         epochs = evaluation["epoch"] - first["epoch"]
         left = self._epochs * (self._stages - evaluation["stage"]) - evaluation["epoch"]
@@ -197,6 +197,51 @@ def gain(name: str, value: float) -> float:
     return -value if name.endswith("loss") else value
 
 
+def read_history(run: str | Path) -> list[Evaluation]:
+    """The evaluations of a run so far, as `train` returns them; values that are not finite are NaN.
+
+    A line that is still being written is left out.
+
+    Args:
+        run: The `out` folder of a run.
+
+    Raises:
+        InputError: If the folder has no history, or the history is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from admm import options, train
+        >>> result = train(options(layers=2, hidden=16, epochs=5, out=tempfile.mkdtemp()))
+        >>> read_history(result.summary["options"]["out"]) == result.history
+        True
+    """
+    path = folder_of(run) / "history.jsonl"
+    with reading(path):
+        text = path.read_text(errors="replace")
+    found = _evaluations(str(path), text[: text.rfind("\n") + 1])
+    for number, line in enumerate(found, 1):
+        if not {"stage", "epoch"} <= set(line):
+            raise InputError(f"{path} is damaged (line {number}: no stage or no epoch)")
+    return found
+
+
+def _evaluations(name: str, text: str) -> list[Evaluation]:
+    """The lines of a history.
+
+    Raises:
+        InputError: If one is not what `to_json` made of an evaluation.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            values = {n: math.nan if v is None else v for n, v in dict(json.loads(line)).items()}
+            [math.isfinite(value) for value in values.values()]  # they are numbers
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"{name} is damaged (line {number}: {error})") from error
+        found.append(values)
+    return found
+
+
 def shown_epochs(epochs: int, eval_every: int) -> list[int]:
     """The epochs of a stage whose evaluations the progress table shows.
 
@@ -211,11 +256,11 @@ def shown_epochs(epochs: int, eval_every: int) -> list[int]:
     return sorted({min(epoch, epochs) for epoch in (eval_every, *after, epochs)})
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Hours, minutes and seconds, or nothing where they are not known.
 
     Example:
-        >>> _duration(5.2), _duration(3725.0), _duration(math.nan)
+        >>> duration(5.2), duration(3725.0), duration(math.nan)
         ('5 s', '1:02:05', '')
     """
     if not math.isfinite(seconds):

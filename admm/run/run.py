@@ -32,6 +32,7 @@ from admm.run.options import MethodOptions, check_not_in_memory, in_memory
 from admm.run.recovery import Recovery
 from admm.run.resume import continue_counts, counts, open_checkpoint, where_data_may_be
 from admm.run.saved import save_model
+from admm.run.status import write_plan
 from admm.run.summary import Result, summarize
 
 # How often a run that diverges goes back before it gives up, and what the bounded value may grow
@@ -322,11 +323,14 @@ class Run:
         if checkpoint is None:
             if self._options.out is not None:
                 clear_run(self._options.out)
+                write_plan(self._options, self._options.out)
                 self._history.open(self._options.out, new=True)
             return self._history.rewind(0)
-        summary = checkpoint.folder.parent.parent / "summary.json"
+        run = checkpoint.folder.parent.parent
+        summary = run / "summary.json"
         with writing(summary):
             summary.unlink(missing_ok=True)
+        write_plan(self._options, run)
         checkpoint.name_best()
         return self._history.rewind(checkpoint.manifest["history"])
 

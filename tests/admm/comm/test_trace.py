@@ -12,9 +12,14 @@ from admm.errors import InputError
 SMALL = {"layers": 4, "hidden": 16, "epochs": 3, "eval_every": 3, "grow": (4,)}
 
 
-def spans(path, process):
+AROUND = ("compile", "evaluate", "checkpoint")
+
+
+def spans(path, process, around=False):
+    """Spans of messages and layers, or those around and inside them."""
     events = json.loads(path.read_text())["traceEvents"]
     own = [event for event in events if event["pid"] == process and event["ph"] == "X"]
+    own = [event for event in own if (event["cat"] in AROUND) == around]
     return sorted(own, key=lambda event: event["ts"])
 
 
@@ -41,6 +46,17 @@ def test_a_trace_shows_every_layer_and_message(admm, tmp_path, ranks):
     for own in processes:  # one after the other, as one host drives one device
         for earlier, later in pairwise(own):
             assert earlier["ts"] + earlier["dur"] <= later["ts"] + 1
+    for process, own in enumerate(processes):
+        around = spans(path, process, around=True)
+        assert Counter(span["name"] for span in around if span["cat"] != "compile") == {
+            "evaluate": 1,  # after the last epoch
+            "checkpoint": 1,  # at the end
+        }
+        assert any(span["name"] == "backend_compile" for span in around)
+        (evaluate,) = [span for span in around if span["cat"] == "evaluate"]
+        for span in own:
+            inside = evaluate["ts"] <= span["ts"] < evaluate["ts"] + evaluate["dur"]
+            assert inside == span["name"].endswith(" evaluation")
 
 
 @pytest.mark.parametrize(
