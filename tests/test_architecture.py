@@ -128,7 +128,7 @@ def test_importing_the_package_starts_nothing():
 
 
 @pytest.mark.parametrize(
-    "package", ["admm", "admm.comm", "admm.run", "admm.solvers", "layers", "quant"]
+    "package", ["admm", "admm.comm", "admm.doctor", "admm.run", "admm.solvers", "layers", "quant"]
 )
 def test_every_public_name_is_there(package):
     module = __import__(package, fromlist=["*"])

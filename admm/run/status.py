@@ -19,7 +19,7 @@ from admm.run.options import MethodOptions, folder_of
 _PLAN, _VERSION = "options.json", 1
 
 
-class Saved(NamedTuple):
+class LastCheckpoint(NamedTuple):
     """The newest checkpoint of a run, and what going on from there would lose."""
 
     folder: str
@@ -42,7 +42,7 @@ class Status(NamedTuple):
     best: Evaluation | None
     silent: float | None  # seconds since the latest evaluation
     left: float | None  # seconds from there to the end
-    checkpoint: Saved | None
+    checkpoint: LastCheckpoint | None
     resume: str | None  # the command, where no one writes and there is a checkpoint
 
 
@@ -131,7 +131,7 @@ def read_summary(run: Path) -> dict[str, Any] | None:
     return summary
 
 
-def _saved(run: Path, latest: Evaluation | None, epochs: int) -> Saved | None:
+def _saved(run: Path, latest: Evaluation | None, epochs: int) -> LastCheckpoint | None:
     if not complete_checkpoints(run):
         return None
     folder, manifest = newest_checkpoint(run)
@@ -140,7 +140,7 @@ def _saved(run: Path, latest: Evaluation | None, epochs: int) -> Saved | None:
     if latest is not None:  # it may be behind a checkpoint between two evaluations
         lost = max(0, (latest["stage"] - stage) * epochs + latest["epoch"] - epoch)
         seconds = max(0.0, latest["seconds"] - manifest["counts"]["seconds"]["total"])
-    return Saved(str(folder), stage, epoch, lost, seconds if lost else 0.0)
+    return LastCheckpoint(str(folder), stage, epoch, lost, seconds if lost else 0.0)
 
 
 def _resume(run: Path) -> str:

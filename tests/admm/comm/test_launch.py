@@ -93,7 +93,7 @@ print(json.dumps(places))
 
 @pytest.mark.parametrize("first", ["names", "modules"])
 @pytest.mark.parametrize(
-    "name", ["admm", "admm.comm", "admm.run", "admm.solvers", "layers", "quant"]
+    "name", ["admm", "admm.comm", "admm.doctor", "admm.run", "admm.solvers", "layers", "quant"]
 )
 def test_public_names_are_what_the_package_says(name, first):
     """However much was imported before: a module of the same name does not take its place."""
