@@ -71,13 +71,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # whatever it can encode
     try:
         with shell_spelling():
-            alone = _NO_MPI in argv
+            if _NO_MPI in argv:
+                os.environ["ADMM_MPI"] = "0"  # for whoever asks later
             argv = [word for word in argv if word != _NO_MPI]
             # The doctor says itself what keeps MPI from starting, among other things.
             told_later = (InputError, SystemExit) if argv[:1] == ["doctor"] else ()
             tolerant = contextlib.suppress(*told_later)
             with tolerant:
-                if not alone and launch.launched():
+                if launch.launched():
                     rank = launch.launch_rank()
             check_siblings()
             with tolerant:

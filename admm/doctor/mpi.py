@@ -47,7 +47,10 @@ def mpi_findings(ranks: int) -> Iterator[Finding]:
 def _start() -> Finding:
     """How this process was started, that is alone."""
     if os.environ.get("ADMM_MPI") == "0":
-        return Finding("warning", "start", "ADMM_MPI=0: launchers are ignored", "unset ADMM_MPI")
+        mend = "unset ADMM_MPI, leave out --no-mpi"
+        return Finding(
+            "warning", "start", "no launcher counts, as ADMM_MPI=0 or --no-mpi say", mend
+        )
     try:
         started = launch.launched()
         if started:

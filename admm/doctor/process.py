@@ -83,7 +83,8 @@ def _blas() -> list[tuple[str, int]]:
     from threadpoolctl import threadpool_info
 
     found = [each for each in threadpool_info() if each["user_api"] == "blas"]
-    return [(f"{each['internal_api']} {each['version']}", each["num_threads"]) for each in found]
+    known = {(f"{each['internal_api']} {each['version']}", each["num_threads"]) for each in found}
+    return sorted(known)
 
 
 def _cache_fault(cache: Path | None) -> str | None:

@@ -73,7 +73,20 @@ _PANELS = (
     ),
     _Panel("Residuals", "norm", lambda name: name.endswith("_residual")),
     _Panel("Messages", "MB since the start", lambda name: name == "bytes_sent", False, scale=1e-6),
+    _Panel("Other values", "", lambda name: _is_other(name)),
 )
+
+# What says where a line belongs, and settings that change.
+_NO_VALUES = (
+    *("stage", "epoch", "layers", "modules", "seconds", "iterate_seconds"),
+    *("rho", "nu", "alpha"),
+)
+
+
+def _is_other(name: str) -> bool:
+    """Whether a value has no panel of its own, as those of other methods may have none."""
+    known = any(panel.holds(name) for panel in _PANELS[:-1])
+    return not known and name not in _NO_VALUES and not name.endswith(OTHER_SCORES)
 
 
 def plot_runs(runs: Sequence[str | Path]) -> "Figure":
@@ -86,8 +99,8 @@ def plot_runs(runs: Sequence[str | Path]) -> "Figure":
         runs: `out` folders, at most ten.
 
     Raises:
-        InputError: If matplotlib is not installed, there is no run or too many, or one has no
-            evaluation yet, or its files are damaged.
+        InputError: If matplotlib is not installed, there is no run or too many, one has no
+            evaluation yet, all have nothing to show, or files are damaged.
 
     Example:
         >>> import tempfile
@@ -104,6 +117,8 @@ def plot_runs(runs: Sequence[str | Path]) -> "Figure":
     shown = {panel: of for panel, of in names.items() if any(_is_seen(found, n) for n in of)}
     timed = [run for run in found if run.seconds]
     count = len(shown) + bool(timed)
+    if not count:
+        raise InputError(f"there is nothing to plot in {' and '.join(r.label for r in found)}")
     columns = min(count, 3)
     rows = -(-count // columns)
     figure = figure_module.Figure(
@@ -180,10 +195,10 @@ def _draw(axes: "Axes", panel: _Panel, names: Sequence[str], runs: Sequence[_Run
         axes.set_yscale("log")
     if len(set(styles)) > 1:
         for style, name in zip(styles, names, strict=True):
-            word = name.rpartition("_")[0].replace("val", "validation")
-            axes.plot([], [], style, color="0.3", label=word)
+            word = name.removesuffix("_accuracy").removesuffix("_residual")
+            axes.plot([], [], style, color="0.3", label="validation" if word == "val" else word)
         axes.legend(fontsize="small", frameon=False)
-    axes.set(title=panel.title, xlabel="epoch", ylabel=panel.label)
+    axes.set(title=panel.title, xlabel="epoch", ylabel=panel.label or ", ".join(names))
     axes.grid(alpha=0.25)
 
 

@@ -24,6 +24,13 @@ def test_alone(admm, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_no_launcher_counts(admm, tmp_path):
+    done = admm("--no-mpi", "doctor", "--out", tmp_path, timeout=LIMIT, PMI_RANK="1", PMI_SIZE="2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert levels(done)["start"] == "warning"
+    assert "ok       ranks     1 on" in done.stdout
+
+
 def test_three_ranks(admm, tmp_path):
     """Each pair of neighbours has sent messages; where there are two cores, ranks share them."""
     done = admm("doctor", "--out", tmp_path, ranks=3, timeout=LIMIT)

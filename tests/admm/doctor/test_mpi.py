@@ -141,7 +141,7 @@ def test_a_library_that_does_not_load(machine, monkeypatch, library, text):
 @pytest.mark.parametrize(
     ("variables", "level", "text"),
     [
-        ({"ADMM_MPI": "0", "PMI_RANK": "1"}, "warning", "ADMM_MPI=0: launchers are ignored"),
+        ({"ADMM_MPI": "0", "PMI_RANK": "1"}, "warning", "no launcher counts, as ADMM_MPI=0"),
         ({"ADMM_MPI": "on"}, "fault", "ADMM_MPI must be 0, for no MPI, or 1, got 'on'"),
         ({"SLURM_STEP_NUM_TASKS": "2"}, "fault", "srun started 2 tasks (SLURM_STEP_NUM_TASKS) and"),
         ({"PMI_RANK": "3", "PMI_SIZE": "2"}, "fault", "the launcher's variables tell of rank 3"),

@@ -410,14 +410,18 @@ def test_a_command_that_fails_leaves_python_its_spelling(capsys):
         ([], "the following arguments are required: command"),
         (
             ["tarin"],
-            "there is no command 'tarin'; expected one of train, evaluate, predict, datasets; did "
-            "you mean train?",
+            "there is no command 'tarin'; expected one of train, evaluate, predict, status, "
+            "doctor, plot, trace, datasets; did you mean train?",
         ),
         (["train", "digits"], "unrecognized argument 'digits' (see admm train --help)"),
         (["evaluate"], "the following arguments are required: RUN (see admm evaluate --help)"),
         (["evaluate", "run", "--ranks", "3"], "unrecognized argument '--ranks' (see admm evaluate"),
         (["predict", "run"], "the following arguments are required: --out (see admm predict --he"),
         (["datasets"], "the following arguments are required: action"),
+        (["status"], "the following arguments are required: RUN (see admm status --help)"),
+        (["plot"], "the following arguments are required: RUN (see admm plot --help)"),
+        (["trace"], "the following arguments are required: FILE (see admm trace --help)"),
+        (["doctor", "here"], "unrecognized argument 'here' (see admm doctor --help)"),
     ],
     ids=" ".join,
 )

@@ -102,13 +102,17 @@ def test_what_is_not_there_is_left_out(runs, tmp_path):
     """Before the end of a run, of one process, and of a method of one's own."""
     run = tmp_path / "own"
     run.mkdir()
-    lines = [{"stage": 0, "epoch": n, "test_accuracy": n / 9, "bytes_sent": 0} for n in (1, 2, 3)]
+    lines = [{"stage": 0, "epoch": n, "bytes_sent": 0, "seconds": 1.0 * n} for n in (1, 2, 3)]
     write(run, lines)
+    with pytest.raises(InputError, match="there is nothing to plot in own"):
+        plot_runs([run])
+    write(run, [{**line, "test_accuracy": 0.5, "mse": 2.0, "rho": 1.0} for line in lines])
     figure = plot_runs([run])
-    assert list(panels(figure)) == ["Accuracy"]
+    assert list(panels(figure)) == ["Accuracy", "Other values"]
+    assert panels(figure)["Other values"].get_ylabel() == "mse"
     assert not figure.legends
     both = panels(plot_runs([run, runs[0]]))
-    assert list(both) == EVERY
+    assert list(both) == [*EVERY[:-1], "Other values", "Time"]
     assert len(curves(both["Accuracy"])) == 4
 
 
