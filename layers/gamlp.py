@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-Activation = Callable[[Array], Array]
+Function = Callable[[Array], Array]
 
 
 class Dense(NamedTuple):
@@ -54,7 +54,7 @@ def identity_dense(shape: tuple[int, int], dtype: str) -> Dense:
 
 @partial(jax.jit, static_argnames="activation")
 def apply_dense(
-    params: Dense, x: Float[Array, "nodes n_in"], activation: Activation | None
+    params: Dense, x: Float[Array, "nodes n_in"], activation: Function | None
 ) -> Float[Array, "nodes n_out"]:
     """One layer: f(x W + b), or x W + b where `activation` is None (the output layer)."""
     s = x @ params.W + params.b
@@ -62,7 +62,7 @@ def apply_dense(
 
 
 def forward(
-    network: Sequence[Dense], x: Float[Array, "nodes n_in"], activation: Activation
+    network: Sequence[Dense], x: Float[Array, "nodes n_in"], activation: Function
 ) -> Float[Array, "nodes classes"]:
     """Logits of a whole network."""
     for params in network[:-1]:
