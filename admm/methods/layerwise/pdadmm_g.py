@@ -13,8 +13,7 @@ from admm.methods.layerwise.options import PDADMMGOptions
 from admm.methods.layerwise.training import LayerTraining
 from admm.methods.layerwise.worker import VARIABLES, Codecs, LayerWorker
 from admm.run.method import Arrays, Network
-from admm.solvers import PDADMMG, PenaltySchedule, PenaltyState, class_codes
-from admm.solvers.pdadmm_g import Info
+from admm.solvers import PDADMMG, Info, PenaltySchedule, PenaltyState, class_codes
 from quant import Codec, Float, Levels, make_codec
 
 
@@ -62,13 +61,12 @@ class PDADMMGTraining(LayerTraining):
         scores = self.scores()
         none = (0.0,) * len(Info._fields)  # of workers without a layer
         infos = [np.array(worker.info() or none, float) for worker in self.workers]
-        total = self.transport.total(infos)
-        lagrangian, primal, dual = total.tolist()
+        total = dict(zip(Info._fields, self.transport.total(infos).tolist(), strict=True))
         return {
             **scores,
-            "lagrangian": lagrangian,
-            "primal_residual": math.sqrt(primal),
-            "dual_residual": math.sqrt(dual),
+            "lagrangian": total["lagrangian"],
+            "primal_residual": math.sqrt(total["primal_residual"]),
+            "dual_residual": math.sqrt(total["dual_residual"]),
             "rho": self.penalties.rho,
             "nu": self.penalties.nu,
         }

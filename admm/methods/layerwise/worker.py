@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from admm.comm import Channel, Neighbors, Transport, receive_exact, send_exact
-from admm.solvers.pdadmm_g import PDADMMG, Block, Info, Layer
+from admm.solvers import PDADMMG, Block, Info, Layer, Stationarity
+from admm.solvers.diagnostics import total
 from layers import Dense
 from quant import Codec
 
@@ -227,12 +228,22 @@ class LayerWorker:
         self._transport.until(jax.tree.leaves(self.block))
 
     def info(self) -> Info | None:
+        """Diagnostics of the last iteration, summed over the own layers, as `layer_infos`."""
+        infos = self.layer_infos()
+        return total(infos) if infos else None
+
+    def layer_infos(self) -> tuple[Info, ...]:
         """Diagnostics of the own layers over the last iteration, once, if that was measured."""
         self.settle()
         q_before, self._q_before = self._q_before, None  # a sixth array per layer, not kept
         if self.block is None or q_before is None:
-            return None
-        return self._solver.info(q_before, self.block)
+            return ()
+        return self._solver.layer_infos(q_before, self.block)
+
+    def stationarity(self) -> tuple[Stationarity, ...]:
+        """How far the own layers are from a stationary point."""
+        self.settle()
+        return () if self.block is None else self._solver.stationarity(self.block)
 
     def loss(self) -> float | None:
         """Mean training loss at the carried linear output, for the worker of the output layer."""
