@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Array
 
 from admm import LocalTransport, PDADMMGOptions
-from admm.solvers import Block, Info
+from admm.solvers import Block, Diagnosis
 from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 from quant import CODEC_NAMES, Levels
 
@@ -125,13 +125,15 @@ def follow(options: PDADMMGOptions) -> dict[str, list[float]]:
     for number in range(1, options.epochs + 1):
         before = [_variables(worker.block) for worker in training.workers]
         training.epoch(number, True)
-        infos = [worker.info() for worker in training.workers]
+        layers = [layer for worker in training.workers for layer in worker.diagnose()]
         blocks = [worker.block for worker in training.workers]
-        info = Info(*np.sum(jax.device_get(infos), axis=0, dtype=float))
+        found = Diagnosis(*np.sum(jax.device_get(layers), axis=0, dtype=float))
         change = sum(float(_change(a, b)) for a, b in zip(before, blocks, strict=True))
-        objective = info.lagrangian - info.dual_term - info.coupling_penalty
-        residuals = (info.primal_residual**0.5, info.dual_residual**0.5)
-        values = (info.lagrangian, objective, *residuals, change)
+        objective = found.risk + found.linear_penalty
+        objective += found.activation_penalty + found.weight_decay
+        lagrangian = objective + found.dual_term + found.coupling_penalty
+        residuals = (found.primal_residual**0.5, found.dual_residual**0.5)
+        values = (lagrangian, objective, *residuals, change)
         for name, value in zip(_CURVES, values, strict=True):
             curves[name].append(float(value))
     return curves

@@ -22,7 +22,7 @@ from jaxtyping import Array
 from admm.checks import check_protocol
 from admm.solvers import diagnostics, updates
 from admm.solvers.block import Block, Layer
-from admm.solvers.diagnostics import Info, Stationarity
+from admm.solvers.diagnostics import Diagnosis, Info
 from admm.solvers.settings import StepRule, check_rules
 from layers import RELU, Activation, Dense, Risk, SoftmaxCrossEntropy
 from quant import Levels
@@ -213,27 +213,26 @@ class PDADMMG:
         return _update_u(u, p_above, q, rho)
 
     def info(self, q_before: Sequence[Array | None], block: Block) -> Info:
-        """Diagnostics of the iteration that led to `block`, summed over its layers."""
-        return diagnostics.total(self.layer_infos(q_before, block))
-
-    def layer_infos(self, q_before: Sequence[Array | None], block: Block) -> tuple[Info, ...]:
-        """Diagnostics of every layer of a block; a cut counts in the layer above it.
+        """Diagnostics of the iteration that led to `block`; a cut counts in the block above it.
 
         Args:
             q_before: q of the block's layers before the iteration.
             block: The state after it.
         """
-        return tuple(
-            self._layer_info(*around, old, targets, block.rho, block.nu)
-            for old, (*around, targets) in zip(q_before, _with_surroundings(block), strict=True)
-        )
+        total = Info(*[jnp.zeros_like(block.rho)] * 3)
+        for around in _with_surroundings(q_before, block):
+            total = jax.tree.map(jnp.add, total, self._layer_info(*around, block.rho, block.nu))
+        return total
 
-    def stationarity(self, block: Block) -> tuple[Stationarity, ...]:
-        """How far every layer of a block is from a stationary point; half an iteration's work."""
-        return tuple(
-            self._stationarity(*around, targets, block.nu)
-            for *around, targets in _with_surroundings(block)
-        )
+    def diagnose(self, q_before: Sequence[Array | None], block: Block) -> list[Diagnosis]:
+        """Parts of the Lagrangian and stationarity, layer by layer; half an iteration's work.
+
+        Args:
+            q_before: q of the block's layers before the iteration.
+            block: The state after it.
+        """
+        around = _with_surroundings(q_before, block)
+        return [self._diagnosis(*each, block.rho, block.nu) for each in around]
 
     def loss(self, output: Layer, targets: Array) -> Array:
         """Mean risk at s_L, of the output layer; the penalty schedule follows it."""
@@ -252,10 +251,10 @@ class PDADMMG:
         s = p @ params.W + params.b
         p = jnp.copy(p)  # a buffer of its own: the steps reuse it
         if targets is not None:
-            z = self.risk.start(s, targets)
+            z = _apart(self.risk.start(s, targets), s, targets)
             return Layer(p, params.W, params.b, z, s - z, q=None, u=None)
         z = s if code is None else jnp.copy(code)
-        q = self.activation(z)
+        q = _apart(self.activation(z), z)
         if self.levels_q is not None:
             q = self.levels_q.project(q)
         return Layer(p, params.W, params.b, z, s - z, q=q, u=jnp.zeros_like(q))
@@ -274,6 +273,7 @@ class PDADMMG:
             if targets is None
             else self.risk.solve(s, targets, nu, z)
         )
+        z = _apart(z, q, targets)
         if p_above is None:
             return p, W, b, z, s - z, None, u
         q = updates.update_q(p_above, u, self.activation(z), rho, nu, self.levels_q)
@@ -304,21 +304,27 @@ class PDADMMG:
         return diagnostics.layer_info(*state, self.activation, self.risk, self.weight_decay)
 
     @partial(jax.jit, static_argnames="self")
-    def _stationarity(self, layer, q_below, u_below, targets, nu):
-        state = (layer, q_below, u_below, targets, nu)
-        given = (self.activation, self.risk, self.weight_decay)
+    def _diagnosis(self, layer, q_below, u_below, q_before, targets, rho, nu):
+        state = (layer, q_below, u_below, q_before, targets, rho, nu)
         fixed = (self.levels_p is not None, self.levels_q is not None)
-        return diagnostics.layer_stationarity(*state, *given, fixed)
+        return diagnostics.layer_diagnosis(
+            *state, self.activation, self.risk, self.weight_decay, fixed
+        )
 
 
 _update_u = jax.jit(updates.update_u, donate_argnames="u")
 
 
+def _apart(x: Array, *others: Array | None) -> Array:
+    """x in a buffer of its own: the steps reuse that of z, and nothing else may live there."""
+    return jnp.copy(x) if any(x is other for other in others) else x
+
+
 def _with_surroundings(
-    block: Block,
-) -> Iterator[tuple[Layer, Array | None, Array | None, Array | None]]:
-    """Every layer with q and u of the layer below, and targets where it is the output layer."""
+    q_before: Sequence[Array | None], block: Block
+) -> Iterator[tuple[Layer, Array | None, Array | None, Array | None, Array | None]]:
+    """Every layer, q and u of the layer below, its q before, and targets of the output layer."""
     q, u = block.q_below, block.u_below
-    for layer in block.layers:
-        yield layer, q, u, block.targets if layer.q is None else None
+    for before, layer in zip(q_before, block.layers, strict=True):
+        yield layer, q, u, before, block.targets if layer.q is None else None
         q, u = layer.q, layer.u

@@ -41,8 +41,8 @@ class PDADMMGTraining(LayerTraining):
         codecs = Codecs(*(variable_codec(options, each) for each in levels))
         workers = [LayerWorker(index, solver, transport, codecs) for index in transport.local]
         super().__init__(options, share, transport, stage, workers)
-        self.penalties = PenaltyState(solver.rho, solver.nu)
         self._schedule = PenaltySchedule()
+        self.penalties = self._schedule.init(solver.rho, solver.nu)
         coded = options.coded and stage == 0
         labels = share.facts.labels[: share.facts.training_rows]
 
@@ -61,12 +61,13 @@ class PDADMMGTraining(LayerTraining):
         scores = self.scores()
         none = (0.0,) * len(Info._fields)  # of workers without a layer
         infos = [np.array(worker.info() or none, float) for worker in self.workers]
-        total = dict(zip(Info._fields, self.transport.total(infos).tolist(), strict=True))
+        total = self.transport.total(infos)
+        lagrangian, primal, dual = total.tolist()
         return {
             **scores,
-            "lagrangian": total["lagrangian"],
-            "primal_residual": math.sqrt(total["primal_residual"]),
-            "dual_residual": math.sqrt(total["dual_residual"]),
+            "lagrangian": lagrangian,
+            "primal_residual": math.sqrt(primal),
+            "dual_residual": math.sqrt(dual),
             "rho": self.penalties.rho,
             "nu": self.penalties.nu,
         }
@@ -78,7 +79,8 @@ class PDADMMGTraining(LayerTraining):
         if not math.isfinite(loss):
             self.finish()  # nothing of this iteration may be on its way
             raise DivergedError(f"loss {loss}")
-        before, self.penalties = self.penalties, self._schedule.update(self.penalties, loss)
+        before = self.penalties
+        self.penalties = self._schedule.update(before, {"loss": loss})
         if before[:2] != self.penalties[:2]:
             self._set_penalties()
 

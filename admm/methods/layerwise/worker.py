@@ -18,8 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from admm.comm import Channel, Neighbors, Transport, receive_exact, send_exact
-from admm.solvers import PDADMMG, Block, Info, Layer, Stationarity
-from admm.solvers.diagnostics import total
+from admm.solvers import PDADMMG, Block, Diagnosis, Info, Layer
 from layers import Dense
 from quant import Codec
 
@@ -228,22 +227,19 @@ class LayerWorker:
         self._transport.until(jax.tree.leaves(self.block))
 
     def info(self) -> Info | None:
-        """Diagnostics of the last iteration, summed over the own layers, as `layer_infos`."""
-        infos = self.layer_infos()
-        return total(infos) if infos else None
-
-    def layer_infos(self) -> tuple[Info, ...]:
         """Diagnostics of the own layers over the last iteration, once, if that was measured."""
+        return self._told(self._solver.info)
+
+    def diagnose(self) -> list[Diagnosis] | None:
+        """More of them, layer by layer; in place of `info`."""
+        return self._told(self._solver.diagnose)
+
+    def _told(self, function: Callable[[list[Array | None], Block], T]) -> T | None:
         self.settle()
         q_before, self._q_before = self._q_before, None  # a sixth array per layer, not kept
         if self.block is None or q_before is None:
-            return ()
-        return self._solver.layer_infos(q_before, self.block)
-
-    def stationarity(self) -> tuple[Stationarity, ...]:
-        """How far the own layers are from a stationary point."""
-        self.settle()
-        return () if self.block is None else self._solver.stationarity(self.block)
+            return None
+        return function(q_before, self.block)
 
     def loss(self) -> float | None:
         """Mean training loss at the carried linear output, for the worker of the output layer."""
@@ -271,6 +267,15 @@ class LayerWorker:
         elif self._codecs.p.remembers:
             states[0]["sent"] = self._cut_below.p.last
         return states
+
+    def beside(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What `restore` reads of the layers below and above the own ones; after `finish`."""
+        below, above = {}, {}
+        if self.block is not None and self._cut_below is not None:
+            below = {"q": self.block.q_below, "u": self.block.u_below}
+        if self._cut_above is not None and self._codecs.p.remembers:
+            above = {"sent": self._cut_above.p.last}
+        return below, above
 
     def restore(self, numbers: Sequence[int], read: Callable[[int], Arrays]) -> None:
         """Go on from a state; `start` comes before, with any network.
