@@ -8,6 +8,12 @@ from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,
     PDADMMGOptions as PDADMMGOptions,
 )
+from .methods.layerwise.solve import (
+    Solution as Solution,
+    SolverState as SolverState,
+    Tolerance as Tolerance,
+    solve as solve,
+)
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training

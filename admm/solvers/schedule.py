@@ -1,4 +1,4 @@
-"""Penalty schedules: the protocol, and the adaptive one, which raises ρ and ν when the loss stalls."""
+"""Penalty schedules: the protocol, and an adaptive one that raises ρ and ν when the loss stalls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
