@@ -49,7 +49,8 @@ def test_tanh_by_its_numerical_step_reaches_the_optimum(page):
 def test_one_bit_with_error_feedback_reaches_the_optimum(page):
     result = realizable(page, codec=page["Sign"](), workers=3)
     assert result.trace["lagrangian"][-1] < 1e-3
-    assert result.trace["primal_residual"][-1] < 1e-2
+    residual = result.trace["primal_residual"]
+    assert residual[-1] < 1e-3 < residual[0]
 
 
 def test_an_activation_of_ones_own_reaches_the_optimum(page):
