@@ -52,7 +52,10 @@ def check_protocol(name: str, value: Any, protocol: type, hint: str) -> None:
             ...
         admm.errors.InputError: seed= must be an int that has a hash, got [1]; take 1
     """
-    hashable = getattr(type(value), "__hash__", None) is not None
-    if isinstance(value, type) or not (hashable and isinstance(value, protocol)):
+    try:
+        fits = isinstance(value, protocol) and not isinstance(value, type) and bool([hash(value)])
+    except TypeError:
+        fits = False
+    if not fits:
         kind = f"{'an' if protocol.__name__[0] in 'AEIOUaeiou' else 'a'} {protocol.__name__}"
         raise InputError(f"{spelled(name)} must be {kind} that has a hash, got {value!r}; {hint}")

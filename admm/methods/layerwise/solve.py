@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -132,8 +133,10 @@ def solve(
     transport = _transport(workers, transport)
 
     def check() -> tuple[Problem, Tolerance | None, Any]:
-        COUNT("steps", steps)
-        COUNT("every", every)
+        for name, count in (("steps", steps), ("every", every)):
+            if not isinstance(count, Integral):
+                raise InputError(f"{spelled(name)} must be a whole number, got {count!r}")
+            COUNT(name, count)
         if callback is not None and not callable(callback):
             raise InputError(f"{spelled('callback')} must be a function of state and info")
         if schedule is not None:
@@ -194,8 +197,10 @@ def _transport(workers: int, transport: Transport | None) -> Transport:
 def _tolerance(tol: Tolerance | float | None) -> Tolerance | None:
     if tol is None or isinstance(tol, Tolerance):
         return tol
+    if not isinstance(tol, Real):
+        raise InputError(f"{spelled('tol')} must be a number or a Tolerance, got {tol!r}")
     POSITIVE("tol", tol)
-    return Tolerance(tol, tol)
+    return Tolerance(float(tol), float(tol))
 
 
 def _agreed(transport: Transport, check: Callable[[], T]) -> T:

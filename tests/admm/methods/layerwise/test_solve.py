@@ -15,9 +15,9 @@ from admm import LocalTransport, Tolerance, solve
 from admm.errors import DivergedError, InputError
 from admm.solvers import PDADMMG, Backprop, PenaltySchedule, PenaltyState
 from layers import (
-    IDENTITY,
     RELU,
     Dense,
+    LeakyReLU,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     SquaredError,
@@ -50,7 +50,7 @@ def test_it_is_the_serial_solver_on_any_number_of_workers():
     for _ in range(5):
         state, info = SOLVER.step(state)
         infos.append(info)
-    results = [solve(SOLVER, network, x, y, steps=5, workers=n) for n in (1, 3)]
+    results = [solve(SOLVER, network, x, y, steps=5, workers=n) for n in (1, 2)]
     for result in results:
         assert result.status == "steps"
         same(result.network, tuple(Dense(layer.W, layer.b) for layer in state.layers))
@@ -68,7 +68,8 @@ def test_it_is_the_serial_solver_on_any_number_of_workers():
 
 def test_every_part_is_its_definition(x64):
     network, x, y = problem("float64")
-    solver = replace(SOLVER, activation=TANH)
+    activation = LeakyReLU(0.5)
+    solver = replace(SOLVER, activation=activation)
     result = solve(solver, network, x, y, steps=3, every=2)
     before = solve(solver, network, x, y, steps=2).state.layers
     layers = result.state.layers
@@ -82,7 +83,7 @@ def test_every_part_is_its_definition(x64):
         """Of the layer, and of the cuts at its ends, without the coupling penalty."""
         value = nu / 2 * jnp.sum((z - p @ W - b) ** 2) + mu / 2 * jnp.sum(W**2)
         if number < 3:
-            value += nu / 2 * jnp.sum((q - jnp.tanh(z)) ** 2) - jnp.sum(layers[number]["u"] * q)
+            value += nu / 2 * jnp.sum((q - activation(z)) ** 2) - jnp.sum(layers[number]["u"] * q)
         return value if number == 1 else value + jnp.sum(layers[number - 1]["u"] * p)
 
     for number in (1, 2, 3):
@@ -99,28 +100,24 @@ def test_every_part_is_its_definition(x64):
             expected["risk"] = solver.risk(z, jnp.asarray(y))
             next_z = solver.risk.solve(s, jnp.asarray(y), jnp.asarray(nu), z)
         else:
-            expected["activation_penalty"] = nu / 2 * jnp.sum((q - jnp.tanh(z)) ** 2)
+            expected["activation_penalty"] = nu / 2 * jnp.sum((q - activation(z)) ** 2)
             expected["dual_residual"] = rho * jnp.linalg.norm(q - before[number]["q"])
-            next_z = TANH.solve(s, q, z)
+            next_z = activation.solve(s, q, z)
         if number > 1:
             below = layers[number - 1]
             gap = p - below["q"]
             expected["dual_term"] = jnp.sum(below["u"] * gap)
             expected["coupling_penalty"] = rho / 2 * jnp.sum(gap**2)
             expected["primal_residual"] = jnp.linalg.norm(gap)
-        places = (1, 2) if number == 1 else (0, 1, 2) if number == 3 else (0, 1, 2, 4)
-        places += (4,) if number == 1 else ()
+        places = {1: (1, 2, 4), 2: (0, 1, 2, 4), 3: (0, 1, 2)}[number]
         given = (p, layer["W"], layer["b"], z, q, number)
         gradients = [nu * (z - next_z), *jax.grad(lagrangian, places)(*given)]
         expected["stationarity"] = sum(jnp.sum(g**2) for g in gradients) ** 0.5
         for name, value in expected.items():
             assert last[name][at] == pytest.approx(float(value), rel=1e-9, abs=1e-12), name
-        parts = [last[name][at] for name in list(expected)[:6] if "residual" not in name]
-        assert last["lagrangian"][at] == pytest.approx(
-            sum(last[n][at] for n in ("risk", "activation_penalty", "dual_term"))
-            + sum(last[n][at] for n in ("linear_penalty", "weight_decay", "coupling_penalty"))
-        )
-        assert all(np.isfinite(parts))
+        parts = [v for n, v in expected.items() if "residual" not in n and n != "stationarity"]
+        assert len(parts) == 6
+        assert last["lagrangian"][at] == pytest.approx(float(sum(parts)))
     totals = {name: column[-1] for name, column in result.trace.items()}
     for name in last:
         if name in ("step", "layer"):
@@ -242,13 +239,9 @@ def test_arrays_that_come_back_as_they_were_given_are_not_overwritten():
     y = jnp.asarray(x[:, :3])
     solver = PDADMMG(0.5, 0.1, activation=prox(lambda z: z, cells=2), risk=Equal())
     result = solve(solver, network, x, y, steps=4)
-    known = replace(solver, activation=IDENTITY)
-    expected = solve(known, network, x, y, steps=4)
-    np.testing.assert_allclose(
-        result.trace["lagrangian"], expected.trace["lagrangian"], rtol=1e-3, atol=1e-5
-    )
     np.testing.assert_array_equal(y, x[:, :3])
     assert (result.trace["risk"] == 0).all()
+    assert result.trace["lagrangian"][-1] < result.trace["lagrangian"][0]
 
 
 def test_float64_and_levels(x64):
@@ -260,7 +253,6 @@ def test_float64_and_levels(x64):
     assert result.network[0].W.dtype == "float64"
     p = result.state.layers[2]["p"]
     np.testing.assert_array_equal(p, levels.project(p))
-    same(result.network, solve(solver, network, x, y, steps=4).network)
 
 
 def test_divergence_is_an_error():
@@ -348,6 +340,11 @@ class Mutable:
         ),
         ({"solver": Backprop("adam", 0.1)}, "solve takes a PDADMMG of admm.solvers, got Backprop"),
         ({"steps": 0}, "steps= must be at least 1, got 0"),
+        ({"steps": 2.5}, "steps= must be a whole number, got 2.5"),
+        ({"tol": "small"}, "tol= must be a number or a Tolerance, got 'small'"),
+        ({"callback": 3}, "callback= must be a function of state and info"),
+        ({"schedule": 3}, "schedule= must be a Schedule that has a hash, got 3; see admm.solvers"),
+        ({"transport": 3}, "transport= must be a Transport of admm.comm, got 3"),
         ({"every": 0}, "every= must be at least 1, got 0"),
         ({"tol": 0.0}, "tol= must be positive and finite, got 0.0"),
         ({"tol": -1.0}, "tol= must be positive and finite, got -1.0"),
@@ -418,9 +415,9 @@ import hashlib, sys
 import jax
 import numpy as np
 sys.path[:0] = [sys.argv[1]]
-from test_solve import digest, problem, sign_and_tanh, solve
+from test_solve import SOLVER, digest, problem, sign_and_tanh, solve
 from admm.comm import MPITransport, launch
-from admm.errors import InputError
+from admm.errors import DivergedError, InputError
 
 transport = MPITransport(launch.world())
 solver, codec = sign_and_tanh()
@@ -441,6 +438,10 @@ for number, wrong in enumerate(({"x": x[:, :5]}, {"y": y[::-1]})):
         solve(solver, network, steps=2, transport=transport, **given)
     except InputError as error:
         print(f"refused {error}\\n", end="", flush=True)
+try:
+    solve(SOLVER, network, 1e30 * x, y, steps=2, transport=transport)
+except DivergedError:
+    print("diverged\\n", end="", flush=True)
 transport.close()
 """
 
@@ -479,5 +480,6 @@ def test_mpi_ranks_and_workers_of_one_process_are_the_same_to_the_bit(mpi_python
     done = mpi_python(MPI, __file__.rpartition("/")[0], ranks=2)
     assert done.returncode == 0, done.stderr
     expected = digest((here.network, here.trace, here.layer_trace))
-    for line in (expected, "layer 1 takes 6 columns, but x= has 5", "rank 1 was given other y="):
+    refused = ("layer 1 takes 6 columns, but x= has 5", "rank 1 was given other y=")
+    for line in (expected, *refused, "diverged"):
         assert done.stdout.count(line) == 2, done.stdout

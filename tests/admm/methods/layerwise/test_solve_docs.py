@@ -11,16 +11,29 @@ from admm import solve
 from admm.solvers import PDADMMG, PenaltySchedule
 from layers import SquaredError, forward, prox
 
-PAGE = Path(__file__).parents[4] / "docs" / "solve.md"
+ROOT = Path(__file__).parents[4]
+PAGE = ROOT / "docs" / "solve.md"
 
 
 @pytest.fixture(scope="module")
 def page():
     """The names that the programs of the page leave behind."""
     names = {}
-    for program in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
+    for program in programs(PAGE):
         exec(compile(program, str(PAGE), "exec"), names)
     return names
+
+
+def programs(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_program_of_the_readme_converges():
+    (program,) = [each for each in programs(ROOT / "README.md") if "import solve" in each]
+    names = {}
+    exec(compile(program, "README.md", "exec"), names)
+    assert names["result"].status == "converged"
 
 
 def test_examples_of_protocols_have_at_most_ten_lines():
@@ -40,17 +53,16 @@ def realizable(page, risk=None, activation=None, **given):
 
 
 def test_tanh_by_its_numerical_step_reaches_the_optimum(page):
-    result = realizable(page)
+    result = page["result"]
     assert result.trace["lagrangian"][-1] < 1e-3
     fit = SquaredError()(forward(result.network, page["x"], page["tanh"]), page["y"])
     assert float(fit) < 1e-3 * float(jnp.sum(page["y"] ** 2))
 
 
 def test_one_bit_with_error_feedback_reaches_the_optimum(page):
-    result = realizable(page, codec=page["Sign"](), workers=3)
+    result = realizable(page, codec=page["Sign"](), workers=2)
     assert result.trace["lagrangian"][-1] < 1e-3
-    residual = result.trace["primal_residual"]
-    assert residual[-1] < 1e-3 < residual[0]
+    assert result.trace["primal_residual"][-1] < 1e-3
 
 
 def test_an_activation_of_ones_own_reaches_the_optimum(page):
@@ -71,6 +83,12 @@ def test_an_activation_in_closed_form_is_its_numerical_step(page):
 def test_a_risk_of_ones_own_reaches_the_optimum(page, name):
     risk = page[name] if name == "huber" else page[name]()
     assert realizable(page, risk=risk).trace["lagrangian"][-1] < 1e-2
+
+
+def test_its_parts_work_together(page):
+    first, last = page["first"].trace, page["last"].trace
+    assert last["step"].tolist() == list(range(10, 81, 10))
+    assert last["loss"][-1] < last["loss"][0] < first["loss"][0]
 
 
 def test_the_schedule_of_the_page_balances_residuals(page):
