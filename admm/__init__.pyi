@@ -12,6 +12,12 @@ from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,
     PDADMMGOptions as PDADMMGOptions,
 )
+from .methods.layerwise.solve import (
+    Solution as Solution,
+    SolverState as SolverState,
+    Tolerance as Tolerance,
+    solve as solve,
+)
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
 from .methods.subnetworks.train import train_subnetworks as train_subnetworks
 from .run.history import read_history as read_history

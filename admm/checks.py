@@ -38,3 +38,24 @@ SEED = Check("in 0…2³²−1", lambda value: 0 <= value < 2**32)
 # More would only keep a machine busy until its memory is full.
 LAYERS = Check("in 1…10,000", lambda value: 1 <= value <= 10_000)
 WORKERS = Check("in 1…1,024", lambda value: 1 <= value <= 1024)
+
+
+def check_protocol(name: str, value: Any, protocol: type, hint: str) -> None:
+    """Refuse an object without the methods of a protocol, or one that cannot be static under jit.
+
+    Raises:
+        InputError: With the name as the person writes it.
+
+    Example:
+        >>> check_protocol("seed", [1], int, "take 1")
+        Traceback (most recent call last):
+            ...
+        admm.errors.InputError: seed= must be an int that has a hash, got [1]; take 1
+    """
+    try:
+        fits = isinstance(value, protocol) and not isinstance(value, type) and bool([hash(value)])
+    except TypeError:
+        fits = False
+    if not fits:
+        kind = f"{'an' if protocol.__name__[0] in 'AEIOUaeiou' else 'a'} {protocol.__name__}"
+        raise InputError(f"{spelled(name)} must be {kind} that has a hash, got {value!r}; {hint}")

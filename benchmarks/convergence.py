@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Array
 
 from admm import LocalTransport, PDADMMGOptions
-from admm.solvers import Block
+from admm.solvers import Block, Diagnosis
 from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 from quant import CODEC_NAMES, Levels
 
@@ -125,12 +125,15 @@ def follow(options: PDADMMGOptions) -> dict[str, list[float]]:
     for number in range(1, options.epochs + 1):
         before = [_variables(worker.block) for worker in training.workers]
         training.epoch(number, True)
-        infos = [worker.info() for worker in training.workers]
+        layers = [layer for worker in training.workers for layer in worker.diagnose()]
         blocks = [worker.block for worker in training.workers]
-        lagrangian, primal, dual = np.sum(jax.device_get(infos), axis=0, dtype=float)
+        found = Diagnosis(*np.sum(jax.device_get(layers), axis=0, dtype=float))
         change = sum(float(_change(a, b)) for a, b in zip(before, blocks, strict=True))
-        coupling = sum(float(_coupling(block)) for block in blocks)
-        values = (lagrangian, lagrangian - coupling, primal**0.5, dual**0.5, change)
+        objective = found.risk + found.linear_penalty
+        objective += found.activation_penalty + found.weight_decay
+        lagrangian = objective + found.dual_term + found.coupling_penalty
+        residuals = (found.primal_residual**0.5, found.dual_residual**0.5)
+        values = (lagrangian, objective, *residuals, change)
         for name, value in zip(_CURVES, values, strict=True):
             curves[name].append(float(value))
     return curves
@@ -147,19 +150,6 @@ def _change(before: list[tuple[Array | None, ...]], block: Block) -> Array:
     """Σ ‖Δ‖² of all variables but u."""
     differences = jax.tree.map(jnp.subtract, before, _variables(block))
     return jnp.asarray(sum(jnp.sum(x**2) for x in jax.tree.leaves(differences)))
-
-
-@jax.jit
-def _coupling(block: Block) -> Array:
-    """Σ ⟨u, p − q⟩ + ρ/2 ‖p − q‖² of the block's cuts, the one below it included."""
-    total = jnp.zeros_like(block.rho)
-    q, u = block.q_below, block.u_below
-    for layer in block.layers:
-        if q is not None and u is not None:
-            gap = layer.p - q
-            total += jnp.sum(u * gap) + block.rho / 2 * jnp.sum(gap**2)
-        q, u = layer.q, layer.u
-    return total
 
 
 def summarize(curves: dict[str, list[float]]) -> Row:

@@ -1,6 +1,7 @@
 from .activations import (
     IDENTITY as IDENTITY,
     RELU as RELU,
+    Activation as Activation,
     LeakyReLU as LeakyReLU,
     PiecewiseLinear as PiecewiseLinear,
 )
@@ -34,7 +35,13 @@ from .networks import (
     from_modules as from_modules,
     module_shapes as module_shapes,
 )
-from .risks import SoftmaxCrossEntropy as SoftmaxCrossEntropy, SquaredError as SquaredError
+from .proximal import prox as prox, prox_risk as prox_risk
+from .risks import (
+    Risk as Risk,
+    SigmoidCrossEntropy as SigmoidCrossEntropy,
+    SoftmaxCrossEntropy as SoftmaxCrossEntropy,
+    SquaredError as SquaredError,
+)
 from .split import (
     deal_out as deal_out,
     layer_costs as layer_costs,

@@ -5,9 +5,31 @@ form. S, the Lipschitz constant that the convergence theory needs, is `max(1, |s
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+
+@runtime_checkable
+class Activation(Protocol):
+    """What a solver needs of f; hashable, like a frozen dataclass, since it is static under jit.
+
+    `layers.prox` makes one of any scalar function.
+    """
+
+    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """f(x), element by element."""
+        ...
+
+    def solve(
+        self,
+        s: Float[Array, "*shape"],
+        q: Float[Array, "*shape"],
+        z_old: Float[Array, "*shape"],
+    ) -> Float[Array, "*shape"]:
+        """argmin over z of (z − s)² + (q − f(z))² + (z − z_old)², element by element."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-Activation = Callable[[Array], Array]
+Function = Callable[[Array], Array]
 
 
 class Dense(NamedTuple):
@@ -64,7 +64,7 @@ def identity_dense(shape: tuple[int, int], dtype: str) -> Dense:
 
 @partial(jax.jit, static_argnames="activation")
 def apply_dense(
-    params: Dense, x: Float[Array, "nodes n_in"], activation: Activation | None
+    params: Dense, x: Float[Array, "nodes n_in"], activation: Function | None
 ) -> Float[Array, "nodes n_out"]:
     """One layer: f(x W + b), or x W + b where `activation` is None (the output layer).
 
@@ -77,7 +77,7 @@ def apply_dense(
 
 
 def forward(
-    network: Sequence[Dense], x: Float[Array, "nodes n_in"], activation: Activation
+    network: Sequence[Dense], x: Float[Array, "nodes n_in"], activation: Function
 ) -> Float[Array, "nodes classes"]:
     """Logits of a whole network.
 

@@ -1,16 +1,49 @@
 """Risks R(z; y): their value, and the proximal problem of the output layer's pre-activation.
 
-Targets are one row per node: the one-hot class for the cross-entropy, any real row for the
-squared error. Risks are sums over rows, not means.
+Targets are one row per node: the one-hot class for softmax, a 0 or 1 for each label for the
+sigmoid, any real row for the squared error. Risks are sums over rows, not means.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
 from jaxtyping import Array, Float
+
+from layers.roots import increasing_root
+
+
+@runtime_checkable
+class Risk(Protocol):
+    """What a solver needs of R; hashable, like a frozen dataclass, since it is static under jit.
+
+    `layers.prox_risk` makes one of any differentiable loss of a row.
+    """
+
+    def __call__(
+        self, z: Float[Array, "nodes classes"], targets: Float[Array, "nodes columns"]
+    ) -> Float[Array, ""]:
+        """R(z; y), summed over rows."""
+        ...
+
+    def solve(
+        self,
+        s: Float[Array, "nodes classes"],
+        targets: Float[Array, "nodes columns"],
+        nu: Float[Array, ""],
+        z_start: Float[Array, "nodes classes"],
+    ) -> Float[Array, "nodes classes"]:
+        """argmin over z of R(z; y) + ν/2 ‖z − s‖²; an iterative one starts at `z_start`."""
+        ...
+
+    def start(
+        self, s: Float[Array, "nodes classes"], targets: Float[Array, "nodes columns"]
+    ) -> Float[Array, "nodes classes"]:
+        """z_L before the first iteration, where s is the output of the forward pass."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,6 +70,54 @@ class SquaredError:
     ) -> Float[Array, "nodes classes"]:
         """argmin over z of R(z; y) + ν/2 ‖z − s‖², in closed form."""
         return (targets + nu * s) / (1 + nu)
+
+    def start(
+        self, s: Float[Array, "nodes classes"], targets: Float[Array, "nodes classes"]
+    ) -> Float[Array, "nodes classes"]:
+        """The targets, where the risk is 0."""
+        return targets
+
+
+@dataclass(frozen=True)
+class SigmoidCrossEntropy:
+    """R(z; y) = Σ log(1 + exp z) − y z, for rows y of independent labels in [0, 1].
+
+    The proximal problem falls apart into elements. σ(z) − y + ν (z − s) = 0 has its only root
+    between s − (1 − y)/ν and s + y/ν, and a safeguarded Newton iteration finds it to rounding.
+
+    Example:
+        >>> risk, y = SigmoidCrossEntropy(), jnp.array([[1.0, 0.0, 1.0]])
+        >>> z = risk.solve(jnp.zeros((1, 3)), y, jnp.float32(0.1), jnp.zeros((1, 3)))
+        >>> bool(jnp.abs(jax.nn.sigmoid(z) - y + 0.1 * z).max() < 1e-6)
+        True
+    """
+
+    def __call__(
+        self, z: Float[Array, "nodes labels"], targets: Float[Array, "nodes labels"]
+    ) -> Float[Array, ""]:
+        return jnp.sum(optax.sigmoid_binary_cross_entropy(z, targets))
+
+    def solve(
+        self,
+        s: Float[Array, "nodes labels"],
+        targets: Float[Array, "nodes labels"],
+        nu: Float[Array, ""],
+        z_start: Float[Array, "nodes labels"],
+    ) -> Float[Array, "nodes labels"]:
+        """argmin over z of R(z; y) + ν/2 ‖z − s‖², element by element, from `z_start`."""
+
+        def gradient(z):
+            value = jax.nn.sigmoid(z) - targets + nu * (z - s)
+            return value, 1 + nu * (jnp.abs(z) + jnp.abs(s))
+
+        low, high = s - (1 - targets) / nu, s + targets / nu
+        return increasing_root(gradient, low, high, jnp.clip(z_start, low, high))
+
+    def start(
+        self, s: Float[Array, "nodes labels"], targets: Float[Array, "nodes labels"]
+    ) -> Float[Array, "nodes labels"]:
+        """±1 for labels that hold or do not."""
+        return 2 * targets - 1
 
 
 @dataclass(frozen=True)
@@ -116,6 +197,12 @@ class SoftmaxCrossEntropy:
         start = (0, z_start, objective(z_start), jnp.array(True))
         z = lax.while_loop(lambda c: c[3] & (c[0] < self.max_steps), improve, start)[1]
         return z.T
+
+    def start(
+        self, s: Float[Array, "nodes classes"], targets: Float[Array, "nodes classes"]
+    ) -> Float[Array, "nodes classes"]:
+        """1 at the true class and −1 elsewhere."""
+        return 2 * targets - 1
 
     @staticmethod
     def _rounding(z: Array) -> float:

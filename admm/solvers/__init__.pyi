@@ -1,11 +1,17 @@
 from .backprop import Backprop as Backprop
+from .block import Block as Block, Layer as Layer
+from .diagnostics import Diagnosis as Diagnosis, Info as Info
 from .growth import (
     class_codes as class_codes,
     stage_layers as stage_layers,
     stage_network as stage_network,
 )
-from .pdadmm_g import PDADMMG as PDADMMG, Block as Block, Info as Info, Layer as Layer
-from .schedule import PenaltySchedule as PenaltySchedule, PenaltyState as PenaltyState
+from .pdadmm_g import PDADMMG as PDADMMG
+from .schedule import (
+    PenaltySchedule as PenaltySchedule,
+    PenaltyState as PenaltyState,
+    Schedule as Schedule,
+)
 from .settings import (
     LEARNING_RATES as LEARNING_RATES,
     Optimizer as Optimizer,

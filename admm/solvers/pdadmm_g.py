@@ -11,53 +11,24 @@ read and written by some step, and none follows from the others (r would cost a 
 knowledge of every ν so far). The calls reuse the buffers of p, z, r and u.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from admm.solvers import updates
+from admm.checks import check_protocol
+from admm.solvers import diagnostics, updates
+from admm.solvers.block import Block, Layer
+from admm.solvers.diagnostics import Diagnosis, Info
 from admm.solvers.settings import StepRule, check_rules
-from layers import RELU, Dense, PiecewiseLinear, SoftmaxCrossEntropy, SquaredError
+from layers import RELU, Activation, Dense, Risk, SoftmaxCrossEntropy
 from quant import Levels
 
 # Rows of a block on a CPU: those of p, r, q, u and of the products of 512 columns fit its caches.
 _CPU_ROWS = 512
-
-
-class Layer(NamedTuple):
-    """Variables of layer l; V nodes. The output layer has no q and u."""
-
-    p: Array  # (V, n_in)   input
-    W: Array  # (n_in, n_out)
-    b: Array  # (n_out,)
-    z: Array  # (V, n_out)  pre-activation
-    r: Array  # (V, n_out)  p W + b − z, carried along
-    q: Array | None  # (V, n_out)  output
-    u: Array | None  # (V, n_out)  dual of p_{l+1} = q_l
-
-
-class Block(NamedTuple):
-    """State of consecutive layers a…b, and what their worker knows of its surroundings."""
-
-    layers: tuple[Layer, ...]
-    q_below: Array | None  # (V, n_{a-1})  copy of q_{a-1}; None for the first block
-    u_below: Array | None  # (V, n_{a-1})  copy of u_{a-1}
-    targets: Array | None  # (V, classes)  one-hot labels, in the block of the output layer
-    rho: Array  # ()  penalty of p_{l+1} = q_l
-    nu: Array  # ()  penalty of z_l = p_l W_l + b_l and of q_l = f(z_l)
-
-
-class Info(NamedTuple):
-    """Diagnostics of one iteration; they add up over blocks."""
-
-    lagrangian: Array  # ()  augmented Lagrangian
-    primal_residual: Array  # ()  Σ ‖p_{l+1} − q_l‖²
-    dual_residual: Array  # ()  Σ ‖ρ (q_l − q_l of the iteration before)‖²
 
 
 @dataclass(frozen=True)
@@ -79,15 +50,16 @@ class PDADMMG:
         nu: ν, penalty of the two relaxed equations.
         weight_decay: μ.
         step_rule: Step-size rule of p and W, see `admm.solvers.updates.step_length`.
-        activation: f, a `PiecewiseLinear`.
-        risk: R.
+        activation: f, a `layers.Activation`.
+        risk: R, a `layers.Risk`.
         levels_p: Δ for the inputs p_l, l ≥ 2.
         levels_q: Δ for the outputs q_l.
         row_block: Rows that the products are taken of at a time; by default 512 on CPUs, whose
             caches hold so many, and all of them elsewhere.
 
     Raises:
-        InputError: If a penalty is not positive or the weight decay is negative.
+        InputError: If a penalty is not positive, the weight decay is negative, or activation or
+            risk have not the methods of their protocol.
 
     Example:
         >>> x, y = jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.eye(2)
@@ -104,14 +76,16 @@ class PDADMMG:
     nu: float = 3e-3
     weight_decay: float = 2e-2
     step_rule: StepRule = "exact"
-    activation: PiecewiseLinear = RELU
-    risk: SoftmaxCrossEntropy | SquaredError = field(default_factory=SoftmaxCrossEntropy)
+    activation: Activation = RELU
+    risk: Risk = field(default_factory=SoftmaxCrossEntropy)
     levels_p: Levels | None = None
     levels_q: Levels | None = None
     row_block: int | None = None
 
     def __post_init__(self) -> None:
         check_rules(self)
+        check_protocol("activation", self.activation, Activation, "layers.prox(fun) makes one")
+        check_protocol("risk", self.risk, Risk, "layers.prox_risk(fun) makes one")
 
     # The whole network on one worker.
 
@@ -122,12 +96,12 @@ class PDADMMG:
         targets: Array,
         codes: Sequence[Array] = (),
     ) -> Block:
-        """State of a whole network: forward pass, u = 0, z_L = ±1 at the true class or not.
+        """State of a whole network: forward pass, u = 0, z_L as the risk says.
 
         Args:
             network: Parameters, from which W and b start.
             inputs: X, (V, n_0).
-            targets: One-hot labels, (V, classes).
+            targets: What the risk takes, one row a node: one-hot labels, (V, classes), of softmax.
             codes: z of the hidden layers, in place of the forward pass, see
                 `admm.solvers.class_codes`.
         """
@@ -246,13 +220,19 @@ class PDADMMG:
             block: The state after it.
         """
         total = Info(*[jnp.zeros_like(block.rho)] * 3)
-        q, u = block.q_below, block.u_below
-        for old, layer in zip(q_before, block.layers, strict=True):
-            targets = block.targets if layer.q is None else None
-            part = self._layer_info(layer, q, u, old, targets, block.rho, block.nu)
-            total = jax.tree.map(jnp.add, total, part)
-            q, u = layer.q, layer.u
+        for around in _with_surroundings(q_before, block):
+            total = jax.tree.map(jnp.add, total, self._layer_info(*around, block.rho, block.nu))
         return total
+
+    def diagnose(self, q_before: Sequence[Array | None], block: Block) -> list[Diagnosis]:
+        """Parts of the Lagrangian and stationarity, layer by layer; half an iteration's work.
+
+        Args:
+            q_before: q of the block's layers before the iteration.
+            block: The state after it.
+        """
+        around = _with_surroundings(q_before, block)
+        return [self._diagnosis(*each, block.rho, block.nu) for each in around]
 
     def loss(self, output: Layer, targets: Array) -> Array:
         """Mean risk at s_L, of the output layer; the penalty schedule follows it."""
@@ -271,10 +251,10 @@ class PDADMMG:
         s = p @ params.W + params.b
         p = jnp.copy(p)  # a buffer of its own: the steps reuse it
         if targets is not None:
-            z = 2 * targets - 1
+            z = _apart(self.risk.start(s, targets), s, targets)
             return Layer(p, params.W, params.b, z, s - z, q=None, u=None)
         z = s if code is None else jnp.copy(code)
-        q = self.activation(z)
+        q = _apart(self.activation(z), z)
         if self.levels_q is not None:
             q = self.levels_q.project(q)
         return Layer(p, params.W, params.b, z, s - z, q=q, u=jnp.zeros_like(q))
@@ -293,6 +273,7 @@ class PDADMMG:
             if targets is None
             else self.risk.solve(s, targets, nu, z)
         )
+        z = _apart(z, q, targets)
         if p_above is None:
             return p, W, b, z, s - z, None, u
         q = updates.update_q(p_above, u, self.activation(z), rho, nu, self.levels_q)
@@ -319,22 +300,31 @@ class PDADMMG:
 
     @partial(jax.jit, static_argnames="self")
     def _layer_info(self, layer, q_below, u_below, q_before, targets, rho, nu):
-        def squared(x):
-            return jnp.sum(x**2)
+        state = (layer, q_below, u_below, q_before, targets, rho, nu)
+        return diagnostics.layer_info(*state, self.activation, self.risk, self.weight_decay)
 
-        lagrangian = nu / 2 * squared(layer.r)
-        lagrangian += self.weight_decay / 2 * squared(layer.W)
-        primal = dual = jnp.zeros_like(rho)
-        if targets is not None:
-            lagrangian += self.risk(layer.z, targets)
-        else:
-            lagrangian += nu / 2 * squared(layer.q - self.activation(layer.z))
-            dual = squared(rho * (layer.q - q_before))
-        if q_below is not None:
-            gap = layer.p - q_below
-            primal = squared(gap)
-            lagrangian += jnp.sum(u_below * gap) + rho / 2 * primal
-        return Info(lagrangian, primal, dual)
+    @partial(jax.jit, static_argnames="self")
+    def _diagnosis(self, layer, q_below, u_below, q_before, targets, rho, nu):
+        state = (layer, q_below, u_below, q_before, targets, rho, nu)
+        fixed = (self.levels_p is not None, self.levels_q is not None)
+        return diagnostics.layer_diagnosis(
+            *state, self.activation, self.risk, self.weight_decay, fixed
+        )
 
 
 _update_u = jax.jit(updates.update_u, donate_argnames="u")
+
+
+def _apart(x: Array, *others: Array | None) -> Array:
+    """x in a buffer of its own: the steps reuse that of z, and nothing else may live there."""
+    return jnp.copy(x) if any(x is other for other in others) else x
+
+
+def _with_surroundings(
+    q_before: Sequence[Array | None], block: Block
+) -> Iterator[tuple[Layer, Array | None, Array | None, Array | None, Array | None]]:
+    """Every layer, q and u of the layer below, its q before, and targets of the output layer."""
+    q, u = block.q_below, block.u_below
+    for before, layer in zip(q_before, block.layers, strict=True):
+        yield layer, q, u, before, block.targets if layer.q is None else None
+        q, u = layer.q, layer.u

@@ -1,7 +1,25 @@
-"""The penalty schedule: ρ and ν grow when the training loss stalls."""
+"""Penalty schedules: the protocol, and an adaptive one that raises ρ and ν when the loss stalls."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """How the penalties go from iteration to iteration.
+
+    Its penalties are any object with the attributes `rho` and `nu`, and what the schedule wants to
+    remember. A schedule itself has no state: every process has one and gets the same `info`.
+    """
+
+    def init(self, rho: float, nu: float) -> Any:
+        """Penalties of the first iteration, from those of the solver."""
+        ...
+
+    def update(self, penalties: Any, info: Mapping[str, Any]) -> Any:
+        """Penalties of the next iteration, given what this one has come to, `loss` among it."""
+        ...
 
 
 class PenaltyState(NamedTuple):
@@ -20,9 +38,10 @@ class PenaltySchedule:
     A stall is an improvement of the mean training loss below `tolerance`.
 
     Example:
-        >>> schedule, state = PenaltySchedule(), PenaltyState(rho=0.01, nu=0.5)
+        >>> schedule = PenaltySchedule()
+        >>> state = schedule.init(rho=0.01, nu=0.5)
         >>> for loss in (1.0, 0.9999, 0.9998):
-        ...     state = schedule.update(state, loss)
+        ...     state = schedule.update(state, {"loss": loss})
         >>> state.rho, state.nu
         (0.1, 1.0)
     """
@@ -32,13 +51,18 @@ class PenaltySchedule:
     tolerance: float = 1e-3
     patience: int = 2
 
-    def update(self, state: PenaltyState, loss: float) -> PenaltyState:
+    def init(self, rho: float, nu: float) -> PenaltyState:
+        """Penalties of the first iteration."""
+        return PenaltyState(rho, nu)
+
+    def update(self, penalties: PenaltyState, info: Mapping[str, Any]) -> PenaltyState:
         """The penalties of the next iteration, given the mean training loss of this one."""
-        stalled = state.last_loss is not None and state.last_loss - loss < self.tolerance
-        stalls = state.stalls + 1 if stalled else 0
+        loss = info["loss"]
+        stalled = penalties.last_loss is not None and penalties.last_loss - loss < self.tolerance
+        stalls = penalties.stalls + 1 if stalled else 0
         if stalls < self.patience:
-            return state._replace(last_loss=loss, stalls=stalls)
-        return PenaltyState(self._raised(state.rho), self._raised(state.nu), loss)
+            return penalties._replace(last_loss=loss, stalls=stalls)
+        return PenaltyState(self._raised(penalties.rho), self._raised(penalties.nu), loss)
 
     def _raised(self, penalty: float) -> float:
         return max(penalty, min(penalty * self.factor, self.limit))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from layers import SoftmaxCrossEntropy, SquaredError
+from layers import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError, prox_risk
 
 
 def problem(nodes=40, classes=7, scale=3.0):
@@ -56,3 +56,23 @@ def test_nan_is_not_hidden():
     solved = SoftmaxCrossEntropy().solve(s, targets, jnp.float32(1.0), z)
     assert np.isnan(solved[0]).any()
     assert np.isfinite(solved[1:]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("nu", [1e-4, 1.0, 100.0])
+def test_labels_are_solved_to_rounding(nu, dtype, x64):
+    s, start, _ = problem(scale=10.0)
+    s, start = s.astype(dtype), start.astype(dtype)
+    targets = (s + start > 0).astype(dtype)
+    z = SigmoidCrossEntropy().solve(s, targets, jnp.asarray(nu, dtype), 10 * start)
+    gradient = jax.nn.sigmoid(z) - targets + nu * (z - s)
+    size = 1 + nu * (jnp.abs(z) + jnp.abs(s))
+    assert float((jnp.abs(gradient) / size).max()) < 8 * jnp.finfo(dtype).eps
+
+
+def test_risks_say_where_to_start():
+    s, _, targets = problem()
+    for risk in (SoftmaxCrossEntropy(), SigmoidCrossEntropy()):
+        np.testing.assert_array_equal(risk.start(s, targets), jnp.where(targets == 1, 1.0, -1.0))
+    np.testing.assert_array_equal(SquaredError().start(s, 7 * s), 7 * s)
+    np.testing.assert_array_equal(prox_risk(lambda z, y: jnp.sum(z)).start(s, targets), s)

@@ -13,8 +13,7 @@ from admm.methods.layerwise.options import PDADMMGOptions
 from admm.methods.layerwise.training import LayerTraining
 from admm.methods.layerwise.worker import VARIABLES, Codecs, LayerWorker
 from admm.run.method import Arrays, Network
-from admm.solvers import PDADMMG, PenaltySchedule, PenaltyState, class_codes
-from admm.solvers.pdadmm_g import Info
+from admm.solvers import PDADMMG, Info, PenaltySchedule, PenaltyState, class_codes
 from quant import Codec, Float, Levels, make_codec
 
 
@@ -42,8 +41,8 @@ class PDADMMGTraining(LayerTraining):
         codecs = Codecs(*(variable_codec(options, each) for each in levels))
         workers = [LayerWorker(index, solver, transport, codecs) for index in transport.local]
         super().__init__(options, share, transport, stage, workers)
-        self.penalties = PenaltyState(solver.rho, solver.nu)
         self._schedule = PenaltySchedule()
+        self.penalties = self._schedule.init(solver.rho, solver.nu)
         coded = options.coded and stage == 0
         labels = share.facts.labels[: share.facts.training_rows]
 
@@ -80,7 +79,8 @@ class PDADMMGTraining(LayerTraining):
         if not math.isfinite(loss):
             self.finish()  # nothing of this iteration may be on its way
             raise DivergedError(f"loss {loss}")
-        before, self.penalties = self.penalties, self._schedule.update(self.penalties, loss)
+        before = self.penalties
+        self.penalties = self._schedule.update(before, {"loss": loss})
         if before[:2] != self.penalties[:2]:
             self._set_penalties()
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from admm.comm import Channel, Neighbors, Transport, receive_exact, send_exact
-from admm.solvers.pdadmm_g import PDADMMG, Block, Info, Layer
+from admm.solvers import PDADMMG, Block, Diagnosis, Info, Layer
 from layers import Dense
 from quant import Codec
 
@@ -228,11 +228,18 @@ class LayerWorker:
 
     def info(self) -> Info | None:
         """Diagnostics of the own layers over the last iteration, once, if that was measured."""
+        return self._told(self._solver.info)
+
+    def diagnose(self) -> list[Diagnosis] | None:
+        """More of them, layer by layer; in place of `info`."""
+        return self._told(self._solver.diagnose)
+
+    def _told(self, function: Callable[[list[Array | None], Block], T]) -> T | None:
         self.settle()
         q_before, self._q_before = self._q_before, None  # a sixth array per layer, not kept
         if self.block is None or q_before is None:
             return None
-        return self._solver.info(q_before, self.block)
+        return function(q_before, self.block)
 
     def loss(self) -> float | None:
         """Mean training loss at the carried linear output, for the worker of the output layer."""
@@ -260,6 +267,15 @@ class LayerWorker:
         elif self._codecs.p.remembers:
             states[0]["sent"] = self._cut_below.p.last
         return states
+
+    def beside(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What `restore` reads of the layers below and above the own ones; after `finish`."""
+        below, above = {}, {}
+        if self.block is not None and self._cut_below is not None:
+            below = {"q": self.block.q_below, "u": self.block.u_below}
+        if self._cut_above is not None and self._codecs.p.remembers:
+            above = {"sent": self._cut_above.p.last}
+        return below, above
 
     def restore(self, numbers: Sequence[int], read: Callable[[int], Arrays]) -> None:
         """Go on from a state; `start` comes before, with any network.

@@ -86,7 +86,7 @@ def test_penalties_rise_after_two_stalls_and_no_further_than_the_limit():
     schedule, state = PenaltySchedule(), PenaltyState(rho=0.05, nu=2.0)
     seen = []
     for loss in (1.0, 0.9, 0.8999, 0.8998, 0.8997, 0.8996, 0.5):
-        state = schedule.update(state, loss)
+        state = schedule.update(state, {"loss": loss})
         seen.append((state.rho, state.nu))
     assert seen == [(0.05, 2.0)] * 3 + [(0.5, 2.0)] + [(0.5, 2.0)] + [(1.0, 2.0)] * 2
 
@@ -94,5 +94,5 @@ def test_penalties_rise_after_two_stalls_and_no_further_than_the_limit():
 def test_a_rising_loss_is_a_stall():
     state = PenaltyState(rho=0.01, nu=0.01)
     for loss in (1.0, 2.0, 3.0):
-        state = PenaltySchedule().update(state, loss)
+        state = PenaltySchedule().update(state, {"loss": loss})
     assert state.rho == pytest.approx(0.1)
