@@ -24,8 +24,9 @@ def progress_bar(options: MethodOptions) -> Callable[[Evaluation], None]:
     Example:
         >>> import admm
         >>> given = admm.options(layers=2, hidden=16, epochs=5)
-        >>> result = admm.train(given, callback=progress_bar(given))  # doctest: +SKIP
-        100%|██████████| 5/5 [00:00<00:00, 71.1epoch/s, val_accuracy=0.41]
+        >>> result = admm.train(given, callback=progress_bar(given))
+        >>> len(result.history)
+        5
     """
     if not launch.is_first():
         return lambda evaluation: None

@@ -31,7 +31,7 @@ def tensorboard(folder: str | Path) -> Callable[[Evaluation], None]:
         >>> import tempfile
         >>> from admm import options, train
         >>> given, folder = options(layers=2, hidden=16, epochs=5), tempfile.mkdtemp()
-        >>> result = train(given, callback=tensorboard(folder))  # doctest: +SKIP
+        >>> result = train(given, callback=tensorboard(folder))
     """
     try:
         folder = to_path(folder)
