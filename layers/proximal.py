@@ -28,12 +28,12 @@ _LEAST, _FACTOR, _MOST = 1e-3, 10.0, 1e8
 def prox(fun: Callable[[Array], Array], cells: int = 64) -> Activation:
     """An activation of any scalar function, whose subproblem is solved numerically.
 
-    φ(z) = (z − s)² + (q − f(z))² + (z − z_old)² is 2 (z − c)² + (q − f(z))² and a constant, with
-    c = (s + z_old)/2. So no point is better than c farther from it than |q − f(c)|/√2, nor better
-    than z_old farther than (φ(z_old)/2)^½: all minima worth having are in a known interval. It is
-    cut into `cells`. Of those in which φ' goes from below zero to above, the one with the lowest
-    φ at the root of its secant wins. There φ' = 0 is solved to rounding by Newton's method,
-    safeguarded by bisection. The result is never worse than z_old by more than rounding.
+    With c = (s + z_old)/2, (z − s)² + (q − f(z))² + (z − z_old)² is φ(z) = 2 (z − c)² + (q − f(z))²
+    and a constant. As φ(z) ≥ 2 (z − c)², a point that is better than c and z_old is no farther from
+    c than (min(φ(c), φ(z_old))/2)^½. This interval is cut into `cells`. Those in which φ' goes from
+    below zero to above have a minimum; the one wins whose secant's root has the lowest φ. There
+    Newton's method, safeguarded by bisection, solves φ' = 0 to rounding. The result is never worse
+    than z_old by more than rounding.
 
     Minima narrower than a cell may be missed. A solve takes 3·`cells` + 10 to 100 evaluations of f
     an element, and memory for some ten arrays; the closed form of ReLU takes two.

@@ -12,6 +12,9 @@ Elements = Float[Array, "*shape"]
 # Every third step is a bisection: enough of them for any bracket of float64.
 _MAX_STEPS = 200
 
+# Roundings of its terms below which a value counts as zero: what is left is noise.
+_NOISE = 4
+
 
 def increasing_root(
     function: Callable[[Elements], tuple[Elements, Elements]],
@@ -44,7 +47,7 @@ def increasing_root(
         step, low, high, x, _ = carry
         value, slope, size = jax.jvp(function, (x,), (ones,), has_aux=True)
         low, high = jnp.where(value <= 0, x, low), jnp.where(value >= 0, x, high)
-        found = jnp.abs(value) <= eps * size
+        found = jnp.abs(value) <= _NOISE * eps * size
         found |= high - low <= eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
         newton = x - value / slope
         inside = (low < newton) & (newton < high) & (step % 3 != 2)

@@ -225,7 +225,7 @@ class PDADMMG:
         return total
 
     def diagnose(self, q_before: Sequence[Array | None], block: Block) -> list[Diagnosis]:
-        """Parts of the Lagrangian and stationarity, layer by layer; half an iteration's work.
+        """Parts of the Lagrangian and stationarity; two products and a step of z a layer.
 
         Args:
             q_before: q of the block's layers before the iteration.

@@ -112,8 +112,8 @@ def solve(
         transport: Ways between workers, in place of `workers`: an `admm.comm.MPITransport`.
         warm_start: State of a solution of the same shapes and inputs; it stays valid.
         schedule: How the penalties change after every row of the trace; constant by default.
-        every: Iterations between rows of the trace. A row waits for its iteration and costs half
-            of one; the iterations between wait for nothing.
+        every: Iterations between rows of the trace. A row waits for its iteration, and costs two
+            products and a step of z a layer; the iterations between wait for nothing.
 
     Raises:
         InputError: In every process, if arguments do not fit.

@@ -66,6 +66,16 @@ def test_it_is_the_serial_solver_on_any_number_of_workers():
         np.testing.assert_allclose(trace[name] ** squared, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("fun", [jnp.tanh, jax.nn.gelu, jax.nn.softplus])
+def test_numerical_steps_are_the_same_on_any_number_of_workers(fun):
+    network, x, y = problem()
+    solver = replace(SOLVER, activation=prox(fun), risk=SigmoidCrossEntropy())
+    alone, together = (solve(solver, network, x, y, steps=5, workers=n) for n in (1, 3))
+    same(alone.network, together.network)
+    same(alone.trace, together.trace)
+
+
 def test_every_part_is_its_definition(x64):
     network, x, y = problem("float64")
     activation = LeakyReLU(0.5)
