@@ -5,6 +5,10 @@ from .datasets.images import Images as Images
 from .datasets.samples import Samples as Samples, checked_samples as checked_samples
 from .datasets.save import save_graph as save_graph
 from .datasets.splits import Split as Split, split_of_masks as split_of_masks
+from .estimators.subnetworks import (
+    SubnetworkClassifier as SubnetworkClassifier,
+    SubnetworkRegressor as SubnetworkRegressor,
+)
 from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,
     PDADMMGOptions as PDADMMGOptions,

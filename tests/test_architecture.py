@@ -20,6 +20,7 @@ STOREYS = (
     ("admm.comm",),
     ("admm.run",),
     ("admm.methods",),
+    ("admm.estimators",),
     ("admm.cli",),
     ("benchmarks",),
 )
@@ -95,11 +96,14 @@ def test_arrows_between_folders_run_one_way():
 
 
 def test_outside_the_methods_nobody_asks_which_one_it_is():
-    """No name of a solver, and no class of options, but in the registry's table."""
+    """No name of a solver, and no class of options, but in the registry's table.
+
+    Estimators are made of one method each.
+    """
     names = r"pdadmm-g|gsadmm|gsam|adadelta|adagrad|(?<!\w)adam(?!\w)|PDADMMG|Backprop|Subnetwork"
     found = []
     for name, path in modules():
-        apart = ("admm.methods", "admm.solvers", "admm.run.registry")
+        apart = ("admm.methods", "admm.solvers", "admm.estimators", "admm.run.registry")
         if not name.startswith("admm") or name.startswith(apart):
             continue
         # Loaders may say in a message which solvers another kind of data is for.
