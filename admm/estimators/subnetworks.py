@@ -1,7 +1,7 @@
 """gsADMM and gsAM as scikit-learn's classifier and regressor of rows of numbers."""
 
 import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -30,8 +30,11 @@ NetworkMaker = Callable[[int, int, Array], Any]
 
 _VERSION = 1
 
+# Rows that are predicted at a time: always as many, so that a row's outputs depend on it alone.
+_BLOCK = 256
 
-class _SubnetworkEstimator(BaseEstimator):
+
+class _SubnetworkEstimator(BaseEstimator, ABC):
     """What classifier and regressor share; they know their targets.
 
     Columns of X are standardised here: a pipeline need not do it.
@@ -145,7 +148,10 @@ class _SubnetworkEstimator(BaseEstimator):
         """Outputs of the network."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return np.asarray(_apply(self.module_, jnp.asarray(self._scaled(X))))
+        rows = np.pad(self._scaled(X), ((0, -len(X) % _BLOCK), (0, 0)))
+        blocks = np.split(rows, len(rows) // _BLOCK)
+        outputs = [np.asarray(_apply(self.module_, jnp.asarray(block))) for block in blocks]
+        return np.concatenate(outputs)[: len(X)]
 
     # On disk.
 
@@ -276,7 +282,8 @@ class SubnetworkClassifier(ClassifierMixin, _SubnetworkEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class of each row."""
-        return self.classes_[self._predicted(X).argmax(axis=1)]
+        numbers = self._predicted(X).argmax(axis=1)
+        return self.classes_[numbers]
 
 
 class SubnetworkRegressor(RegressorMixin, _SubnetworkEstimator):
@@ -307,8 +314,9 @@ class SubnetworkRegressor(RegressorMixin, _SubnetworkEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The numbers of each row, in the shape of the targets."""
-        y = self._predicted(X) * self.target_scale_ + self.target_mean_
-        return y.astype(self.dtype).reshape(len(y), *self.output_shape_)
+        outputs = self._predicted(X)
+        y = outputs * self.target_scale_ + self.target_mean_
+        return y.reshape(len(y), *self.output_shape_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

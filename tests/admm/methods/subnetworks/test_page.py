@@ -22,6 +22,7 @@ def test_the_page_runs(tmp_path, monkeypatch):
             exec(compile(program, str(PAGE), "exec"), names)
     assert (tmp_path / "runs" / "own" / "summary.json").exists()
     assert names["result"].summary["final"]["modules"] == 4
+    assert names["classifier"].score(names["X"], names["y"]) > 0.8
     assert np.isfinite(names["model"](names["x"][0], key=jax.random.key(0))).all()
 
 

@@ -463,7 +463,7 @@ def stateful():
         ),
         (
             {"network": from_modules([lambda x: x[:2]] * 2, (5,), "float32", "int32")},
-            "the network takes samples of int32; samples has float32",
+            "takes samples of shape (5,) in int32; memory:samples has (5,) in float32",
         ),
         ({"loss": "hinge"}, "loss= must be one of cross_entropy, squared_error, got 'hinge'"),
         ({"loss": 3}, "loss= must be one of cross_entropy, squared_error or a function of outputs"),
