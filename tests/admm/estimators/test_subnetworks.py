@@ -118,10 +118,14 @@ def test_a_network_of_ones_own(iris, tmp_path):
     np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
 
 
-def test_pipelines_and_searches(iris):
-    X, y = iris
+def test_pipelines(iris):
     pipeline = make_pipeline(StandardScaler(), SubnetworkClassifier(**SMALL))
-    assert cross_val_score(pipeline, X, y, cv=2).mean() > 0.8
+    assert cross_val_score(pipeline, *iris, cv=2).mean() > 0.8
+
+
+@pytest.mark.slow
+def test_searches(iris):
+    X, y = iris
     search = GridSearchCV(SubnetworkClassifier(**SMALL), {"solver": ["gsadmm", "gsam"]}, cv=2)
     assert search.fit(X, y).best_score_ > 0.7
 
