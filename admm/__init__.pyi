@@ -8,6 +8,10 @@ from .datasets.samples import Samples as Samples, checked_samples as checked_sam
 from .datasets.save import save_graph as save_graph
 from .datasets.splits import Split as Split, split_of_masks as split_of_masks
 from .estimators.gamlp import GAMLPClassifier as GAMLPClassifier
+from .estimators.subnetworks import (
+    SubnetworkClassifier as SubnetworkClassifier,
+    SubnetworkRegressor as SubnetworkRegressor,
+)
 from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,
     PDADMMGOptions as PDADMMGOptions,

@@ -99,8 +99,8 @@ def split_model(model: Any) -> list[Any]:
         3
     """
     if isinstance(model, eqx.nn.MLP) and not getattr(model, "scan", False):
-        if not model.depth:  # equinox leaves out its activation too
-            return list(model.layers)
+        if not model.depth:  # whether it has its activation depends on equinox's release
+            return [model]
         hidden = [_Hidden(layer, model.activation, n) for n, layer in enumerate(model.layers[:-1])]
         return [*hidden, _Output(model.layers[-1], model.final_activation)]
     if isinstance(model, eqx.nn.Sequential):

@@ -97,7 +97,10 @@ def test_arrows_between_folders_run_one_way():
 
 
 def test_outside_the_methods_nobody_asks_which_one_it_is():
-    """No name of a solver, and no class of options, but in the registry's table."""
+    """No name of a solver, and no class of options, but in the registry's table.
+
+    Estimators are made of one method each.
+    """
     names = r"pdadmm-g|gsadmm|gsam|adadelta|adagrad|(?<!\w)adam(?!\w)|PDADMMG|Backprop|Subnetwork"
     found = []
     for name, path in modules():

@@ -93,15 +93,10 @@ def _typed(data: datasets.Samples, options: SubnetworkOptions) -> np.ndarray:
     Raises:
         InputError: If they are not in its range.
     """
-    network, kind = options.network, data.inputs.dtype.kind
-    whole = not isinstance(network, str) and kind in "iu"
-    if isinstance(network, Network):
-        whole = network.input_dtype is not None
+    network, whole = options.network, data.inputs.dtype.kind in "iu"
+    if isinstance(network, str) or (isinstance(network, Network) and not network.input_dtype):
+        whole = False
     dtype = np.dtype("int32" if whole else options.dtype)
-    if whole and kind == "f":
-        raise InputError(
-            f"the network takes samples of {dtype}; {data.name} has {data.inputs.dtype}"
-        )
     with np.errstate(over="ignore"):
         typed = data.inputs.astype(dtype)
     same = np.array_equal(typed, data.inputs) if whole else np.isfinite(typed).all()

@@ -90,10 +90,12 @@ def plan(options: SubnetworkOptions, facts: RowFacts) -> Plan:
             "one's own does not say how many; pass a network of your own too"
         )
     network = make_network(options, facts.shape, prod(outputs or ()), facts.input_dtype)
-    if (network.shape, network.dtype) != (facts.shape, options.dtype):
+    takes = (network.shape, network.dtype, network.input_dtype)
+    if takes != (facts.shape, options.dtype, facts.input_dtype):
         raise InputError(
-            f"the network takes samples of shape {network.shape} in {network.dtype}; "
-            f"{options.dataset} has {facts.shape}, and {spelled('dtype')} is {options.dtype}"
+            f"the network takes samples of shape {network.shape} in "
+            f"{network.input_dtype or network.dtype}; {options.dataset} has {facts.shape} in "
+            f"{facts.input_dtype or options.dtype}, and {spelled('dtype')} is {options.dtype}"
         )
     try:
         return Plan(network, module_shapes(network), forward_costs(network))

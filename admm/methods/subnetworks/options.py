@@ -90,6 +90,9 @@ class SubnetworkOptions(SupervisedOptions):
     relaxation: float = option(
         1.0, "step θ of p, a fraction of the longest", check=RULES["relaxation"]
     )
+    pick: Literal["score", "loss"] = option(
+        "score", "validation value that picks the best network; one's own loss has no score"
+    )
     optimizer: Optimizer | Any = option(
         "adam",
         "of every subnetwork: gd, adadelta, adagrad, adam; in Python also any of optax [adam]",
@@ -167,7 +170,7 @@ class SubnetworkOptions(SupervisedOptions):
 
     @property
     def select(self) -> str:
-        if not isinstance(self.loss, str):
+        if self.pick == "loss" or not isinstance(self.loss, str):
             return "val_loss"
         return "val_accuracy" if self.loss == "cross_entropy" else "val_r2"
 
@@ -207,7 +210,7 @@ class SubnetworkOptions(SupervisedOptions):
         from admm.methods.subnetworks.losses import mean_losses
 
         self.check_given("loss")
-        return {} if self.loss == "cross_entropy" else mean_losses(self.loss, facts, outputs)
+        return {} if self.select == "val_accuracy" else mean_losses(self.loss, facts, outputs)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

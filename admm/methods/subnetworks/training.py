@@ -91,11 +91,11 @@ class SubnetworkTraining(ChainTraining):
         )
 
     def losses(self, outputs: Array) -> dict[str, float]:
-        """Of classes and labels that of training alone: validation and test have scores."""
+        """That of training alone where accuracy picks the best network."""
         every = mean_losses(self._options.loss, self.facts, outputs)
-        return (
-            {"train_loss": every["train_loss"]} if self._options.loss == "cross_entropy" else every
-        )
+        if self._options.select == "val_accuracy":
+            return {"train_loss": every["train_loss"]}
+        return every
 
     def measure(self) -> Mapping[str, float]:
         """Beside the scores, sums of what the visits saw."""

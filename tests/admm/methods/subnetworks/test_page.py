@@ -1,4 +1,4 @@
-"""The programs of docs/own-network.md, one after the other."""
+"""The programs of docs/own-network.md, one after the other, and that of the README."""
 
 import re
 from pathlib import Path
@@ -6,17 +6,28 @@ from pathlib import Path
 import jax
 import numpy as np
 
-PAGE = Path(__file__).parents[4] / "docs" / "own-network.md"
+ROOT = Path(__file__).parents[4]
+PAGE = ROOT / "docs" / "own-network.md"
+
+
+def programs(page):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
 def test_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    programs = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(programs) == 4
     names = {}
     with jax.numpy_dtype_promotion("standard"):  # as everywhere but in these tests
-        for program in programs:
+        for program in programs(PAGE):
             exec(compile(program, str(PAGE), "exec"), names)
     assert (tmp_path / "runs" / "own" / "summary.json").exists()
-    assert names["result"].summary["final"]["modules"] == 5
+    assert names["result"].summary["final"]["modules"] == 4
+    assert names["classifier"].score(names["X"], names["y"]) > 0.8
     assert np.isfinite(names["model"](names["x"][0], key=jax.random.key(0))).all()
+
+
+def test_the_readme_runs():
+    [program] = [each for each in programs(ROOT / "README.md") if "train_subnetworks" in each]
+    names = {}
+    exec(compile(program, "README.md", "exec"), names)
+    assert names["result"].summary["best"]["val_r2"] > 0.5

@@ -118,6 +118,14 @@ def test_classes(names, tmp_path):
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
+def test_the_loss_picks_where_asked_to():
+    given = options("gsam", **GIVEN, pick="loss")
+    result = train_subnetworks(given, data=(X, np.array(["a", "b", "c"])[CLASSES]), network=mlp(3))
+    best = result.summary["best"]
+    assert best == min(result.history, key=lambda line: line["val_loss"])
+    assert {"train_loss", "val_accuracy", "val_loss"} <= set(best)
+
+
 def test_several_labels(tmp_path):
     """Each on its own: sigmoids, and a label that a part has one kind of is left out of the AUC."""
     y = np.stack([X[:, 0] > 0, X[:, 1] > 1, np.zeros(ROWS)], axis=1)
@@ -455,7 +463,7 @@ def stateful():
         ),
         (
             {"network": from_modules([lambda x: x[:2]] * 2, (5,), "float32", "int32")},
-            "the network takes samples of int32; samples has float32",
+            "takes samples of shape (5,) in int32; memory:samples has (5,) in float32",
         ),
         ({"loss": "hinge"}, "loss= must be one of cross_entropy, squared_error, got 'hinge'"),
         ({"loss": 3}, "loss= must be one of cross_entropy, squared_error or a function of outputs"),

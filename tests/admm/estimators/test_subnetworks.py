@@ -1,0 +1,164 @@
+"""SubnetworkClassifier and SubnetworkRegressor as scikit-learn's estimators."""
+
+import pickle
+
+import equinox as eqx
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_friedman1
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from admm import SubnetworkClassifier, SubnetworkRegressor
+from admm.errors import InputError
+
+SMALL = {"hidden": 16, "epochs": 8, "random_state": 0, "lr": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return X, np.array(["setosa", "versicolor", "virginica"], object)[y]
+
+
+@pytest.fixture(scope="module")
+def classifier(iris):
+    return SubnetworkClassifier(**SMALL).fit(*iris)
+
+
+@pytest.fixture(scope="module")
+def regressor():
+    X, y = make_friedman1(300, 6, random_state=0)
+    return SubnetworkRegressor(**SMALL).fit(X, np.stack([1e3 * y + 5e4, y], axis=1)), X
+
+
+@pytest.mark.slow
+@parametrize_with_checks([SubnetworkClassifier(), SubnetworkRegressor()])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+def test_classes(classifier, iris):
+    X, y = iris
+    assert classifier.score(X, y) > 0.9
+    assert classifier.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    probabilities = classifier.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    found = classifier.classes_[probabilities.argmax(axis=1)]
+    np.testing.assert_array_equal(found, classifier.predict(X))
+    assert classifier.n_features_in_ == 4
+    assert len(classifier.history_) == classifier.n_iter_ == 8
+
+
+def test_several_numbers_of_several_scales(regressor):
+    fitted, X = regressor
+    found = fitted.predict(X)
+    assert found.shape == (300, 2)
+    _, y = make_friedman1(300, 6, random_state=0)
+    assert fitted.score(X, np.stack([1e3 * y + 5e4, y], axis=1)) > 0.7
+
+
+def test_a_fit_is_the_same_again(classifier, iris):
+    again = clone(classifier).fit(*iris)
+    np.testing.assert_array_equal(again.predict_proba(iris[0]), classifier.predict_proba(iris[0]))
+
+
+@pytest.mark.parametrize("name", ["classifier", "regressor"])
+def test_pickled_and_saved(name, classifier, regressor, iris, tmp_path):
+    fitted, X = (classifier, iris[0]) if name == "classifier" else regressor
+    fitted.save(tmp_path / "model.npz")
+    for again in (
+        pickle.loads(pickle.dumps(fitted)),
+        type(fitted).load(tmp_path / "model.npz"),
+    ):
+        np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+        assert again.get_params() == fitted.get_params()
+        assert again.history_ == fitted.history_
+    other = SubnetworkRegressor if name == "classifier" else SubnetworkClassifier
+    with pytest.raises(InputError, match=f"holds a {type(fitted).__name__} in version 1; expected"):
+        other.load(tmp_path / "model.npz")
+
+
+def test_files_that_are_none(tmp_path):
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(InputError, match="other.npz was not written by save"):
+        SubnetworkClassifier.load(tmp_path / "other.npz")
+    with pytest.raises(InputError, match="cannot read .*none.npz"):
+        SubnetworkClassifier.load(tmp_path / "none.npz")
+
+
+def with_dropout(columns, outputs, key):
+    return eqx.nn.Sequential(
+        [
+            eqx.nn.Linear(columns, 16, key=key),
+            eqx.nn.Lambda(np.tanh if columns == 0 else _rectified),
+            eqx.nn.Dropout(0.1),
+            eqx.nn.Linear(16, outputs, key=key),
+        ]
+    )
+
+
+def _rectified(x):
+    return x * (x > 0).astype(x.dtype)
+
+
+def test_a_network_of_ones_own(iris, tmp_path):
+    X, y = iris
+    fitted = SubnetworkClassifier(**SMALL, network=with_dropout, workers=2).fit(X, y)
+    assert fitted.score(X, y) > 0.7
+    np.testing.assert_array_equal(fitted.predict_proba(X), fitted.predict_proba(X))
+    fitted.save(tmp_path / "own.npz")
+    with pytest.raises(InputError, match="with a network of one's own; pass the function, as net"):
+        SubnetworkClassifier.load(tmp_path / "own.npz")
+    again = SubnetworkClassifier.load(tmp_path / "own.npz", network=with_dropout)
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+
+
+def test_pipelines(iris):
+    pipeline = make_pipeline(StandardScaler(), SubnetworkClassifier(**SMALL))
+    assert cross_val_score(pipeline, *iris, cv=2).mean() > 0.8
+
+
+@pytest.mark.slow
+def test_searches(iris):
+    X, y = iris
+    search = GridSearchCV(SubnetworkClassifier(**SMALL), {"solver": ["gsadmm", "gsam"]}, cv=2)
+    assert search.fit(X, y).best_score_ > 0.7
+
+
+def test_patience_ends_a_fit(iris):
+    X, y = iris
+    fitted = SubnetworkClassifier(**{**SMALL, "epochs": 40}, patience=3).fit(X, y)
+    assert fitted.n_iter_ < 40
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"validation": 0.0}, "validation must be a fraction in"),
+        ({"epochs": 0}, "epochs= must be at least 1, got 0"),
+        ({"solver": "adam"}, "solver= must be one of gsadmm, gsam, got 'adam'"),
+        ({"subnetworks": 4}, "got 4 subnetworks for 3 modules"),
+    ],
+)
+def test_wrong_parameters(given, message, iris):
+    with pytest.raises(InputError, match=message):
+        SubnetworkClassifier(**given).fit(*iris)
+
+
+def test_too_few_rows():
+    with pytest.raises(InputError, match="got n_samples=1; one to train on and one to validate"):
+        SubnetworkRegressor().fit([[1.0]], [1.0])
+
+
+@pytest.mark.slow
+def test_friedmans_function():
+    """R² of noise alone would be .96."""
+    X, y = make_friedman1(8000, 10, noise=1, random_state=0)
+    found = SubnetworkRegressor(random_state=0).fit(X[:6400], y[:6400]).score(X[6400:], y[6400:])
+    ridge = Ridge().fit(X[:6400], y[:6400]).score(X[6400:], y[6400:])
+    assert found > 0.93 > 0.75 > ridge
