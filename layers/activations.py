@@ -16,6 +16,10 @@ class Activation(Protocol):
     """What a solver needs of f; hashable, like a frozen dataclass, since it is static under jit.
 
     `layers.prox` makes one of any scalar function.
+
+    Example:
+        >>> isinstance(RELU, Activation), isinstance(jnp.tanh, Activation)
+        (True, False)
     """
 
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -21,6 +21,10 @@ class Risk(Protocol):
     """What a solver needs of R; hashable, like a frozen dataclass, since it is static under jit.
 
     `layers.prox_risk` makes one of any differentiable loss of a row.
+
+    Example:
+        >>> isinstance(SquaredError(), Risk), isinstance(optax.l2_loss, Risk)
+        (True, False)
     """
 
     def __call__(

@@ -4,7 +4,7 @@ A saved model has the form of a run's, see `admm.run.saved`, without any data: `
 `--out` folder of a run of `admm train`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from admm.comm import LocalTransport
 from admm.errors import InputError
-from admm.run.options import MethodOptions, folder_of
+from admm.run.options import MethodOptions, folder_of, json_value
 from admm.run.registry import options_from_json
 from admm.run.saved import Saved, hold_saved, save_model
 
@@ -61,23 +61,27 @@ def validation_rows(
     held_out = np.sort(np.concatenate(found))
     if not held_out.size:
         raise InputError(
-            f"no class has a second row, of {len(rows)} rows, to be held out for validation; pass "
-            "more rows"
+            f"no class has a second row, of n_samples={len(rows)}, to be held out for validation; "
+            "pass more rows"
         )
     return np.setdiff1d(rows, held_out), held_out
 
 
 def save_estimator(
     path: str | Path,
+    estimator: Any,
     layers: Mapping[int, Mapping[str, np.ndarray]],
-    about: Mapping[str, Any],
+    fitted: Sequence[str],
+    **more: Any,
 ) -> None:
-    """Save a fitted network into a folder of its own.
+    """Save a fitted estimator into a folder of its own.
 
     Args:
         path: Of the folder.
+        estimator: With `summary_` and `history_` of its run.
         layers: Arrays by name, of every layer or module, from 1.
-        about: Manifest entries, as those of a run.
+        fitted: Attributes to be kept beside them, where it has them: small ones.
+        more: What else `load` has to know.
 
     Raises:
         InputError: If the folder holds something else.
@@ -88,7 +92,38 @@ def save_estimator(
     other = [name for name in there if name not in _OURS]
     if other:
         raise InputError(f"{folder} holds {other[0]}; save a model into a folder of its own")
-    save_model(folder, layers, about, LocalTransport(1))
+    known = {name: getattr(estimator, name) for name in fitted if hasattr(estimator, name)}
+    about = {
+        "class": type(estimator).__name__,
+        "params": {
+            name: json_value(value)
+            for name, value in estimator.get_params().items()
+            if not isinstance(value, np.random.RandomState) and not callable(value)
+        },
+        "fitted": {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in known.items()},
+        "arrays": [name for name, value in known.items() if isinstance(value, np.ndarray)],
+        **more,
+    }
+    summary = estimator.summary_
+    manifest = {
+        "depth": len(layers),
+        "epoch": summary["best"]["epoch"],
+        "options": summary["options"],
+        "dataset": summary["dataset"],
+        "summary": summary,
+        "history": estimator.history_,
+        "estimator": about,
+    }
+    save_model(folder, layers, manifest, LocalTransport(1))
+
+
+def set_fitted(estimator: Any, saved: Saved) -> None:
+    """Give an estimator the attributes that it was saved with."""
+    about = saved.manifest["estimator"]
+    for name, value in about["fitted"].items():
+        setattr(estimator, name, np.array(value) if name in about["arrays"] else value)
+    for name in ("summary", "history"):
+        setattr(estimator, f"{name}_", saved.manifest[name])
 
 
 def load_estimator(path: str | Path, kind: type[Options], name: str) -> tuple[Saved, Options]:

@@ -18,12 +18,18 @@ from admm.datasets.edges import undirected
 from admm.datasets.labels import read_labels
 from admm.datasets.objects import adjacency_of, array_of, held, is_graph_object
 from admm.errors import InputError
-from admm.estimators.base import load_estimator, save_estimator, seed_of, validation_rows
+from admm.estimators.base import (
+    load_estimator,
+    save_estimator,
+    seed_of,
+    set_fitted,
+    validation_rows,
+)
 from admm.methods.layerwise.data import first_layer_rows
 from admm.methods.layerwise.options import PDADMMGOptions
 from admm.run.history import Evaluation
-from admm.run.options import json_value
 from admm.run.run import train
+from admm.run.saved import Saved
 from layers import RELU, Dense, forward
 
 # Parameters that are options of the solver, by the same names.
@@ -31,6 +37,8 @@ _OPTIONS = (
     *("layers", "hidden", "epochs", "rho", "nu", "weight_decay", "step", "start", "grow"),
     *("levels", "levels_q", "codec", "eval_every", "workers", "dtype"),
 )
+# Fitted attributes that a saved model has, beside its network.
+_FITTED = ("classes_", "n_features_in_", "feature_names_in_", "scale_", "uses_edges_")
 _NAME = "the data"  # in messages
 
 
@@ -280,20 +288,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         layers = {number: layer._asdict() for number, layer in enumerate(self.network_, 1)}
-        about = {
-            "depth": len(layers),
-            "epoch": self.summary_["best"]["epoch"],
-            "options": self.options_.as_json(),
-            "dataset": self.summary_["dataset"],
-            "summary": self.summary_,
-            "history": self.history_,
-            "estimator": {
-                "scale": self.scale_,
-                "uses_edges": self.uses_edges_,
-                "params": _plain(self.get_params()),
-            },
-        }
-        save_estimator(path, layers, about)
+        save_estimator(path, self, layers, _FITTED)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -303,21 +298,24 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
             InputError: If there is none of this kind, or it is damaged.
         """
         saved, options = load_estimator(path, PDADMMGOptions, cls.__name__)
-        manifest, dataset = saved.manifest, saved.manifest["dataset"]
-        own = manifest.get("estimator", {})
-        of_run = {name: getattr(options, name) for name in (*_OPTIONS, "hops", "normalize")}
-        of_run |= {
-            "weights": getattr(options, "weights", None) or "use",
-            "random_state": options.seed,
-        }
-        model = cls(**own.get("params", of_run))
+        if "estimator" in saved.manifest:
+            model = cls(**saved.manifest["estimator"]["params"])
+            set_fitted(model, saved)
+        else:
+            model = cls._of_run(options, saved)
         model.options_ = options
-        model.scale_ = own.get("scale", 1.0)
-        model.uses_edges_ = own.get("uses_edges", dataset["edges"] > 0)
+        model.network_ = tuple(Dense(**saved.read(n + 1)) for n in range(saved.depth))
+        return model
+
+    @classmethod
+    def _of_run(cls, options: PDADMMGOptions, saved: Saved) -> Self:
+        names = (*_OPTIONS, "hops", "normalize")
+        params = {name: getattr(options, name) for name in names}
+        model = cls(**params, weights=options.weights or "use", random_state=options.seed)
+        dataset = saved.manifest["dataset"]
+        model.scale_, model.uses_edges_ = 1.0, dataset["edges"] > 0
         model.n_features_in_ = dataset["features"]
         model.classes_ = np.array(saved.class_names or range(dataset["classes"]))
-        model.network_ = tuple(Dense(**saved.read(n + 1)) for n in range(saved.depth))
-        model.summary_, model.history_ = manifest.get("summary", {}), manifest.get("history", [])
         return model
 
     def __sklearn_tags__(self) -> Any:
@@ -399,12 +397,3 @@ def _numbers(name: str, given: Any, nodes: int) -> np.ndarray:
     if array.size and not 0 <= array.min() <= array.max() < nodes:
         raise InputError(f"{name}= must be of nodes 0…{nodes - 1}, got {array.min()}…{array.max()}")
     return array.astype(np.int64)
-
-
-def _plain(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON has them; a generator of random numbers has no place there."""
-    return {
-        name: json_value(value)
-        for name, value in params.items()
-        if not isinstance(value, np.random.RandomState)
-    }

@@ -1,8 +1,7 @@
 """gsADMM and gsAM as scikit-learn's classifier and regressor of rows of numbers."""
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,13 +12,18 @@ import numpy as np
 import optax
 from jaxtyping import Array
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from admm.datasets import Samples, Split
 from admm.errors import InputError
-from admm.files import reading, to_path, write_arrays
+from admm.estimators.base import (
+    load_estimator,
+    save_estimator,
+    seed_of,
+    set_fitted,
+    validation_rows,
+)
 from admm.methods.subnetworks.network import fill, named_arrays
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.run.run import train
@@ -27,8 +31,6 @@ from admm.run.stopping import patience as stop_after
 from layers import Chain, Network, build, from_modules, mlp, split_model
 
 NetworkMaker = Callable[[int, int, Array], Any]
-
-_VERSION = 1
 
 # Rows that are predicted at a time: always as many, so that a row's outputs depend on it alone.
 _BLOCK = 256
@@ -50,14 +52,15 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
         batch: Samples of a mini-batch, at most; by default a thirtieth of them, within 8…60.
         lr: Learning rate of the first step; it falls to 0 as a cosine does.
         weight_decay: Of AdamW, which every subnetwork has for an optimiser.
-        validation: Fraction of the samples whose loss picks the best epoch.
+        validation_fraction: Of the samples; their loss picks the best epoch.
         patience: Epochs without a lower validation loss after which training ends; None never.
         workers: Workers in this process, a device each.
         dtype: Type of the arithmetic.
         random_state: Of parameters, mini-batches and validation samples.
 
     Attributes:
-        history_: A line of scores of every epoch.
+        history_: A dictionary for every epoch; `pandas.DataFrame` makes a table of it.
+        summary_: What `summary.json` of a run has.
         module_: The best network, a function of one standardised sample.
         n_features_in_: Columns of X.
     """
@@ -74,7 +77,7 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
         batch: int | None = None,
         lr: float = 3e-3,
         weight_decay: float = 1e-4,
-        validation: float = 0.1,
+        validation_fraction: float = 0.1,
         patience: int | None = None,
         workers: int = 1,
         dtype: str = "float32",
@@ -89,7 +92,7 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
         self.batch = batch
         self.lr = lr
         self.weight_decay = weight_decay
-        self.validation = validation
+        self.validation_fraction = validation_fraction
         self.patience = patience
         self.workers = workers
         self.dtype = dtype
@@ -100,12 +103,12 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
     def _outputs(self) -> int:
         """Numbers that the network returns; known once the targets are."""
 
-    def _fit(self, X: np.ndarray, y: np.ndarray, loss: str) -> Self:
-        if len(X) < 2:
-            raise InputError(f"got n_samples={len(X)}; one to train on and one to validate are due")
+    def _fit(self, X: np.ndarray, y: np.ndarray, kinds: np.ndarray, loss: str) -> Self:
+        """Train; `kinds` are classes of rows that all have to be trained on."""
         self.mean_, self.scale_ = X.mean(axis=0), _deviation(X)
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31))
-        train_rows, held_out = self._split(len(X))
+        self.seed_ = seed_of(self.random_state)
+        rows = np.arange(len(X))
+        train_rows, held_out = validation_rows(kinds, rows, self.validation_fraction, self.seed_)
         samples = Samples("samples", self._scaled(X), y, Split(train_rows, held_out, held_out[:0]))
         batch = min(self.batch or min(max(len(train_rows) // 30, 8), 60), len(train_rows))
         steps = self.epochs * -(-len(train_rows) // batch)
@@ -122,17 +125,10 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
         )
         callback = None if self.patience is None else stop_after(self.patience, given.select)
         result = train(given, data=samples, callback=callback)
-        self.history_ = result.history
+        self.history_, self.summary_ = result.history, result.summary
         self.n_iter_ = len(result.history)
         self.module_ = eqx.nn.inference_mode(result.module())
         return self
-
-    def _split(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        if not 0 < self.validation < 1:
-            raise InputError(f"validation must be a fraction in (0, 1), got {self.validation}")
-        size = min(max(round(self.validation * count), 1), count - 1)
-        order = np.random.default_rng(self.seed_).permutation(count)
-        return np.sort(order[size:]), np.sort(order[:size])
 
     def _network(self) -> Network:
         shape = (self.n_features_in_,)
@@ -156,98 +152,64 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
     # On disk.
 
     def save(self, path: str | Path) -> None:
-        """Write parameters and network into a file, without data and pickles.
+        """Save the fitted network into a folder, without the data it was fitted on.
 
         A `network` function is not in it: `load` takes it along.
 
         Raises:
-            OutputError: If the system refuses.
+            InputError: If the folder holds something else.
+            OutputError: If the system refuses to write.
         """
         check_is_fitted(self)
-        params = {**self.get_params(), "network": None}
-        if not isinstance(self.random_state, int | None):
-            params["random_state"] = None
-        about = {
-            "version": _VERSION,
-            "class": type(self).__name__,
-            "own_network": self.network is not None,
-            "params": params,
-            "fitted": {name: getattr(self, name) for name in _PLAIN if hasattr(self, name)},
-            "modules": len(self.module_.modules),
+        layers = {
+            number: {name: np.asarray(array) for name, array in named_arrays(module).items()}
+            for number, module in enumerate(self.module_.modules, 1)
         }
-        arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS if hasattr(self, name)}
-        for name in ("classes_", "feature_names_in_"):  # text without pickles
-            if arrays.get(name, np.zeros(0)).dtype.kind == "O":
-                arrays[name] = arrays[name].astype(str)
-        for number, module in enumerate(self.module_.modules):
-            named = named_arrays(module).items()
-            arrays |= {f"{number}/{name}": np.asarray(array) for name, array in named}
-        write_arrays(to_path(path), {"about": np.array(json.dumps(about)), **arrays})
+        save_estimator(path, self, layers, _FITTED, network=self.network is not None)
 
     @classmethod
-    def load(
-        cls, path: str | Path, network: Callable[[int, int, Array], Any] | None = None
-    ) -> Self:
+    def load(cls, path: str | Path, network: NetworkMaker | None = None) -> Self:
         """The estimator that `save` wrote.
 
         Args:
-            path: Of the file.
+            path: Of the folder.
             network: The function that made its network, if there was one.
 
         Raises:
-            InputError: If the file cannot be read, is of another class or release, or the network
-                is another.
+            InputError: If there is none, it is damaged or of another class, or the network is
+                another.
         """
-        with reading(to_path(path)):
-            try:
-                with np.load(to_path(path), allow_pickle=False) as archive:
-                    arrays = dict(archive)
-                about = json.loads(str(arrays["about"]))
-                version, kind = about["version"], about["class"]
-            except (KeyError, ValueError, TypeError) as error:
-                raise InputError(f"{path} was not written by save ({error})") from error
-        if (version, kind) != (_VERSION, cls.__name__):
-            raise InputError(
-                f"{path} holds a {kind} in version {version}; expected a {cls.__name__} in "
-                f"version {_VERSION}"
-            )
-        if about["own_network"] != (network is not None):
+        saved, _ = load_estimator(path, SubnetworkOptions, cls.__name__)
+        about = saved.manifest.get("estimator", {})
+        if about.get("class") != cls.__name__:
+            kind = about.get("class", "run, and no estimator")
+            raise InputError(f"{path} holds a {kind}; expected a {cls.__name__}")
+        if about["network"] != (network is not None):
             raise InputError(
                 f"{path} was trained with a network of one's own; pass the function, as network"
                 if network is None
                 else f"{path} was trained without a network of one's own; leave it out"
             )
         self = cls(**{**about["params"], "network": network})
-        for name, value in about["fitted"].items():
-            setattr(self, name, value)
-        for name in _ARRAYS:
-            if name in arrays:
-                setattr(self, name, arrays[name])
-        self.module_ = self._restored(arrays, about["modules"], str(path))
+        set_fitted(self, saved)
+        made = self._network()
+        if len(made.builders) != saved.depth:
+            raise InputError(
+                f"{path} holds {saved.depth} modules; network makes {len(made.builders)}"
+            )
+        modules = [
+            fill(module, dict(saved.read(number)), f"module {number} of {path}")
+            for number, module in enumerate(build(made, range(saved.depth), self.seed_).modules, 1)
+        ]
+        self.module_ = eqx.nn.inference_mode(Chain(tuple(modules)))
         return self
 
-    def _restored(self, arrays: Mapping[str, np.ndarray], count: int, path: str) -> Chain:
-        made = self._network()
-        if len(made.builders) != count:
-            raise InputError(f"{path} holds {count} modules; network makes {len(made.builders)}")
-        modules = [
-            fill(
-                module,
-                {
-                    name.removeprefix(f"{number}/"): array
-                    for name, array in arrays.items()
-                    if name.startswith(f"{number}/")
-                },
-                f"module {number} of {path}",
-            )
-            for number, module in enumerate(build(made, range(count), self.seed_).modules)
-        ]
-        return eqx.nn.inference_mode(Chain(tuple(modules)))
 
-
-# Fitted attributes, as a file has them.
-_PLAIN = ("seed_", "history_", "n_iter_", "n_features_in_", "output_shape_")
-_ARRAYS = ("mean_", "scale_", "classes_", "target_mean_", "target_scale_", "feature_names_in_")
+# Fitted attributes that a saved model has, beside its network.
+_FITTED = (
+    *("seed_", "n_iter_", "n_features_in_", "feature_names_in_", "output_shape_"),
+    *("mean_", "scale_", "classes_", "target_mean_", "target_scale_"),
+)
 
 
 class SubnetworkClassifier(ClassifierMixin, _SubnetworkEstimator):
@@ -271,10 +233,12 @@ class SubnetworkClassifier(ClassifierMixin, _SubnetworkEstimator):
             InputError: If there are less than two rows or classes, or a parameter does not fit.
             ValueError: If X or y are no finite numbers, or differ in length.
         """
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
-        return self._fit(X, numbers, "cross_entropy")
+        if len(self.classes_) < 2:
+            raise InputError(f"expected at least two classes, got 1 class, {self.classes_[0]!r}")
+        return self._fit(X, numbers, numbers, "cross_entropy")
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, (rows, classes), in the order of `classes_`."""
@@ -290,6 +254,12 @@ class SubnetworkRegressor(RegressorMixin, _SubnetworkEstimator):
     """A network for one or several numbers, cut into subnetworks that train in parallel.
 
     Targets are standardised for training, and predictions in their own scale.
+
+    Example:
+        >>> from sklearn.datasets import make_friedman1
+        >>> X, y = make_friedman1(300, 6, random_state=0)
+        >>> SubnetworkRegressor(random_state=0).fit(X, y).score(X, y) > 0.7
+        True
     """
 
     @property
@@ -304,13 +274,20 @@ class SubnetworkRegressor(RegressorMixin, _SubnetworkEstimator):
             ValueError: If X or y are no finite numbers, or differ in length.
         """
         X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
+            self,
+            X,
+            y,
+            dtype=[np.float64, np.float32],
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
         )
         y = np.asarray(y, np.float64)
         self.output_shape_ = list(y.shape[1:])
         y = y.reshape(len(y), -1)
         self.target_mean_, self.target_scale_ = y.mean(axis=0), _deviation(y)
-        return self._fit(X, (y - self.target_mean_) / self.target_scale_, "squared_error")
+        scaled = (y - self.target_mean_) / self.target_scale_
+        return self._fit(X, scaled, np.zeros(len(y), int), "squared_error")
 
     def predict(self, X: Any) -> np.ndarray:
         """The numbers of each row, in the shape of the targets."""

@@ -20,6 +20,18 @@ class SolverState(NamedTuple):
     """Where a solver is: what `warm_start` goes on from.
 
     It has the layers of this process: all of them where the workers are in one.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from admm import solve
+        >>> from layers import Dense
+        >>> x, y = jnp.array([[-1.0], [1.0]]), jnp.eye(2)
+        >>> network = [Dense(jnp.zeros((1, 2)), jnp.zeros(2))]
+        >>> state = solve(PDADMMG(), network, x, y, steps=5).state
+        >>> sorted(state.layers[1])
+        ['W', 'b', 'r', 'z']
+        >>> solve(PDADMMG(), network, x, y, steps=5, warm_start=state).trace["step"].size
+        5
     """
 
     layers: Mapping[int, Mapping[str, Any]]  # arrays of `admm.solvers.Layer`, by number from 1

@@ -63,7 +63,16 @@ class Tolerance:
 
 
 class Solution(NamedTuple):
-    """What `solve` returns, in every process."""
+    """What `solve` returns, in every process.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> network = [Dense(jnp.zeros((1, 2)), jnp.zeros(2))]
+        >>> x, y = jnp.array([[-1.0], [1.0]]), jnp.eye(2)
+        >>> result = solve(PDADMMG(), network, x, y, steps=5)
+        >>> result.status, result.trace["step"].tolist()
+        ('steps', [1, 2, 3, 4, 5])
+    """
 
     network: tuple[Dense, ...]  # the whole of it, on this process's first device
     status: Status  # why it ended: the tolerance is met, all steps are done, the callback said so
