@@ -14,7 +14,9 @@ def check(function: Any) -> Any:
     store any, as scikit-learn wants it. `Self` is known to beartype in whole classes only, and here
     it sees functions.
     """
-    if function.__qualname__.endswith(("Options.__init__", "Estimator.__init__")):
+    if function.__qualname__.endswith(
+        ("Options.__init__", "Estimator.__init__", "Classifier.__init__")
+    ):
         return function
     hints = function.__annotations__
     function.__annotations__ = {name: hint for name, hint in hints.items() if hint is not Self}

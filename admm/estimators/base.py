@@ -96,7 +96,8 @@ def save_estimator(
     about = {
         "class": type(estimator).__name__,
         "params": {
-            name: json_value(value)
+            # A search sets numbers of NumPy.
+            name: json_value(value.item() if isinstance(value, np.generic) else value)
             for name, value in estimator.get_params().items()
             if not isinstance(value, np.random.RandomState) and not callable(value)
         },

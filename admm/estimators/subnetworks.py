@@ -133,7 +133,7 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
     def _network(self) -> Network:
         shape = (self.n_features_in_,)
         if self.network is None:
-            return mlp(shape, self.hidden, self._outputs, self.layers, self.dtype)
+            return mlp(shape, int(self.hidden), self._outputs, int(self.layers), self.dtype)
         model = self.network(self.n_features_in_, self._outputs, jax.random.key(self.seed_))
         return from_modules(split_model(model), shape, self.dtype)
 

@@ -20,7 +20,7 @@ from admm.errors import InputError
 from admm.methods.layerwise.options import PDADMMGOptions
 from layers import RELU, forward, hop_inputs
 
-SMALL = {"layers": 2, "hidden": 8, "epochs": 5, "random_state": 0}
+SMALL = {"layers": 2, "hidden": np.int64(8), "epochs": 5, "random_state": 0}
 NODES = 60
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from admm import SubnetworkClassifier, SubnetworkRegressor, options, train
 from admm.errors import InputError
 
-SMALL = {"hidden": 16, "epochs": 8, "random_state": 0, "lr": 1e-2}
+SMALL = {"hidden": np.int64(16), "epochs": 8, "random_state": 0, "lr": 1e-2}
 
 
 @pytest.fixture(scope="module")
