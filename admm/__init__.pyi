@@ -10,6 +10,7 @@ from .methods.layerwise.options import (
     PDADMMGOptions as PDADMMGOptions,
 )
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
+from .run.estimate import Estimate as Estimate, estimate as estimate
 from .run.history import read_history as read_history
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from admm.comm import Transport
+    from admm.run.costs import StageCosts
     from admm.run.method import Network, Share, Training
     from admm.run.saved import Saved
 
@@ -181,6 +182,22 @@ class MethodOptions(ABC):
         self, share: "Share", transport: "Transport", stage: int, kept: "Network | None"
     ) -> "Training":
         """The start of a stage; `kept` is the network in training at the end of the one before."""
+
+    def look(self, transport: "Transport", data: Any = None) -> "Share":
+        """What `load` returns, as far as `costs` and `peak_memory` need it; all processes call it.
+
+        By default all of it. A method whose inputs take long to make, or much memory, leaves them
+        out.
+        """
+        return self.load(transport, data)
+
+    def costs(self, share: "Share") -> "Sequence[StageCosts] | None":
+        """What every stage costs, the same in every process; None: the method does not say."""
+        return None
+
+    def peak_memory(self, share: "Share") -> Sequence[int] | None:
+        """Bytes of arrays that every worker holds at once, at most, the data it loads included."""
+        return None
 
     @abstractmethod
     def safer(self, training: "Training") -> tuple["MethodOptions", str] | None:

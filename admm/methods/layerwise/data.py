@@ -19,6 +19,7 @@ from admm.methods.labelled import Labelled, description, load_at_root
 from admm.methods.layerwise.options import GAMLPOptions, PDADMMGOptions
 from admm.run.saved import Saved
 from layers import (
+    basis_columns,
     hop_inputs,
     hop_product,
     layer_costs,
@@ -105,8 +106,10 @@ class LayerShare:
         )
 
 
-def load_share(options: GAMLPOptions, transport: Transport, data: Any) -> LayerShare:
-    """The data of a run.
+def load_share(
+    options: GAMLPOptions, transport: Transport, data: Any, shapes_only: bool = False
+) -> LayerShare:
+    """The data of a run; without inputs if it is for their shapes only.
 
     Raises:
         InputError: In every process, if they cannot be used, or there are more workers than layers.
@@ -123,7 +126,8 @@ def load_share(options: GAMLPOptions, transport: Transport, data: Any) -> LayerS
                 f"{spelled(name, value)} is for data that are loaded; those in memory are as "
                 "checked_graph has made them"
             )
-    facts, inputs = load_at_root(lambda: training_inputs(options, data), transport)
+    read = _shapes if shapes_only else training_inputs
+    facts, inputs = load_at_root(lambda: read(options, data), transport)
     shape = widths(facts.columns, options.hidden, facts.classes, options.layers)
     split = split_layers(layer_costs(shape), transport.size)
     if inputs is None:
@@ -242,6 +246,15 @@ def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
             f"a {type(data).__name__}"
         )
     return data
+
+
+def _shapes(options: GAMLPOptions, data: Any = None) -> tuple[Facts, None]:
+    """The facts that `training_inputs` returns; no input is computed."""
+    graph = _graph(options, data)
+    facts = _facts(options, graph, np.concatenate(graph.split))
+    if isinstance(options, PDADMMGOptions):
+        facts = replace(facts, columns=basis_columns(facts.training_rows, facts.features))
+    return facts, None
 
 
 def training_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]:

@@ -59,13 +59,7 @@ def compact_inputs(
         InputError: If the data cannot be loaded, or are not in the range of their type.
         AdmmError: If there is not enough memory for them.
     """
-    if data is None:
-        data = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
-    if not isinstance(data, datasets.Images | datasets.Graph):
-        raise InputError(
-            f"{spelled('solver', options.solver)} trains on Images or a Graph of admm.datasets, "
-            f"got a {type(data).__name__}"
-        )
+    data = _data(options, data)
     order = np.arange(len(data.labels)) if every else np.concatenate(data.split)
     rows: np.ndarray | sp.csr_array
     if isinstance(data, datasets.Images):
@@ -76,9 +70,38 @@ def compact_inputs(
     else:  # the features of its nodes
         contents = data.features
         rows = _features(data, options, order)
-    sizes, shape = tuple(map(len, data.split)), rows.shape[1:]
+    return _facts(data, order, rows.shape[1:], contents), rows
+
+
+def row_shapes(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, None]:
+    """The facts that `row_inputs` returns; no inputs are made.
+
+    Raises:
+        InputError: If the data cannot be loaded.
+    """
+    data = _data(options, data)
+    images = isinstance(data, datasets.Images)
+    contents = data.pixels if images else data.features
+    return _facts(data, np.concatenate(data.split), contents.shape[1:], contents), None
+
+
+def _data(options: SubnetworkOptions, data: Any) -> datasets.Images | datasets.Graph:
+    if data is None:
+        data = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
+    if not isinstance(data, datasets.Images | datasets.Graph):
+        raise InputError(
+            f"{spelled('solver', options.solver)} trains on Images or a Graph of admm.datasets, "
+            f"got a {type(data).__name__}"
+        )
+    return data
+
+
+def _facts(
+    data: datasets.Images | datasets.Graph, order: np.ndarray, shape: tuple[int, ...], contents: Any
+) -> RowFacts:
+    sizes = tuple(map(len, data.split))
     dataset = description(data, len(data.labels), 0, prod(shape), contents)
-    return RowFacts(dataset, data.labels[order].astype(np.int32), sizes, shape), rows
+    return RowFacts(dataset, data.labels[order].astype(np.int32), sizes, shape)
 
 
 def _features(data: datasets.Graph, options: SubnetworkOptions, order: np.ndarray) -> sp.csr_array:

@@ -36,14 +36,10 @@ class SubnetworkTraining(ChainTraining):
     def __init__(
         self, options: SubnetworkOptions, share: SubnetworkShare, transport: Transport
     ) -> None:
-        assert options.lr is not None  # the options have seen to that
         self.variables = variables(options.solver)
         self.depth = len(share.shapes) - 1
         self._options, self._share = options, share
-        names = ("alpha", "rho", "reach", "relaxation", "inner", "refresh", "frozen_lower")
-        settings = {name: getattr(options, name) for name in names}
-        optimizer = make_optimizer(options.optimizer, options.lr)
-        self._solver = TSSM(options.solver, optimizer=optimizer, **settings)
+        self._solver = solver_of(options)
         codec = make_codec(codec_of(options))
         workers = [SubnetworkWorker(n, self._solver, transport, codec) for n in transport.local]
         super().__init__(share.facts, transport, share.owned, workers)
@@ -147,3 +143,12 @@ class SubnetworkTraining(ChainTraining):
         """What the last epoch came to, of all subnetworks in order."""
         every = self.transport.gather([s for worker in self.workers for s in worker.sums()])
         return [sums for part in every for sums in part]
+
+
+def solver_of(options: SubnetworkOptions) -> TSSM:
+    """The algorithm that the options set."""
+    assert options.lr is not None  # the options have seen to that
+    names = ("alpha", "rho", "reach", "relaxation", "inner", "refresh", "frozen_lower")
+    settings = {name: getattr(options, name) for name in names}
+    optimizer = make_optimizer(options.optimizer, options.lr)
+    return TSSM(options.solver, optimizer=optimizer, **settings)
