@@ -10,6 +10,8 @@ from .methods.layerwise.options import (
     PDADMMGOptions as PDADMMGOptions,
 )
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
+from .reports.figures import Prices as Prices
+from .reports.report import Report as Report, report as report
 from .run.estimate import Estimate as Estimate, estimate as estimate
 from .run.history import read_history as read_history
 from .run.inference import evaluate as evaluate, predict as predict

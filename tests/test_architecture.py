@@ -20,7 +20,7 @@ STOREYS = (
     ("admm.comm",),
     ("admm.run",),
     ("admm.methods",),
-    ("admm.doctor",),
+    ("admm.doctor", "admm.reports"),
     ("admm.cli",),
     ("benchmarks",),
 )

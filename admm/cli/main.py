@@ -38,6 +38,7 @@ _COMMANDS = {
     "predict": "class and probabilities of every node or image",
     "status": "how far a run is, and what a restart would lose",
     "doctor": "what keeps runs from starting here, or makes them slow; also under mpirun -n R",
+    "report": "what runs have cost, and what they are worth, beside each other",
     "trace": "where the time of a traced run went, on every rank",
     "datasets": "the known data sets: list, download, check",
 }

@@ -191,6 +191,14 @@ class MethodOptions(ABC):
         """
         return self.load(transport, data)
 
+    def read(self) -> Any:
+        """The data set alone, as `evaluate` and `predict` take it for `data`.
+
+        Raises:
+            InputError: If it cannot be read, or the method has none of its own.
+        """
+        raise InputError(f"{self.solver} has no data set that can be read by itself")
+
     def costs(self, share: "Share") -> "Sequence[StageCosts] | None":
         """What every stage costs, the same in every process; None: the method does not say."""
         return None

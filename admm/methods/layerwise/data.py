@@ -147,7 +147,7 @@ def full_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]
         InputError: If the data cannot be loaded, their inputs are all zero, or these overflow.
         AdmmError: If there is not enough memory for them.
     """
-    graph = _graph(options, data)
+    graph = read_graph(options, data)
     wanted, dtype = np.concatenate(graph.split), np.dtype(options.dtype)
     facts = _facts(options, graph, wanted)
     what = f"inputs of {len(wanted):,} nodes × {facts.columns:,} columns"
@@ -184,7 +184,7 @@ def first_layer(
         InputError: If data or network cannot be read, do not belong together, or overflow.
         AdmmError: If there is not enough memory.
     """
-    graph = _graph(options, data)
+    graph = read_graph(options, data)
     wanted = np.arange(graph.nodes) if every else np.concatenate(graph.split)
     facts = _facts(options, graph, wanted)
     saved.check_dataset(facts.dataset)
@@ -230,7 +230,12 @@ def _check_finite(rows: np.ndarray, options: GAMLPOptions, name: str) -> None:
         )
 
 
-def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
+def read_graph(options: GAMLPOptions, data: Any = None) -> datasets.Graph:
+    """The graph that the options name, or the one that is given.
+
+    Raises:
+        InputError: If it cannot be loaded, or is none.
+    """
     if data is None:
         return datasets.load(
             options.dataset,
@@ -250,7 +255,7 @@ def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
 
 def _shapes(options: GAMLPOptions, data: Any = None) -> tuple[Facts, None]:
     """The facts that `training_inputs` returns; no input is computed."""
-    graph = _graph(options, data)
+    graph = read_graph(options, data)
     facts = _facts(options, graph, np.concatenate(graph.split))
     if isinstance(options, PDADMMGOptions):
         facts = replace(facts, columns=basis_columns(facts.training_rows, facts.features))

@@ -82,6 +82,11 @@ class GAMLPOptions(ClassifierOptions):
 
         return load_share(self, transport, data, shapes_only=True)
 
+    def read(self) -> Any:
+        from admm.methods.layerwise.data import read_graph
+
+        return read_graph(self)
+
     def costs(self, share: Any) -> Any:
         from admm.methods.layerwise.costs import layer_stages
 

@@ -59,7 +59,7 @@ def compact_inputs(
         InputError: If the data cannot be loaded, or are not in the range of their type.
         AdmmError: If there is not enough memory for them.
     """
-    data = _data(options, data)
+    data = read_rows(options, data)
     order = np.arange(len(data.labels)) if every else np.concatenate(data.split)
     rows: np.ndarray | sp.csr_array
     if isinstance(data, datasets.Images):
@@ -79,13 +79,18 @@ def row_shapes(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, 
     Raises:
         InputError: If the data cannot be loaded.
     """
-    data = _data(options, data)
+    data = read_rows(options, data)
     images = isinstance(data, datasets.Images)
     contents = data.pixels if images else data.features
     return _facts(data, np.concatenate(data.split), contents.shape[1:], contents), None
 
 
-def _data(options: SubnetworkOptions, data: Any) -> datasets.Images | datasets.Graph:
+def read_rows(options: SubnetworkOptions, data: Any = None) -> datasets.Images | datasets.Graph:
+    """The images that the options name, or the images or graph that are given.
+
+    Raises:
+        InputError: If they cannot be loaded, or are neither.
+    """
     if data is None:
         data = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
     if not isinstance(data, datasets.Images | datasets.Graph):

@@ -116,6 +116,11 @@ class SubnetworkOptions(ClassifierOptions):
 
         return load_share(self, transport, data, shapes_only=True)
 
+    def read(self) -> Any:
+        from admm.methods.subnetworks.data import read_rows
+
+        return read_rows(self)
+
     def costs(self, share: Any) -> Any:
         from admm.methods.subnetworks.costs import Costs
 

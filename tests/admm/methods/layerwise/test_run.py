@@ -60,7 +60,7 @@ def test_summary_is_what_the_contract_says(run):
         *("bytes_sent", "seconds", "iterate_seconds"),
     }
     assert set(summary["seconds"]) == {
-        *("total", "compile", "iterate", "wait", "evaluate", "checkpoint")
+        *("total", "cpu", "compile", "iterate", "wait", "evaluate", "checkpoint")
     }
     assert summary["bytes"]["sent"] == summary["bytes"]["float32"] == 0
     assert len(summary["peak_rss_bytes"]) == 1
