@@ -48,7 +48,7 @@ def draw(figure: Any, reports: Sequence[Report]) -> None:
                 )
         if points:
             (handles["no run is both cheaper and better"],) = panel.plot(
-                *zip(*pareto(points), strict=True), color="0.6", zorder=0
+                *zip(*pareto(points), strict=True), color="0.4", marker=".", zorder=0
             )
         else:
             panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes)

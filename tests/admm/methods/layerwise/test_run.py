@@ -37,6 +37,7 @@ def test_summary_is_what_the_contract_says(run):
     assert set(summary) == {
         *("schema", "versions", "workers", "best", "final", "seconds", "bytes", "peak_rss_bytes"),
         *("options", "dataset", "stages", "retreats", "stopped", "status", "sharing"),
+        *("costs", "joules"),
     }
     assert summary["dataset"]["name"] == "digits"
     assert set(summary["dataset"]) == {
