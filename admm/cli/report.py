@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from admm.cli.start import show, start_jax
+from admm.errors import InputError
 from admm.extras import load
 from admm.files import write_atomically, writing
 from admm.reports import Prices, Report, draw, read_summary, report
@@ -54,6 +55,9 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     if arguments.plot is not None:
         figure = load("matplotlib.figure", "a plot").Figure
         picture = figure(figsize=(10, 4), layout="constrained")
+        known = picture.canvas.get_supported_filetypes()
+        if arguments.plot.suffix.removeprefix(".").lower() not in known:
+            raise InputError(f"--plot must end in .{', .'.join(known)}, got {arguments.plot}")
     prices = Prices(arguments.watts, arguments.grid_intensity, arguments.price)
     noise, dropped = arguments.noise, arguments.dropped
     if arguments.measure or arguments.robustness or arguments.against is not None:

@@ -2,15 +2,21 @@
 
 import socket
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from admm.comm import LocalTransport, Transport
-from admm.errors import AdmmError, InputError
-from admm.memory import check_memory, memory_told
+from admm.errors import AdmmError, InputError, spelled
+from admm.memory import available_memory, check_memory, memory_told
 from admm.run.agreement import check_one_job
 from admm.run.costs import EVALUATION, StageCosts, flops_of, sent
 from admm.run.options import MethodOptions, check_not_in_memory
 from admm.run.run import check_dtype, check_transport
+
+# Options whose halves are tried where a run does not fit.
+_SMALLER = ("hidden", "batch")
 
 
 class Estimate(NamedTuple):
@@ -76,7 +82,7 @@ def check_fits(found: Estimate, options: MethodOptions, transport: Transport) ->
     """Whether the arrays of all workers fit into the memory that their machines can still give.
 
     Raises:
-        AdmmError: In every process, if not; it says what takes less.
+        AdmmError: In every process, if not; it says what takes less, and a value that fits.
     """
     host = socket.gethostname()
     every = transport.gather((host, list(transport.local)))
@@ -84,12 +90,34 @@ def check_fits(found: Estimate, options: MethodOptions, transport: Transport) ->
     failure = None
     try:
         what = f"the arrays of {len(own)} of {transport.size} workers, those on {host},"
-        check_memory(sum(found.peak_bytes[worker] for worker in own), what, options)
+        check_memory(_need(found, own), what, options)
     except AdmmError as error:
-        failure = error
+        # One process of a machine looks for what fits: the first, whose error is the one raised.
+        first = transport.local[0] == own[0]
+        fits = [*_fitting(options, transport.size, own)] if first else []
+        failure = AdmmError("; ".join([str(error), *(f"{each} fits" for each in fits)]))
     for each in transport.gather(failure):
         if each is not None:
             raise each
+
+
+def _need(found: Estimate, workers: Sequence[int]) -> int:
+    return sum(found.peak_bytes[worker] for worker in workers)
+
+
+def _fitting(options: MethodOptions, size: int, own: Sequence[int]) -> Iterator[str]:
+    """Options with half of their value, a quarter and so on, with which these workers fit."""
+    left = available_memory()
+    for name in _SMALLER:
+        value = getattr(options, name, 0) // 2
+        with suppress(InputError):  # a network of one's own does not take every option
+            while left is not None and value > 0:
+                changes: dict[str, Any] = {name: value}
+                smaller = estimate(replace(options, **changes), LocalTransport(size))
+                if _need(smaller, own) <= left.nbytes:
+                    yield spelled(name, value)
+                    break
+                value //= 2
 
 
 def as_json(found: Estimate) -> dict[str, Any]:

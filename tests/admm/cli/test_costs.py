@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from admm import estimate, options
 from admm.cli import main
 
 TOY = ("--layers", 3, "--hidden", 8, "--grow", "none", "--hops", 1, "--epochs", 4)
@@ -45,13 +46,16 @@ def test_two_ranks_say_it_once_as_json(admm):
 def test_what_does_not_fit_is_refused_with_what_would(capsys, tmp_path, monkeypatch):
     proc = tmp_path / "proc"
     proc.mkdir()
-    (proc / "meminfo").write_text("MemAvailable: 1000 kB\n")
     monkeypatch.setattr("admm.memory._PROC", proc)
-    assert dry("--hidden", 512) == 1
-    error = capsys.readouterr().err
-    assert "the arrays of 1 of 1 workers" in error
-    assert "0.000954 GiB are available" in error
-    assert "a smaller --hops or --hidden takes less, and more ranks on more machines" in error
+    fits = estimate(options(layers=3, hidden=128, grow="none", hops=1)).peak_bytes[0]
+    for nbytes, hint in ((fits, "; --hidden 128 fits\n"), (1000, "share the layers out\n")):
+        (proc / "meminfo").write_text(f"MemAvailable: {nbytes // 1024 + 1} kB\n")
+        assert dry("--hidden", 512) == 1
+        error = capsys.readouterr().err
+        assert "the arrays of 1 of 1 workers" in error
+        assert "are available (MemAvailable of /proc/meminfo)" in error
+        assert "a smaller --hops or --hidden takes less, and more ranks on more machines" in error
+        assert error.endswith(hint)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,14 @@ def test_data_in_memory_and_data_that_are_not_there():
     assert found.stages == estimate(options(**SMALL)).stages
 
 
+def test_float64(x64):
+    given = options(**SMALL, grow="none", workers=2, dtype="float64")
+    found, summary = estimate(given), train(given).summary
+    assert found.bytes_by_variable == summary["bytes"]["by_variable"]
+    assert found.evaluation_bytes == summary["bytes"]["evaluation"]
+    assert summary["costs"]["model_bytes"] == 8 * found.stages[0].parameters
+
+
 def graph(path, nodes):
     random = np.random.default_rng(0)
     labels = random.integers(0, 8, nodes)
