@@ -24,6 +24,9 @@ from .methods.layerwise.solve import (
 )
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions
 from .methods.subnetworks.train import train_subnetworks as train_subnetworks
+from .reports.figures import Prices as Prices
+from .reports.report import Report as Report, report as report
+from .run.estimate import Estimate as Estimate, estimate as estimate
 from .run.history import read_history as read_history
 from .run.inference import evaluate as evaluate, predict as predict
 from .run.method import Training as Training

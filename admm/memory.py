@@ -3,6 +3,8 @@
 Needs neither JAX nor NumPy. Where the system tells nothing, as without /proc, all is allowed.
 """
 
+import ctypes
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,10 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 # Options that make arrays smaller, of whichever method.
 _SMALLER = ("hops", "hidden", "filters", "batch")
+
+# Number of mallopt's option in glibc, and bytes from which a freed array goes back at once.
+_M_MMAP_THRESHOLD = -3
+_RETURNED = 4 * 2**20
 
 
 class Available(NamedTuple):
@@ -51,6 +57,19 @@ def check_memory(nbytes: int, what: str, options: object) -> None:
     left = available_memory()
     if left is not None and nbytes > left.nbytes:
         raise AdmmError(f"{what} need {_gib(nbytes)}, but {_told(left)}; {_advice(options)}")
+
+
+def return_freed_arrays() -> None:
+    """Let glibc give large arrays back to the system when they are freed.
+
+    Left alone it raises the size from which it does, up to 32 MiB, and keeps what is smaller in
+    pieces that the next arrays may not fit: training then takes up to twice the memory of its
+    arrays. `MALLOC_MMAP_THRESHOLD_` in the environment has priority; other C libraries have no such
+    option.
+    """
+    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        with suppress(AttributeError, OSError, TypeError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _RETURNED)
 
 
 @contextmanager

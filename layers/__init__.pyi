@@ -15,6 +15,7 @@ from .gamlp import (
     widths as widths,
 )
 from .hops import (
+    basis_columns as basis_columns,
     hop_inputs as hop_inputs,
     hop_product as hop_product,
     normalized_adjacency as normalized_adjacency,

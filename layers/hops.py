@@ -214,6 +214,16 @@ def _reach(dtype: np.dtype | type) -> int:
     return -about.minexp - about.nmant
 
 
+def basis_columns(nodes: int, features: int) -> int:
+    """Columns of inputs in the coordinates of `row_basis`: `features` where it makes none.
+
+    Example:
+        >>> basis_columns(3, 50), basis_columns(30, 50)
+        (3, 50)
+    """
+    return nodes if 2 * nodes <= features else features
+
+
 def row_basis(inputs: np.ndarray) -> np.ndarray | None:
     """Basis Q (features, nodes) of the space that the training rows X span, if far smaller.
 
@@ -236,7 +246,7 @@ def row_basis(inputs: np.ndarray) -> np.ndarray | None:
         ((50, 3), True)
     """
     nodes, features = inputs.shape
-    if 2 * nodes > features:
+    if basis_columns(nodes, features) == features:
         return None
     size = max(1, _BLOCK_BYTES // (nodes * np.dtype(np.float64).itemsize))
     blocks = [slice(start, start + size) for start in range(0, features, size)]

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from admm import options, resumed, solver_places, train
+from admm import estimate, options, resumed, solver_places, train
 from admm.errors import DivergedError
 from admm.run.checkpoint import newest_checkpoint
 
@@ -134,6 +134,22 @@ def test_the_bytes_of_every_variable_are_counted(name):
     assert result.summary["bytes"]["sent"] == sum(expected.values())
     assert result.history[-1]["bytes_sent"] == sum(expected.values())
     assert result.summary["bytes"]["evaluation"] > 0
+
+
+@every_method
+def test_what_a_run_sends_and_saves_is_known_before_it(name, tmp_path):
+    given = options(**{**ROWS[name].given, "epochs": 3, "eval_every": 2, "workers": 2})
+    found = estimate(given)
+    summary = train(replace(given, out=tmp_path)).summary
+    assert found.bytes_by_variable == summary["bytes"]["by_variable"]
+    assert found.evaluation_bytes == summary["bytes"]["evaluation"]
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    arrays = [dict(np.load(path)) for path in folder.glob("*.npz")]
+    nbytes = sum(array.nbytes for each in arrays for array in each.values())
+    assert sum(each.checkpoint_bytes for each in found.stages[-1].workers) == nbytes
+    model = [dict(np.load(path)) for path in folder.glob("layer_*.npz")]
+    parameters = sum(array.size for each in model for array in each.values())
+    assert found.stages[-1].parameters == parameters
 
 
 @pytest.mark.parametrize("name", _parameters(n for n, row in ROWS.items() if row.diverging))

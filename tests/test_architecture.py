@@ -21,7 +21,7 @@ STOREYS = (
     ("admm.run",),
     ("admm.methods",),
     ("admm.estimators",),
-    ("admm.doctor",),
+    ("admm.doctor", "admm.reports"),
     ("admm.cli",),
     ("benchmarks",),
 )

@@ -39,6 +39,7 @@ _COMMANDS = {
     "status": "how far a run is, and what a restart would lose",
     "doctor": "what keeps runs from starting here, or makes them slow; also under mpirun -n R",
     "plot": "loss, accuracy, residuals, bytes and time of one run or several",
+    "report": "what runs have cost, and what they are worth, beside each other",
     "trace": "where the time of a traced run went, on every rank",
     "datasets": "the known data sets: list, download, check",
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from admm.console import discard
 from admm.errors import InputError, OutputError
+from admm.memory import return_freed_arrays
 
 if TYPE_CHECKING:
     from admm.comm import Transport
@@ -39,6 +40,7 @@ def start_jax(dtype: str, devices: int) -> None:
     Raises:
         InputError: If it refuses, for what the variables or the machine say.
     """
+    return_freed_arrays()
     try:
         import jax
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from admm.cli.compilation import cache_home, kept_compilations
+from admm.cli.costs import show_costs
 from admm.cli.progress import KINDS, shown, write_json
 from admm.cli.start import start
 from admm.console import Console
@@ -23,7 +24,7 @@ from admm.run.resume import resumed
 from quant import Levels
 
 _METAVARS = {int: "N", float: "X", Path: "PATH", Levels: "LOW:HIGH[:STEP]"}
-_NO_OPTIONS = ("command", "cache", "progress")
+_NO_OPTIONS = ("command", "cache", "dry_run", "progress")
 _GROUPS = ("data", "network", "solver", "workers", "output", "safety")
 
 
@@ -46,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         default="table",
         help="what standard output shows: a table, one JSON object a line, or nothing; with the "
         "table a terminal also shows a bar where tqdm is installed [table]",
+    )
+    groups["output"].add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what memory, operations, messages and checkpoints the run would take on every "
+        "rank, and train nothing",
     )
     groups["output"].add_argument(
         "--no-cache",
@@ -108,6 +115,10 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     transport = start(
         options.workers, options.dtype, comm, timeout=options.timeout, checksum=options.checksum
     )
+    if arguments.dry_run:
+        show_costs(options, transport, arguments.progress)
+        transport.close()
+        return
     from admm.run import train
     from admm.run.agreement import check_one_job
 

@@ -3,6 +3,7 @@ from .batch_channel import Batch as Batch, BatchChannel as BatchChannel, Cut as 
 from .chain import (
     Neighbors as Neighbors,
     chain as chain,
+    chunk_sizes as chunk_sizes,
     pass_dense as pass_dense,
     pass_forward as pass_forward,
 )
@@ -12,7 +13,11 @@ from .channel import (
     receive_exact as receive_exact,
     send_exact as send_exact,
 )
-from .leaves import fill_leaves as fill_leaves, named_leaves as named_leaves
+from .leaves import (
+    fill_leaves as fill_leaves,
+    named_leaves as named_leaves,
+    tree_bytes as tree_bytes,
+)
 from .mpi_transport import MPITransport as MPITransport
 from .shares import Shares as Shares, trace_shares as trace_shares
 from .trace import Trace as Trace

@@ -32,6 +32,23 @@ def chain(owned: Sequence[Sequence[int]]) -> list[Neighbors]:
     return [Neighbors(below.get(worker), above.get(worker)) for worker in range(len(owned))]
 
 
+# Rows that travel together where nothing else is said.
+CHUNK = 4096
+
+# Chunks that are on their way through a worker at once, as measured: it does not wait for them.
+IN_FLIGHT = 8
+
+
+def chunk_sizes(rows: int, chunk: int = CHUNK) -> list[int]:
+    """How many rows `pass_forward` passes on at a time.
+
+    Example:
+        >>> chunk_sizes(10, 4)
+        [4, 4, 2]
+    """
+    return [min(chunk, rows - start) for start in range(0, rows, chunk)]
+
+
 def pass_forward(
     apply: Callable[[Array], Array] | None,
     blank: Array,
@@ -40,7 +57,7 @@ def pass_forward(
     worker: int,
     neighbors: Neighbors,
     transport: Transport,
-    chunk: int = 4096,
+    chunk: int = CHUNK,
 ) -> Array | None:
     """Pass rows through what one worker has of a network, and on to the worker above.
 
@@ -62,9 +79,9 @@ def pass_forward(
         return None
     below, above = neighbors
     logits = []
-    for start in range(0, rows, chunk):
-        count = min(chunk, rows - start)
+    for number, count in enumerate(chunk_sizes(rows, chunk)):
         if below is None:
+            start = number * chunk
             x = inputs[start : start + count]  # type: ignore[index]
         else:
             shape = (count, *blank.shape[1:])

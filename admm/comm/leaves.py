@@ -20,6 +20,16 @@ def named_leaves(tree: Any) -> dict[str, Array]:
     return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in leaves}
 
 
+def tree_bytes(tree: Any) -> int:
+    """Bytes of the leaves of a tree, be they arrays or only shapes.
+
+    Example:
+        >>> tree_bytes((jax.numpy.ones(2), jax.ShapeDtypeStruct((3, 4), "float64"), None))
+        104
+    """
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
 def fill_leaves(tree: T, arrays: Mapping[str, Any]) -> T:
     """The tree with other leaves: those of `named_leaves` of a tree of the same structure."""
     leaves = [arrays[name] for name in named_leaves(tree)]

@@ -110,6 +110,7 @@ class MPITransport(Transport):
     def share(self, value: T | None, worker: int) -> T:
         owner = self.comm.rank == worker
         packed = np.frombuffer(pickle.dumps(value) if owner else b"", np.uint8)
+        self.control_bytes += packed.nbytes
         size = np.array([packed.size])
         self._wait(self.comm.Ibcast(size, worker).Test)
         buffer = packed if owner else np.empty(size[0], np.uint8)
@@ -118,6 +119,7 @@ class MPITransport(Transport):
 
     def begin_total(self, values: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
         (own,) = values
+        self.control_bytes += own.nbytes
         every = np.empty((self.size, *own.shape), own.dtype)
         request = self.comm.Iallgather(np.ascontiguousarray(own), every)
 
@@ -129,6 +131,7 @@ class MPITransport(Transport):
 
     def gather(self, value: T) -> list[T]:
         packed = np.frombuffer(pickle.dumps(value), np.uint8)
+        self.control_bytes += packed.nbytes
         sizes = np.empty(self.size, int)
         self._wait(self.comm.Iallgather(np.array([packed.size]), sizes).Test)
         every = np.empty(sizes.sum(), np.uint8)

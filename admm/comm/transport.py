@@ -31,6 +31,8 @@ class Transport(ABC):
         library: Name of the message library, or None.
         tags: Number of every variable that may travel, see `declare`.
         sent: Payload bytes handed over by this process, by variable.
+        control_bytes: Bytes that this process has given to `share`, `total`, `gather` and `at_root`
+            for others, each counted once.
         sent_as_float32: What the same arrays take in float32.
         waited: Seconds this process has been blocked in messages with nothing to compute.
         computing: The newest array under computation here: until it is ready, a message that has
@@ -45,6 +47,7 @@ class Transport(ABC):
     def __init__(self) -> None:
         self.tags: dict[str, int] = {}
         self.sent: Counter[str] = Counter()
+        self.control_bytes = 0
         self.sent_as_float32: Counter[str] = Counter()
         self.waited = 0.0
         self.computing: jax.Array | None = None

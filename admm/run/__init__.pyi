@@ -1,3 +1,5 @@
+from .costs import Message as Message, StageCosts as StageCosts, WorkerCosts as WorkerCosts
+from .estimate import Estimate as Estimate, estimate as estimate
 from .history import Evaluation as Evaluation
 from .inference import evaluate as evaluate, predict as predict
 from .method import Arrays as Arrays, Network as Network, Share as Share, Training as Training

@@ -26,6 +26,7 @@ class Clock:
         self._waited: defaultdict[str, float] = defaultdict(float)
         self._compile = 0.0
         self._start = time.perf_counter()
+        self._cpu = time.process_time()
 
     def __enter__(self) -> "Clock":
         monitoring.register_event_duration_secs_listener(self._on_event)
@@ -37,6 +38,7 @@ class Clock:
     def add(self, seconds: Mapping[str, float]) -> None:
         """Count on from the totals of an earlier process."""
         self._start -= seconds["total"]
+        self._cpu -= seconds.get("cpu", 0.0)  # earlier releases did not count it
         self._compile += seconds["compile"]
         for name in _SECTIONS:
             self._sections[name] += seconds[name]
@@ -69,6 +71,7 @@ class Clock:
         """Totals, under the names of `summary.json`."""
         return {
             "total": self.elapsed,
+            "cpu": time.process_time() - self._cpu,
             "compile": self._compile,
             "wait": self._transport.waited,
             **{name: self._sections[name] for name in _SECTIONS},

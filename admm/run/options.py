@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from admm.comm import Transport
+    from admm.run.costs import StageCosts
     from admm.run.method import Network, Share, Training
     from admm.run.saved import Saved
 
@@ -198,6 +199,30 @@ class MethodOptions(ABC):
         self, share: "Share", transport: "Transport", stage: int, kept: "Network | None"
     ) -> "Training":
         """The start of a stage; `kept` is the network in training at the end of the one before."""
+
+    def look(self, transport: "Transport", data: Any = None) -> "Share":
+        """What `load` returns, as far as `costs` and `peak_memory` need it; all processes call it.
+
+        By default all of it. A method whose inputs take long to make, or much memory, leaves them
+        out.
+        """
+        return self.load(transport, data)
+
+    def read(self) -> Any:
+        """The data set alone, as `evaluate` and `predict` take it for `data`.
+
+        Raises:
+            InputError: If it cannot be read, or the method has none of its own.
+        """
+        raise InputError(f"{self.solver} has no data set that can be read by itself")
+
+    def costs(self, share: "Share") -> "Sequence[StageCosts] | None":
+        """What every stage costs, the same in every process; None: the method does not say."""
+        return None
+
+    def peak_memory(self, share: "Share") -> Sequence[int] | None:
+        """Bytes of arrays that every worker holds at once, at most, the data it loads included."""
+        return None
 
     @abstractmethod
     def safer(self, training: "Training") -> tuple["MethodOptions", str] | None:

@@ -24,7 +24,9 @@ from admm.memory import memory_told
 from admm.run.agreement import check_one_job
 from admm.run.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoint
 from admm.run.clock import Clock
+from admm.run.costs import flops_of
 from admm.run.devices import shared_devices
+from admm.run.energy import Meter
 from admm.run.folder import held_folder
 from admm.run.history import Evaluation, History, is_finite, to_json
 from admm.run.method import Arrays, Network, Training
@@ -157,6 +159,7 @@ class Run:
         self._stages: list[dict[str, Any]] = []
         self._retreats: list[dict[str, str]] = []
         self._stopped = False
+        self._meter = Meter()
         self._recovery = Recovery(options, transport, clock, self._units)
         if name is None:
             check_not_in_memory(options.dataset)
@@ -233,6 +236,7 @@ class Run:
         with self._clock.section("iterate"):
             self._now.epoch(epoch, measured)
         self._epoch = epoch
+        self._meter.read()
         if measured:
             with self._clock.section("evaluate"):
                 self._evaluate()
@@ -389,6 +393,8 @@ class Run:
             self._transport,
             self._now.variables,
             [self._units(worker) for worker in range(self._transport.size)],
+            self._meter,
+            costs=self._costs(),
             options=self._options.as_json(),
             dataset=self._share.dataset,
             stages=self._stages,
@@ -403,6 +409,26 @@ class Run:
             content = to_json(summary, indent=1).encode()
             self._transport.at_root(lambda: write_atomically(run / "summary.json", content))
         return summary
+
+    def _costs(self) -> dict[str, Any] | None:
+        """What the epochs and evaluations behind the run come to by their shapes."""
+        planned = self._options.costs(self._share)
+        if planned is None:
+            return None
+        done = [stage["epochs"] for stage in self._stages]
+        done = [*done, self._epoch][: self._stage + 1]
+        stages = [
+            costs._replace(epochs=epochs, evaluations=len(self._history.of_stage(number)))
+            for number, (costs, epochs) in enumerate(zip(planned, done, strict=False))
+        ]
+        best = self._history.best
+        parameters = None if best is None else planned[best["stage"]].parameters
+        itemsize = np.dtype(self._options.dtype).itemsize
+        return {
+            "flops": flops_of(stages),
+            "parameters": parameters,
+            "model_bytes": None if parameters is None else parameters * itemsize,
+        }
 
     # Small things.
 

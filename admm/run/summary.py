@@ -11,6 +11,7 @@ import jax
 from admm.comm import Transport, launch
 from admm.errors import InputError
 from admm.run.clock import Clock
+from admm.run.energy import Meter, total_energy
 from admm.run.history import Evaluation, History
 from admm.run.method import Joiner, Network
 from admm.run.resume import counts
@@ -53,6 +54,7 @@ def summarize(
     transport: Transport,
     variables: Sequence[str],
     units: Sequence[str],
+    meter: Meter,
     **more: Any,
 ) -> dict[str, Any]:
     """The contents of `summary.json`, in every process.
@@ -63,6 +65,7 @@ def summarize(
         transport: Adds up over processes.
         variables: What workers send each other in training.
         units: What every worker owns.
+        meter: Of the energy of this process's machine.
         more: Further entries.
     """
     counted = counts(transport, clock)
@@ -85,7 +88,9 @@ def summarize(
             "float32": sum(as_float32[variable] for variable in variables),
             "by_variable": {variable: sent[variable] for variable in variables},
             "evaluation": sent["evaluation"],
+            "control": sum(transport.gather(transport.control_bytes)),
         },
+        "joules": total_energy(transport.gather(meter.read())),
         "peak_rss_bytes": transport.gather(
             1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         ),

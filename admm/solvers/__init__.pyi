@@ -1,6 +1,12 @@
 from .backprop import Backprop as Backprop
 from .block import Block as Block, Layer as Layer
 from .diagnostics import Diagnosis as Diagnosis, Info as Info
+from .flops import (
+    backprop_flops as backprop_flops,
+    dense_flops as dense_flops,
+    pdadmm_g_flops as pdadmm_g_flops,
+    tssm_flops as tssm_flops,
+)
 from .growth import (
     class_codes as class_codes,
     stage_layers as stage_layers,

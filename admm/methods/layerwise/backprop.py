@@ -26,8 +26,7 @@ class BackpropTraining(LayerTraining):
         stage: int,
         kept: Network | None,
     ) -> None:
-        assert options.lr is not None  # the options have seen to that
-        solver = Backprop(options.solver, options.lr, options.weight_decay)
+        solver = solver_of(options)
         workers = [PipelineWorker(index, solver, transport) for index in transport.local]
         super().__init__(options, share, transport, stage, workers)
         self.start(kept, coded=False)
@@ -43,3 +42,9 @@ class BackpropTraining(LayerTraining):
         decay = self.transport.total([np.array([worker.decay()]) for worker in self.workers])
         risk = self.share.facts.training_rows * scores["train_loss"]
         return {**scores, "objective": float(decay[0]) + risk}
+
+
+def solver_of(options: BackpropOptions) -> Backprop:
+    """The algorithm that the options set."""
+    assert options.lr is not None  # the options have seen to that
+    return Backprop(options.solver, options.lr, options.weight_decay)

@@ -20,6 +20,7 @@ from admm.methods.layerwise.options import GAMLPOptions, PDADMMGOptions
 from admm.run.method import Arrays
 from admm.run.saved import Saved
 from layers import (
+    basis_columns,
     hop_inputs,
     hop_product,
     layer_costs,
@@ -106,8 +107,10 @@ class LayerShare:
         )
 
 
-def load_share(options: GAMLPOptions, transport: Transport, data: Any) -> LayerShare:
-    """The data of a run.
+def load_share(
+    options: GAMLPOptions, transport: Transport, data: Any, shapes_only: bool = False
+) -> LayerShare:
+    """The data of a run; without inputs if it is for their shapes only.
 
     Raises:
         InputError: In every process, if they cannot be used, or there are more workers than layers.
@@ -124,7 +127,8 @@ def load_share(options: GAMLPOptions, transport: Transport, data: Any) -> LayerS
                 f"{spelled(name, value)} is for data that are loaded; those in memory are as "
                 "checked_graph has made them"
             )
-    facts, inputs = load_at_root(lambda: training_inputs(options, data), transport)
+    read = _shapes if shapes_only else training_inputs
+    facts, inputs = load_at_root(lambda: read(options, data), transport)
     shape = widths(facts.columns, options.hidden, facts.classes, options.layers)
     split = split_layers(layer_costs(shape), transport.size)
     if inputs is None:
@@ -144,7 +148,7 @@ def full_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]
         InputError: If the data cannot be loaded, their inputs are all zero, or these overflow.
         AdmmError: If there is not enough memory for them.
     """
-    graph = _graph(options, data)
+    graph = read_graph(options, data)
     wanted, dtype = np.concatenate(graph.split), np.dtype(options.dtype)
     facts = _facts(options, graph, wanted)
     what = f"inputs of {len(wanted):,} nodes × {facts.columns:,} columns"
@@ -181,7 +185,7 @@ def first_layer(
         InputError: If data or network cannot be read, do not belong together, or overflow.
         AdmmError: If there is not enough memory.
     """
-    graph = _graph(options, data)
+    graph = read_graph(options, data)
     wanted = np.arange(graph.nodes) if every else np.concatenate(graph.split)
     facts = _facts(options, graph, wanted)
     saved.check_dataset(facts.dataset)
@@ -249,7 +253,12 @@ def _check_finite(rows: np.ndarray, options: GAMLPOptions, name: str) -> None:
         )
 
 
-def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
+def read_graph(options: GAMLPOptions, data: Any = None) -> datasets.Graph:
+    """The graph that the options name, or the one that is given.
+
+    Raises:
+        InputError: If it cannot be loaded, or is none.
+    """
     if data is None:
         return datasets.load(
             options.dataset,
@@ -265,6 +274,15 @@ def _graph(options: GAMLPOptions, data: Any) -> datasets.Graph:
             f"a {type(data).__name__}"
         )
     return data
+
+
+def _shapes(options: GAMLPOptions, data: Any = None) -> tuple[Facts, None]:
+    """The facts that `training_inputs` returns; no input is computed."""
+    graph = read_graph(options, data)
+    facts = _facts(options, graph, np.concatenate(graph.split))
+    if isinstance(options, PDADMMGOptions):
+        facts = replace(facts, columns=basis_columns(facts.training_rows, facts.features))
+    return facts, None
 
 
 def training_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]:

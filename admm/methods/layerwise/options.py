@@ -77,6 +77,26 @@ class GAMLPOptions(SupervisedOptions):
 
         return load_share(self, transport, data)
 
+    def look(self, transport: Any, data: Any = None) -> Any:
+        from admm.methods.layerwise.data import load_share
+
+        return load_share(self, transport, data, shapes_only=True)
+
+    def read(self) -> Any:
+        from admm.methods.layerwise.data import read_graph
+
+        return read_graph(self)
+
+    def costs(self, share: Any) -> Any:
+        from admm.methods.layerwise.costs import layer_stages
+
+        return [stage.costs() for stage in layer_stages(share)]
+
+    def peak_memory(self, share: Any) -> Sequence[int]:
+        from admm.methods.layerwise.costs import peak_memory
+
+        return peak_memory(share)
+
     def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
         from admm.methods.layerwise.inference import pass_saved
 

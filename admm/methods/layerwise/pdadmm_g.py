@@ -35,10 +35,7 @@ class PDADMMGTraining(LayerTraining):
         stage: int,
         kept: Network | None,
     ) -> None:
-        penalties = (options.rho, options.nu, options.weight_decay)
-        levels = (options.levels, options.levels_q)
-        solver = PDADMMG(*penalties, options.step, levels_p=levels[0], levels_q=levels[1])
-        codecs = Codecs(*(variable_codec(options, each) for each in levels))
+        solver, codecs = solver_of(options), codecs_of(options)
         workers = [LayerWorker(index, solver, transport, codecs) for index in transport.local]
         super().__init__(options, share, transport, stage, workers)
         self._schedule = PenaltySchedule()
@@ -96,6 +93,18 @@ class PDADMMGTraining(LayerTraining):
         if settings is not None:
             self.penalties = PenaltyState(**settings["penalties"])
         self._set_penalties()
+
+
+def solver_of(options: PDADMMGOptions) -> PDADMMG:
+    """The algorithm that the options set."""
+    penalties = (options.rho, options.nu, options.weight_decay)
+    levels_p, levels_q = options.levels, options.levels_q
+    return PDADMMG(*penalties, options.step, levels_p=levels_p, levels_q=levels_q)
+
+
+def codecs_of(options: PDADMMGOptions) -> Codecs:
+    """The codecs of p and q."""
+    return Codecs(*(variable_codec(options, each) for each in (options.levels, options.levels_q)))
 
 
 def variable_codec(options: PDADMMGOptions, levels: Levels | None) -> Codec:

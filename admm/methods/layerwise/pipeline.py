@@ -26,6 +26,28 @@ VARIABLES = ("activation", "gradient")
 _MICRO_BATCHES = 4
 
 
+def default_micro_batches(workers: int) -> int:
+    """Parts that so many workers cut the training nodes into."""
+    return _MICRO_BATCHES * workers if workers > 1 else 1
+
+
+def micro_batch_sizes(nodes: int, parts: int) -> list[int]:
+    """Rows of every micro-batch, none empty.
+
+    Example:
+        >>> micro_batch_sizes(10, 4), micro_batch_sizes(2, 4)
+        ([2, 3, 2, 3], [1, 1])
+    """
+    count = min(parts, nodes)
+    edges = [k * nodes // count for k in range(count + 1)]
+    return [end - start for start, end in pairwise(edges)]
+
+
+def lead_of(worker: int, workers: int) -> int:
+    """How many micro-batches a worker's forward pass is ahead of its backward pass."""
+    return 2 * (workers - 1 - worker)
+
+
 class PipelineWorker:
     """Layers a…b of a network in training with backpropagation, on one device.
 
@@ -68,13 +90,13 @@ class PipelineWorker:
         self, index: int, solver: Backprop, transport: Transport, micro_batches: int | None = None
     ) -> None:
         if micro_batches is None:
-            micro_batches = _MICRO_BATCHES * transport.size if transport.size > 1 else 1
+            micro_batches = default_micro_batches(transport.size)
         if micro_batches < 1:
             raise ValueError(f"a step needs at least one micro-batch, got {micro_batches}")
         self.index = index
         self.device = transport.device(index)
         self.block: Segment | None = None
-        self.lead = 2 * (transport.size - 1 - index)
+        self.lead = lead_of(index, transport.size)
         self._micro_batches = micro_batches
         self._solver = solver
         self._transport = transport
@@ -104,9 +126,7 @@ class PipelineWorker:
         self._losses: list[Array] = []
         if not network:
             return
-        count = min(self._micro_batches, nodes)
-        edges = [k * nodes // count for k in range(count + 1)]
-        self._sizes = [end - start for start, end in pairwise(edges)]
+        self._sizes = micro_batch_sizes(nodes, self._micro_batches)
         inputs, targets = jax.device_put((inputs, targets), self.device)
         self._inputs, self._targets = (
             None if rows is None else lax.split(rows, self._sizes) for rows in (inputs, targets)

@@ -14,6 +14,8 @@ from admm.methods.subnetworks.task import read_task
 from admm.methods.tasks import Task
 from layers import Network
 
+Rows = datasets.Images | datasets.Graph | datasets.Samples
+
 
 class RowFacts(NamedTuple):
     """What every process knows of images, or of other rows."""
@@ -61,16 +63,8 @@ def compact_inputs(
         InputError: If the data cannot be loaded, or are not in the range of their type.
         AdmmError: If there is not enough memory for them.
     """
-    if data is None:
-        data = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
-    kinds = (datasets.Images, datasets.Graph, datasets.Samples)
-    if not isinstance(data, kinds):
-        raise InputError(
-            f"{spelled('solver', options.solver)} trains on Images, a Graph or Samples of "
-            f"admm.datasets, got a {type(data).__name__}"
-        )
-    count = len(data.targets if isinstance(data, datasets.Samples) else data.labels)
-    order = np.arange(count) if every else np.concatenate(data.split)
+    data = read_rows(options, data)
+    order = _order(data, every)
     contents: np.ndarray | sp.csr_array
     rows: np.ndarray | sp.csr_array
     if isinstance(data, datasets.Samples):
@@ -82,23 +76,76 @@ def compact_inputs(
             rows = rows if every else rows[order]
     else:  # the features of its nodes
         contents, rows = data.features, _features(data, options, order)
-    shape = rows.shape[1:]
+    return _facts(options, data, contents, order, rows.shape[1:], rows.dtype), rows
+
+
+def row_shapes(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, None]:
+    """The facts that `row_inputs` returns; no inputs are made.
+
+    Raises:
+        InputError: If the data cannot be loaded.
+    """
+    data = read_rows(options, data)
+    dtype = np.dtype(options.dtype)
+    if isinstance(data, datasets.Samples):
+        contents, dtype = data.inputs, _input_dtype(data, options)
+    else:
+        contents = data.pixels if isinstance(data, datasets.Images) else data.features
+    order = _order(data, every=False)
+    return _facts(options, data, contents, order, contents.shape[1:], dtype), None
+
+
+def read_rows(options: SubnetworkOptions, data: Any = None) -> Rows:
+    """The images that the options name, or the data that are given.
+
+    Raises:
+        InputError: If they cannot be loaded, or are of no kind to train on.
+    """
+    if data is None:
+        data = datasets.load_images(options.dataset, options.data_dir, options.split_seed)
+    if not isinstance(data, datasets.Images | datasets.Graph | datasets.Samples):
+        raise InputError(
+            f"{spelled('solver', options.solver)} trains on Images, a Graph or Samples of "
+            f"admm.datasets, got a {type(data).__name__}"
+        )
+    return data
+
+
+def _order(data: Rows, every: bool) -> np.ndarray:
+    count = len(data.targets if isinstance(data, datasets.Samples) else data.labels)
+    return np.arange(count) if every else np.concatenate(data.split)
+
+
+def _facts(
+    options: SubnetworkOptions,
+    data: Rows,
+    contents: np.ndarray | sp.csr_array,
+    order: np.ndarray,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+) -> RowFacts:
     task = read_task(options, data, contents, prod(shape), order)
-    return RowFacts(task, shape, rows.dtype.name if rows.dtype.kind == "i" else None), rows
+    return RowFacts(task, shape, dtype.name if dtype.kind == "i" else None)
+
+
+def _input_dtype(data: datasets.Samples, options: SubnetworkOptions) -> np.dtype:
+    """The type that the network takes: whole numbers stay such for one's own."""
+    network, whole = options.network, data.inputs.dtype.kind in "iu"
+    if isinstance(network, str) or (isinstance(network, Network) and not network.input_dtype):
+        whole = False
+    return np.dtype("int32" if whole else options.dtype)
 
 
 def _typed(data: datasets.Samples, options: SubnetworkOptions) -> np.ndarray:
-    """Inputs in the type that the network takes; whole numbers stay such for one's own.
+    """Inputs in the type that the network takes.
 
     Raises:
         InputError: If they are not in its range.
     """
-    network, whole = options.network, data.inputs.dtype.kind in "iu"
-    if isinstance(network, str) or (isinstance(network, Network) and not network.input_dtype):
-        whole = False
-    dtype = np.dtype("int32" if whole else options.dtype)
+    dtype = _input_dtype(data, options)
     with np.errstate(over="ignore"):
         typed = data.inputs.astype(dtype)
+    whole = dtype.kind == "i"
     same = np.array_equal(typed, data.inputs) if whole else np.isfinite(typed).all()
     if not same:
         raise InputError(f"{data.name}: some inputs overflow {dtype}; scale them")

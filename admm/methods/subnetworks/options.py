@@ -189,6 +189,26 @@ class SubnetworkOptions(SupervisedOptions):
 
         return load_share(self, transport, data)
 
+    def look(self, transport: Any, data: Any = None) -> Any:
+        from admm.methods.subnetworks.share import load_share
+
+        return load_share(self, transport, data, shapes_only=True)
+
+    def read(self) -> Any:
+        from admm.methods.subnetworks.data import read_rows
+
+        return read_rows(self)
+
+    def costs(self, share: Any) -> Any:
+        from admm.methods.subnetworks.costs import Costs
+
+        return [Costs(share).stage()]
+
+    def peak_memory(self, share: Any) -> Sequence[int]:
+        from admm.methods.subnetworks.costs import Costs
+
+        return Costs(share).peak_memory()
+
     def begin(self, share: Any, transport: Any, stage: int, kept: Any) -> Any:
         from admm.methods.subnetworks.training import SubnetworkTraining
 

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from admm.comm import Transport
 from admm.errors import InputError, spelled
 from admm.methods.labelled import load_at_root
-from admm.methods.subnetworks.data import RowFacts, row_inputs
+from admm.methods.subnetworks.data import RowFacts, row_inputs, row_shapes
 from admm.methods.subnetworks.losses import check_loss
 from admm.methods.subnetworks.network import plan
 from admm.methods.subnetworks.options import SubnetworkOptions
@@ -30,6 +30,7 @@ class SubnetworkShare:
         rows: Inputs of all samples, at the root.
         network: The whole network.
         shapes: Of one sample before, between and after its modules.
+        costs: Operations of the forward pass of every module, for one sample.
         cuts: Modules of every subnetwork, from 0.
         owned: Subnetworks of every worker, from 0.
     """
@@ -39,6 +40,7 @@ class SubnetworkShare:
     rows: Array | None
     network: Network
     shapes: list[tuple[int, ...]]
+    costs: list[float]
     cuts: list[range]
     owned: list[range]
 
@@ -68,8 +70,10 @@ class SubnetworkShare:
         )
 
 
-def load_share(options: SubnetworkOptions, transport: Transport, data: Any) -> SubnetworkShare:
-    """The data of a run, and the network that fits them.
+def load_share(
+    options: SubnetworkOptions, transport: Transport, data: Any, shapes_only: bool = False
+) -> SubnetworkShare:
+    """The data of a run, and the network that fits them; no inputs if it is for shapes only.
 
     Raises:
         InputError: In every process, if data or network cannot be used, or there are more workers
@@ -82,7 +86,8 @@ def load_share(options: SubnetworkOptions, transport: Transport, data: Any) -> S
         )
     for name in ("network", "optimizer", "loss"):
         options.check_given(name)
-    facts, rows = load_at_root(lambda: row_inputs(options, data), transport)
+    read = row_shapes if shapes_only else row_inputs
+    facts, rows = load_at_root(lambda: read(options, data), transport)
     if options.batch > facts.task.training_rows:
         raise InputError(
             f"{spelled('batch', options.batch)} is larger than the data: "
@@ -101,7 +106,7 @@ def load_share(options: SubnetworkOptions, transport: Transport, data: Any) -> S
             _check_optimizer(options.optimizer, network, own)
     owned = deal_out(costs, cuts, transport.size)
     on_device = None if rows is None else jax.device_put(rows, transport.device(0))
-    return SubnetworkShare(options, facts, on_device, network, shapes, cuts, owned)
+    return SubnetworkShare(options, facts, on_device, network, shapes, costs, cuts, owned)
 
 
 def _check_outputs(task: Task, returned: tuple[int, ...]) -> None:

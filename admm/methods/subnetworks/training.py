@@ -16,6 +16,7 @@ from admm.methods.subnetworks.network import CHUNK, fill, named_arrays
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.share import SubnetworkShare
 from admm.methods.subnetworks.worker import SubnetworkWorker, Sums, variables
+from admm.methods.tasks import Task
 from admm.run.method import Arrays, Joiner, Network
 from admm.run.options import codec_of
 from admm.solvers.backprop import make_optimizer
@@ -41,14 +42,8 @@ class SubnetworkTraining(ChainTraining):
         self.variables = variables(options.solver)
         self.depth = len(share.shapes) - 1
         self._options, self._share = options, share
-        names = ("alpha", "rho", "reach", "relaxation", "inner", "refresh", "frozen_lower")
-        settings = {name: getattr(options, name) for name in names}
-        optimizer = options.optimizer
-        if options.lr is not None:  # one's own has its learning rate
-            optimizer = make_optimizer(optimizer, options.lr)
         facts = share.facts.task
-        loss = loss_of(options.loss, facts)
-        self._solver = TSSM(options.solver, optimizer=optimizer, loss=loss, **settings)
+        self._solver = solver_of(options, facts)
         codec = make_codec(codec_of(options))
         workers = [SubnetworkWorker(n, self._solver, transport, codec) for n in transport.local]
         super().__init__(facts, transport, share.owned, workers)
@@ -176,3 +171,14 @@ class SubnetworkTraining(ChainTraining):
         """What the last epoch came to, of all subnetworks in order."""
         every = self.transport.gather([s for worker in self.workers for s in worker.sums()])
         return [sums for part in every for sums in part]
+
+
+def solver_of(options: SubnetworkOptions, facts: Task) -> TSSM:
+    """The algorithm that the options set, for a task."""
+    names = ("alpha", "rho", "reach", "relaxation", "inner", "refresh", "frozen_lower")
+    settings = {name: getattr(options, name) for name in names}
+    optimizer = options.optimizer
+    if options.lr is not None:  # one's own has its learning rate
+        optimizer = make_optimizer(optimizer, options.lr)
+    loss = loss_of(options.loss, facts)
+    return TSSM(options.solver, optimizer=optimizer, loss=loss, **settings)

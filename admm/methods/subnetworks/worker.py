@@ -45,6 +45,16 @@ def variables(method: Splitting) -> tuple[str, str]:
     return ("f", "q") if method == "gsadmm" else ("f", "p")
 
 
+def batches_in_flight(number: int, total: int) -> int:
+    """Mini-batches that a subnetwork has evaluated and not visited yet, the present one included.
+
+    Example:
+        >>> [batches_in_flight(number, 3) for number in range(3)]
+        [5, 3, 1]
+    """
+    return 2 * (total - 1 - number) + 1
+
+
 class Sums(NamedTuple):
     """Of one subnetwork and the cut below it, over the samples of an epoch."""
 

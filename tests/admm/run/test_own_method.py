@@ -74,3 +74,9 @@ def test_without_the_package_the_solver_is_unknown(admm):
     done = admm("train", "--solver", "consensus")
     assert done.returncode == 2
     assert "--solver must be one of pdadmm-g, gd" in done.stderr
+
+
+def test_it_does_not_say_what_a_run_costs(admm, package):
+    done = admm(*TRAIN, "--dry-run", **package)
+    assert done.returncode == 2
+    assert "consensus does not say what a run costs: ConsensusOptions has no costs" in done.stderr

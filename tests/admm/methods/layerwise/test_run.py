@@ -37,6 +37,7 @@ def test_summary_is_what_the_contract_says(run):
     assert set(summary) == {
         *("schema", "versions", "workers", "best", "final", "seconds", "bytes", "peak_rss_bytes"),
         *("options", "dataset", "stages", "retreats", "stopped", "status", "sharing"),
+        *("costs", "joules"),
     }
     assert summary["dataset"]["name"] == "digits"
     assert set(summary["dataset"]) == {
@@ -60,7 +61,7 @@ def test_summary_is_what_the_contract_says(run):
         *("bytes_sent", "seconds", "iterate_seconds"),
     }
     assert set(summary["seconds"]) == {
-        *("total", "compile", "iterate", "wait", "evaluate", "checkpoint")
+        *("total", "cpu", "compile", "iterate", "wait", "evaluate", "checkpoint")
     }
     assert summary["bytes"]["sent"] == summary["bytes"]["float32"] == 0
     assert len(summary["peak_rss_bytes"]) == 1

@@ -1,0 +1,5 @@
+"""What runs have cost, and what their networks are worth, beside each other."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
