@@ -207,7 +207,12 @@ def test_help_is_complete(admm, solver):
     done = admm("train", *(["--solver", solver] if solver else []), "--help", timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")
     names = {"no-refresh" if n == "refresh" else n for n in options_of(solver or "pdadmm-g")}
-    flags = {"--no-cache", *(f"--{name.replace('_', '-')}" for name in names)}
+    flags = {
+        "--no-cache",
+        "--progress",
+        "--dry-run",
+        *(f"--{name.replace('_', '-')}" for name in names),
+    }
     _, _, text = done.stdout.partition("data:\n")
     assert set(re.findall(r"^  (--[a-z-]+)(?= |$)", text, re.MULTILINE)) == flags
     assert done.stdout.count("usage: admm train") == 1
