@@ -221,8 +221,8 @@ class BackpropStage(LayerStage):
     def memory(self, worker: int) -> int:
         """Parameters and what the optimiser remembers, before and after; gradients; the best.
 
-        Beside them the records of the micro-batches in flight, all messages of an epoch, and two
-        arrays of a kernel.
+        Beside them the records of the micro-batches in flight, their messages and two more on their
+        way, and two arrays of a kernel.
         """
         own, (below, above) = self.owned[worker], self.neighbors[worker]
         network, size = self.network(own, self.shape[0]), max(self._sizes)
@@ -233,7 +233,8 @@ class BackpropStage(LayerStage):
         flying = min(len(self._sizes), lead_of(worker, len(self.owned)) + 1)
         inputs = self.array(self.nodes, self.shape[0]) if below is None else None
         ends = [(below, own[0] - 1), (above, own[-1])]
-        messages = [self.array(self.nodes, self.shape[n]) for other, n in ends if other is not None]
+        rows = min(self.nodes, (flying + 2) * size)
+        messages = [self.array(rows, self.shape[n]) for other, n in ends if other is not None]
         held = [2 * [self.state(worker)], 2 * network, inputs, self.targets(own), messages]
         kernel = 2 * size * max(self.shape[own[0] - 1 : own[-1] + 1])
         return tree_bytes(held) + flying * records + self.itemsize * kernel
