@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     text = "accuracy under noise on features and without some edges"
     parser.add_argument("--robustness", action="store_true", help=text)
     text = f"deviations of that noise [{_NOISE}]"
-    parser.add_argument("--noise", type=float, metavar="X", default=_NOISE, help=text)
+    parser.add_argument("--noise", type=float, metavar="X", help=text)
     text = f"fraction of those edges [{_DROPPED}]"
-    parser.add_argument("--dropped", type=float, metavar="X", default=_DROPPED, help=text)
+    parser.add_argument("--dropped", type=float, metavar="X", help=text)
     text = "W of a busy core: models the energy where there is no meter"
     parser.add_argument("--watts", type=float, metavar="X", help=text)
     parser.add_argument("--grid-intensity", type=float, metavar="X", help="g CO2e a kWh")
@@ -60,6 +60,11 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
             raise InputError(f"--plot must end in .{', .'.join(known)}, got {arguments.plot}")
     prices = Prices(arguments.watts, arguments.grid_intensity, arguments.price)
     noise, dropped = arguments.noise, arguments.dropped
+    if arguments.robustness:
+        noise = _NOISE if noise is None else noise
+        dropped = _DROPPED if dropped is None else dropped
+    elif noise is not None or dropped is not None:
+        raise InputError("--noise and --dropped are for --robustness, which was not asked for")
     if arguments.measure or arguments.robustness or arguments.against is not None:
         runs = [*arguments.runs, *([arguments.against] if arguments.against is not None else [])]
         dtypes = [read_summary(folder_of(each))["options"]["dtype"] for each in runs]
@@ -69,8 +74,8 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
         arguments.against,
         prices=prices,
         measure=arguments.measure,
-        noise=noise if arguments.robustness else None,
-        dropped=dropped if arguments.robustness else None,
+        noise=noise,
+        dropped=dropped,
     )
     if arguments.json:
         show(to_json({"runs": [_as_json(each) for each in found]}))

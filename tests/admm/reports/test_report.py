@@ -211,6 +211,8 @@ def test_the_command_of_a_run_on_two_ranks(admm, tmp_path, capsys):
 def test_mistakes_of_the_command(capsys, runs):
     assert main(["report", str(runs / "plain"), "--price", "-2"]) == 2
     assert "--price must be finite and ≥ 0, got -2.0" in capsys.readouterr().err
+    assert main(["report", str(runs / "plain"), "--noise", "1"]) == 2
+    assert "--noise and --dropped are for --robustness" in capsys.readouterr().err
     assert main(["report", str(runs / "plain"), "--plot", "picture.xyz"]) == 2
     assert "--plot must end in .eps, " in capsys.readouterr().err
     assert main(["report", "nowhere"]) == 2
