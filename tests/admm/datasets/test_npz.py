@@ -515,7 +515,7 @@ def test_the_summary_says_what_was_done(write):
 
 def test_truth_values_are_named_in_the_summary():
     graph = checked_graph("toy", None, np.eye(N), Y % 2 == 0)
-    assert description(graph, N, 0, N)["class_names"] == [False, True]
+    assert description(graph, {}, (), graph.class_names)["class_names"] == [False, True]
 
 
 @pytest.mark.parametrize("choice", [{"split": 1}, {"weights": "use"}, {"features": "degrees"}])
