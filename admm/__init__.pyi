@@ -12,13 +12,13 @@ from .estimators.subnetworks import (
     SubnetworkClassifier as SubnetworkClassifier,
     SubnetworkRegressor as SubnetworkRegressor,
 )
+from .methods.layerwise.group import SolverState as SolverState
 from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,
     PDADMMGOptions as PDADMMGOptions,
 )
 from .methods.layerwise.solve import (
     Solution as Solution,
-    SolverState as SolverState,
     Tolerance as Tolerance,
     solve as solve,
 )
