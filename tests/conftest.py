@@ -25,6 +25,13 @@ hypothesis.settings.register_profile("admm", deadline=None, derandomize=True, ma
 hypothesis.settings.load_profile("admm")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled():
+    """Let go of what a module's tests compiled: a process may map so many pieces of memory only."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def x64():
     """Run a test in 64-bit mode."""

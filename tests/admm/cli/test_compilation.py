@@ -52,7 +52,11 @@ def test_an_entry_that_another_run_removes(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "why", ["--no-cache", "chosen by the user", "not to be written", "no home", "damaged"]
+    "why",
+    [
+        *("--no-cache", "chosen by the user", "not to be written", "no home"),
+        pytest.param("damaged", marks=pytest.mark.slow),
+    ],
 )
 def test_without_the_cache(admm, tmp_path, why):
     env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), **OWN}

@@ -20,7 +20,10 @@ SMALL = {"layers": 4, "hidden": 8, "hops": 1, "epochs": 3}
         ("pdadmm-g", {"grow": (2, 4), "codec": "delta4", "workers": 3}),
         ("pdadmm-g", {"levels": "0:3", "codec": "levels", "workers": 2, "eval_every": 2}),
         ("gsadmm", {"subnetworks": 3, "codec": "delta2", "workers": 2, "batch": 500}),
-        ("gsam", {"subnetworks": 3, "refresh": False, "alpha": 1.0, "workers": 3}),
+        pytest.param(
+            *("gsam", {"subnetworks": 3, "refresh": False, "alpha": 1.0, "workers": 3}),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_bytes_of_stages_codecs_and_batches(solver, given, tmp_path):

@@ -411,7 +411,7 @@ def test_a_command_that_fails_leaves_python_its_spelling(capsys):
         (
             ["tarin"],
             "there is no command 'tarin'; expected one of train, evaluate, predict, status, "
-            "doctor, plot, trace, datasets; did you mean train?",
+            "doctor, plot, report, trace, datasets; did you mean train?",
         ),
         (["train", "digits"], "unrecognized argument 'digits' (see admm train --help)"),
         (["evaluate"], "the following arguments are required: RUN (see admm evaluate --help)"),

@@ -34,7 +34,7 @@ def summary(run):
     return json.loads((run / "summary.json").read_text())
 
 
-@pytest.mark.parametrize("ranks", [None, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_it_trains_and_resumes(admm, package, tmp_path, ranks):
     whole, part = tmp_path / "whole", tmp_path / "part"
     for out, epochs in ((whole, 6), (part, 4)):

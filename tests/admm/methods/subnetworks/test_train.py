@@ -198,7 +198,9 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", ["schedule", *(pytest.param(n, marks=pytest.mark.slow) for n in [*OPTIMIZERS][1:])]
+)
 def test_any_optimiser_goes_on_bit_for_bit(name, tmp_path):
     objects = {"network": mlp(2), "optimizer": OPTIMIZERS[name](), "loss": huber}
     given = {"epochs": 4, "batch": 40, "workers": 2}
