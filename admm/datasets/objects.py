@@ -41,8 +41,12 @@ def is_graph_object(given: Any) -> bool:
     return hasattr(given, "edge_index") or _is_dgl(given)
 
 
-def held(given: Any) -> Held:
+def held(given: Any, weights: str = "use") -> Held:
     """Features, edges, labels and masks of a graph of PyTorch Geometric or DGL.
+
+    Args:
+        given: The graph.
+        weights: See `adjacency_of`.
 
     Raises:
         InputError: If a part cannot be used as it is.
@@ -67,19 +71,22 @@ def held(given: Any) -> Held:
     features = array_of(features)
     masks = {name: array_of(parts[name]) for name in _MASKS if parts.get(name) is not None}
     labels = None if labels is None else array_of(labels)
-    return Held(features, adjacency_of(given, len(features)), labels, masks)
+    adjacency = adjacency_of(given, len(features), weights)
+    return Held(features, adjacency, labels, masks)
 
 
-def adjacency_of(edges: Any, nodes: int) -> sp.coo_array:
+def adjacency_of(edges: Any, nodes: int, weights: str = "use") -> sp.coo_array:
     """Edges in any of the forms of this module, as a sparse matrix with their weights.
 
     Edges of the same two nodes are kept apart; `checked_graph` says what becomes of them.
 
     Args:
         edges: A sparse matrix; numbers of nodes, (2, edges), an edge from the first row to the
-            second; a graph of networkx, whose nodes are in the order of the rows; or an object with
-            `edge_index`, and maybe `edge_weight` or one number an edge as `edge_attr`.
+            second; a graph of networkx, whose nodes are named 0…nodes−1 or in the order of the
+            rows; or an object with `edge_index`, and maybe `edge_weight` or one number an edge as
+            `edge_attr`.
         nodes: How many there are.
+        weights: With `ignore` attributes of edges are not looked at.
 
     Raises:
         InputError: If they are of another form, or name nodes that are not there.
@@ -91,9 +98,11 @@ def adjacency_of(edges: Any, nodes: int) -> sp.coo_array:
     if sp.issparse(edges):
         matrix = edges
     elif _is_networkx(edges):
-        matrix = sys.modules["networkx"].to_scipy_sparse_array(edges, format="coo")
+        order = list(range(nodes)) if set(edges) == set(range(nodes)) else None
+        matrix = sys.modules["networkx"].to_scipy_sparse_array(edges, order, format="coo")
     else:
-        return _of_pairs(*_pairs(edges), nodes)
+        pairs, given = _pairs(edges, weights == "use")
+        return _of_pairs(pairs, given, nodes)
     if matrix.shape != (nodes, nodes):
         raise InputError(
             f"edges among {matrix.shape[0]:,} nodes (shape {matrix.shape}) do not fit {nodes:,} "
@@ -117,7 +126,7 @@ def _is_dgl(given: Any) -> bool:
     return hasattr(given, "ndata") and callable(getattr(given, "edges", None))
 
 
-def _pairs(edges: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _pairs(edges: Any, weighted: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """Node numbers, (2, edges), and weights, (edges,)."""
     if _is_dgl(edges):
         if len(getattr(edges, "ntypes", "_")) > 1:
@@ -146,7 +155,7 @@ def _pairs(edges: Any) -> tuple[np.ndarray, np.ndarray | None]:
         raise InputError(
             f"{_EXPECTED}; got a {type(edges).__name__} of {pairs.dtype} {pairs.shape}{hint}"
         )
-    if weights is None:
+    if weights is None or not weighted:
         return pairs, None
     weights = array_of(weights)
     if weights.size != pairs.shape[1] or weights.dtype.kind not in "biuf":

@@ -15,6 +15,7 @@ from admm.comm import LocalTransport
 from admm.errors import InputError
 from admm.run.options import MethodOptions, folder_of, json_value
 from admm.run.registry import options_from_json
+from admm.run.run import check_dtype
 from admm.run.saved import Saved, hold_saved, save_model
 
 Options = TypeVar("Options", bound=MethodOptions)
@@ -53,6 +54,8 @@ def validation_rows(
     """
     if not 0 < fraction < 1:
         raise InputError(f"validation_fraction must be in (0, 1), got {fraction}")
+    if not len(rows):
+        raise InputError("the masks leave no row to train on")
     order = np.random.default_rng(seed).permutation(rows)
     found = []
     for each in np.unique(labels[rows]):
@@ -142,4 +145,5 @@ def load_estimator(path: str | Path, kind: type[Options], name: str) -> tuple[Sa
     options = options_from_json(saved.manifest["options"])
     if not isinstance(options, kind):
         raise InputError(f"{path} holds a network of {options.solver}, which is no {name}'s")
+    check_dtype(options.dtype)
     return saved, options

@@ -172,11 +172,11 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         masks = {"train": train_mask, "val": val_mask, "test": test_mask}
         if is_graph_object(X):
-            given = held(X)
+            given = held(X, self.weights)
             X, edges = given.features, given.adjacency if edges is None else edges
             y = given.labels if y is None else y
-            if all(mask is None for mask in masks.values()):
-                masks |= {part: given.masks.get(f"{part}_mask") for part in masks}
+            for part, mask in masks.items():
+                masks[part] = given.masks.get(f"{part}_mask") if mask is None else mask
         features = self._features(X, reset=True)
         seed = seed_of(self.random_state)
         known = read_labels(_NAME, _checked_labels(y, features.shape[0]))
@@ -193,7 +193,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
                 features = features / self.scale_
         graph = checked_graph(
             "estimator",
-            None if edges is None else adjacency_of(edges, features.shape[0]),
+            None if edges is None else adjacency_of(edges, features.shape[0], self.weights),
             features,
             known,
             split,
@@ -228,7 +228,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         if is_graph_object(X):
-            given = held(X)
+            given = held(X, self.weights)
             X, edges = given.features, given.adjacency if edges is None else edges
         features = self._features(X, reset=False)
         nodes = features.shape[0]
@@ -239,7 +239,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         wanted = np.arange(nodes) if rows is None else _numbers("rows", rows, nodes)
         adjacency = sp.csr_array((nodes, nodes), dtype=np.float32)
         if edges is not None:
-            adjacency, _ = undirected(_NAME, adjacency_of(edges, nodes), self.weights)
+            adjacency, _ = undirected(_NAME, adjacency_of(edges, nodes, self.weights), self.weights)
         else:
             features = features / self.scale_
         first, *above = self.network_
@@ -273,11 +273,14 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         if is_graph_object(X) and y is None:
             y = held(X).labels
-        labels = array_of(y)
+        labels, known = _given_labels(y, self.classes_)
         chosen = np.arange(len(labels)) if rows is None else _numbers("rows", rows, len(labels))
-        return float(
-            np.average(self.predict(X, edges, rows=chosen) == labels[chosen], weights=sample_weight)
-        )
+        right = self.predict(X, edges, rows=chosen) == labels[chosen]
+        known = known[chosen]
+        if not known.any():
+            raise InputError("none of the rows has a label; score needs some")
+        weights = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(np.average(right[known], weights=weights))
 
     def save(self, path: str | Path) -> None:
         """Save the fitted model into a folder, without the data it was fitted on.
@@ -362,6 +365,27 @@ def _common_scale(rows: sp.csr_array) -> float:
     return float(largest * np.sqrt(rows.multiply(rows).sum(axis=1).mean()))
 
 
+def _given_labels(y: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The label of every row, and which rows have one, of any form that `fit` takes.
+
+    Raises:
+        InputError: If there are none.
+    """
+    if y is None:
+        raise InputError("requires y to be passed, but the target y is None")
+    labels = y.toarray() if sp.issparse(y) else y
+    masked = isinstance(labels, np.ma.MaskedArray)
+    hidden = np.ma.getmaskarray(labels).ravel() if masked else np.zeros(np.shape(labels)[0], bool)
+    labels = np.asarray(labels) if masked else array_of(labels)
+    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot rows
+        known = (labels != 0).sum(axis=1) > 0
+        return classes[np.minimum(labels.argmax(axis=1), len(classes) - 1)], known
+    labels = labels.ravel()
+    blank = [None, "", "nan"] if -1 in classes.tolist() else [None, "", "nan", -1]
+    known = np.array([each == each and each not in blank for each in labels.tolist()], bool)
+    return labels, known & ~hidden
+
+
 def _checked_labels(y: Any, rows: int) -> Any:
     """Labels that `read_labels` takes.
 
@@ -370,8 +394,10 @@ def _checked_labels(y: Any, rows: int) -> Any:
     """
     if y is None:
         raise InputError("requires y to be passed, but the target y is None")
-    labels = array_of(y) if not sp.issparse(y) else y
-    if labels.ndim == 2 and labels.shape[1] == 1:
+    if isinstance(y, list):  # which may have text beside None
+        y = np.array(y, object) if np.ndim(y) == 1 else np.asarray(y)
+    labels = y if sp.issparse(y) or isinstance(y, np.ma.MaskedArray) else array_of(y)
+    if labels.ndim == 2 and labels.shape[1] == 1 and not sp.issparse(labels):
         labels = column_or_1d(labels, warn=True)
     if labels.shape[:1] != (rows,):
         raise InputError(f"expected one label for each of {rows} rows, got shape {labels.shape}")

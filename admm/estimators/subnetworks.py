@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from admm.checks import COUNT, POSITIVE
 from admm.datasets import Samples, Split
 from admm.errors import InputError
 from admm.estimators.base import (
@@ -110,7 +111,10 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
         rows = np.arange(len(X))
         train_rows, held_out = validation_rows(kinds, rows, self.validation_fraction, self.seed_)
         samples = Samples("samples", self._scaled(X), y, Split(train_rows, held_out, held_out[:0]))
-        batch = min(self.batch or min(max(len(train_rows) // 30, 8), 60), len(train_rows))
+        POSITIVE("lr", self.lr)
+        batch = min(max(len(train_rows) // 30, 8), 60) if self.batch is None else self.batch
+        COUNT("batch", batch)
+        batch = min(batch, len(train_rows))
         steps = self.epochs * -(-len(train_rows) // batch)
         schedule = optax.cosine_decay_schedule(self.lr, max(steps, 1))
         shared = ("solver", "subnetworks", "epochs", "workers", "dtype")
@@ -138,7 +142,7 @@ class _SubnetworkEstimator(BaseEstimator, ABC):
         return from_modules(split_model(model), shape, self.dtype)
 
     def _scaled(self, X: np.ndarray) -> np.ndarray:
-        return ((X - self.mean_) / self.scale_).astype(self.dtype)
+        return _standardised("X", X, self.mean_, self.scale_).astype(self.dtype)
 
     def _predicted(self, X: Any) -> np.ndarray:
         """Outputs of the network."""
@@ -286,7 +290,7 @@ class SubnetworkRegressor(RegressorMixin, _SubnetworkEstimator):
         self.output_shape_ = list(y.shape[1:])
         y = y.reshape(len(y), -1)
         self.target_mean_, self.target_scale_ = y.mean(axis=0), _deviation(y)
-        scaled = (y - self.target_mean_) / self.target_scale_
+        scaled = _standardised("y", y, self.target_mean_, self.target_scale_)
         return self._fit(X, scaled, np.zeros(len(y), int), "squared_error")
 
     def predict(self, X: Any) -> np.ndarray:
@@ -302,10 +306,27 @@ class SubnetworkRegressor(RegressorMixin, _SubnetworkEstimator):
         return tags
 
 
+def _standardised(
+    name: str, columns: np.ndarray, mean: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Columns in the scale of training.
+
+    Raises:
+        InputError: If they are out of its range.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = (columns - mean) / scale
+    if not (np.isfinite(scale).all() and (np.abs(found) < np.finfo(np.float32).max).all()):
+        raise InputError(f"{name} has values that are too large to be standardised; scale it down")
+    return found
+
+
 def _deviation(columns: np.ndarray) -> np.ndarray:
     """Standard deviations; 1 where a column has none."""
-    found = columns.std(axis=0)
-    return np.where(found > 0, found, 1)
+    with np.errstate(over="ignore"):
+        found, size = columns.std(axis=0), abs(columns.mean(axis=0))
+    rounding = len(columns) * np.finfo(columns.dtype).eps * size
+    return np.where(found > rounding, found, 1)
 
 
 @eqx.filter_jit

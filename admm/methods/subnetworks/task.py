@@ -65,8 +65,10 @@ def read_task(
     else:
         dtype = "int32" if kind is Unscored and y.dtype.kind in "biu" else options.dtype
         with np.errstate(over="ignore"):
-            y = y.astype(dtype)
-        if not np.isfinite(y).all():
+            typed = y.astype(dtype)
+        whole = typed.dtype.kind == "i"
+        y, given = typed, y
+        if not (np.array_equal(y, given) if whole else np.isfinite(y).all()):
             raise InputError(f"{data.name}: some targets overflow {dtype}; scale them")
         counts["outputs"] = int(np.prod(y.shape[1:]))
     counts["nodes"] = len(y)

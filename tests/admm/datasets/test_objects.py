@@ -150,3 +150,28 @@ def test_training_takes_it_for_data():
         as_graph(SimpleNamespace(x=data.x, edge_index=data.edge_index))
     with pytest.raises(InputError, match="got a ndarray; for arrays there is checked_graph"):
         as_graph(data.x)
+
+
+def test_a_mask_of_ones_own_leaves_the_others_of_the_object():
+    rng = np.random.default_rng(0)
+    node, y = np.arange(40), np.arange(40) % 2
+    data = SimpleNamespace(
+        x=rng.normal(size=(40, 4)),
+        y=y,
+        edge_index=rng.integers(0, 40, (2, 80)),
+        edge_attr=np.ones((80, 3)),
+        train_mask=node < 20,
+        val_mask=node >= 30,
+        test_mask=(node >= 20) & (node < 25),
+    )
+    model = GAMLPClassifier(layers=2, hidden=4, epochs=2, random_state=0, weights="ignore")
+    about = model.fit(data, val_mask=(node >= 25) & (node < 30)).summary_["dataset"]
+    assert (about["train"], about["val"], about["test"]) == (20, 5, 5)
+
+
+def test_nodes_of_networkx_by_their_numbers():
+    """Not in the order in which edges have named them."""
+    edges = networkx.Graph([(3, 0), (0, 1), (1, 2)])
+    rows, columns = adjacency_of(edges, 4).toarray().nonzero()
+    pairs = {frozenset(pair) for pair in zip(rows.tolist(), columns.tolist(), strict=True)}
+    assert pairs == {frozenset(pair) for pair in edges.edges}

@@ -268,3 +268,34 @@ def test_foreign_files(model, graph, tmp_path):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(InputError, match="does not match its checksum"):
         GAMLPClassifier.load(tmp_path / "m")
+
+
+def test_scores_are_those_of_labelled_rows_in_any_form(graph, model):
+    X, y, edges = graph
+    right = model.predict(X, edges) == y
+    assert model.score(X, y[:, None], edges=edges) == right.mean()
+    assert model.score(X, np.eye(2)[y], edges=edges) == right.mean()
+    some = NODE % 3 == 0
+    known = right[some].mean()
+    assert model.score(X, np.where(some, y, -1), edges=edges) == known
+    assert model.score(X, np.ma.array(y, mask=~some), edges=edges) == known
+    weights = np.where(NODE % 2, 0.0, 1.0)
+    weighed = model.score(X, y, sample_weight=weights, edges=edges)
+    assert weighed == pytest.approx(right[::2].mean())
+    with pytest.raises(InputError, match="requires y to be passed"):
+        model.score(X, edges=edges)
+    with pytest.raises(InputError, match="none of the rows has a label"):
+        model.score(X, np.full(NODES, -1), edges=edges)
+
+
+def test_masked_labels_are_not_trained_on(graph):
+    X, y, edges = graph
+    masked = GAMLPClassifier(**SMALL).fit(X, np.ma.array(y, mask=NODE < 30), edges)
+    about = masked.summary_["dataset"]
+    assert about["train"] + about["val"] == 30
+
+
+def test_masks_that_leave_nothing(graph):
+    X, y, edges = graph
+    with pytest.raises(InputError, match="the masks leave no row to train on"):
+        GAMLPClassifier(**SMALL).fit(X, y, edges, test_mask=NODE >= 0)

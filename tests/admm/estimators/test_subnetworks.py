@@ -141,6 +141,8 @@ def test_patience_ends_a_fit(iris):
     [
         ({"validation_fraction": 0.0}, "validation_fraction must be in"),
         ({"epochs": 0}, "epochs= must be at least 1, got 0"),
+        ({"batch": 0}, "batch= must be at least 1, got 0"),
+        ({"lr": -1e-2}, "lr= must be positive and finite, got -0.01"),
         ({"solver": "adam"}, "solver= must be one of gsadmm, gsam, got 'adam'"),
         ({"subnetworks": 4}, "got 4 subnetworks for 3 modules"),
     ],
@@ -162,3 +164,21 @@ def test_friedmans_function():
     found = SubnetworkRegressor(random_state=0).fit(X[:6400], y[:6400]).score(X[6400:], y[6400:])
     ridge = Ridge().fit(X[:6400], y[:6400]).score(X[6400:], y[6400:])
     assert found > 0.93 > 0.75 > ridge
+
+
+def test_columns_that_are_constant_but_for_rounding(iris):
+    X, y = iris
+    fitted = SubnetworkClassifier(**SMALL).fit(np.c_[X, np.full(len(X), 0.1)], y)
+    assert fitted.scale_[-1] == 1
+    moved = fitted.predict(np.c_[X, np.full(len(X), 0.2)])
+    assert (moved == fitted.predict(np.c_[X, np.full(len(X), 0.1)])).mean() > 0.9
+
+
+def test_values_that_are_too_large(classifier, iris):
+    X, y = iris
+    with pytest.raises(InputError, match="X has values that are too large to be standardised"):
+        classifier.predict(1e300 * X)
+    with pytest.raises(InputError, match="X has values that are too large to be standardised"):
+        SubnetworkClassifier(**SMALL).fit(1e200 * X, y)
+    with pytest.raises(InputError, match="y has values that are too large to be standardised"):
+        SubnetworkRegressor(**SMALL).fit(X, 1e200 * np.arange(len(X)))
