@@ -373,13 +373,11 @@ def _given_labels(y: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if y is None:
         raise InputError("requires y to be passed, but the target y is None")
-    labels = y.toarray() if sp.issparse(y) else y
-    masked = isinstance(labels, np.ma.MaskedArray)
-    hidden = np.ma.getmaskarray(labels).ravel() if masked else np.zeros(np.shape(labels)[0], bool)
-    labels = np.asarray(labels) if masked else array_of(labels)
-    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot rows
-        known = (labels != 0).sum(axis=1) > 0
-        return classes[np.minimum(labels.argmax(axis=1), len(classes) - 1)], known
+    masked = isinstance(y, np.ma.MaskedArray)
+    labels = y.toarray() if sp.issparse(y) else np.asarray(y) if masked else array_of(y)
+    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot rows: classes are columns
+        return labels.argmax(axis=1), (labels != 0).sum(axis=1) > 0
+    hidden = np.ma.getmaskarray(y).ravel() if masked else np.zeros(len(labels), bool)
     labels = labels.ravel()
     blank = [None, "", "nan"] if -1 in classes.tolist() else [None, "", "nan", -1]
     known = np.array([each == each and each not in blank for each in labels.tolist()], bool)
