@@ -400,6 +400,8 @@ def _checked_labels(y: Any, rows: int) -> Any:
     if labels.shape[:1] != (rows,):
         raise InputError(f"expected one label for each of {rows} rows, got shape {labels.shape}")
     if labels.ndim == 1 and labels.dtype.kind == "f":
+        if np.isinf(labels).any():
+            raise InputError(f"y has infinity at row {np.argmax(np.isinf(labels))}; clean it first")
         check_classification_targets(labels[~np.isnan(labels)])
     return labels
 

@@ -204,6 +204,7 @@ NAN = np.where(np.eye(NODES, 6), np.nan, 1.0)
     [
         ({"X": NAN}, "Input X contains NaN"),
         ({"y": None}, "requires y to be passed"),
+        ({"y": np.full(NODES, np.inf)}, "y has infinity at row 0"),
         ({"y": np.arange(7) % 2}, r"one label for each of 60 rows, got shape \(7,\)"),
         ({"y": np.zeros(NODES, int)}, "expected at least two classes"),
         ({"y": np.linspace(0, 1, NODES)}, "Unknown label type"),
