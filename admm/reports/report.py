@@ -1,14 +1,13 @@
 """Figures of several runs, beside each other and against one of them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from admm.checks import NOT_NEGATIVE, Check
 from admm.errors import InputError, MissingDataError, spelled
-from admm.files import reading
 from admm.reports.figures import Figure, Prices, figures_of, not_measured
+from admm.run import status
 from admm.run.options import folder_of
 
 _FRACTION = Check("in 0…1", lambda value: 0 <= value <= 1)
@@ -72,10 +71,10 @@ def report(
     if twin is not None:
         for run in folders:
             _check_same_data(run, summaries[run], twin, summaries[twin])
+    base = None if twin is None else figures_of(summaries[twin], prices)
     found = []
     for run in folders:
         figures = figures_of(summaries[run], prices)
-        base = None if twin is None else figures_of(summaries[twin], prices)
         figures |= _speed_up(figures, base)
         figures |= _of_network(run, measure, noise, dropped)
         figures |= _fidelity(run, twin)
@@ -89,23 +88,15 @@ def read_summary(run: Path) -> dict[str, Any]:
     Raises:
         InputError: If there is none, or it is damaged or of an earlier schema.
     """
-    path = run / "summary.json"
-    with reading(path):
-        there = path.is_file()
-    if not there:
+    summary = status.read_summary(run, schema=2)
+    if summary is None:
         raise InputError(
-            f"{run} has no {path.name}: it is no run, or has not ended; `admm status` says which"
+            f"{run} has no summary.json: it is no run, or has not ended; `admm status` says which"
         )
-    try:
-        with reading(path):
-            summary = dict(json.loads(path.read_text()))
-        if summary["schema"] != 2:
-            raise InputError(f"{path} has schema {summary['schema']}; a report reads 2")
-        [summary[name] for name in _NEEDED]
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error!r})") from error
+    path = run / "summary.json"
+    missing = [name for name in _NEEDED if name not in summary]
+    if missing:
+        raise InputError(f"{path} is damaged (no {', '.join(missing)})")
     return summary
 
 

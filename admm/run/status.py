@@ -114,21 +114,29 @@ def run_status(run: str | Path) -> Status:
     )
 
 
-def read_summary(run: Path) -> dict[str, Any] | None:
+def read_summary(run: Path, schema: int | None = None) -> dict[str, Any] | None:
     """What `summary.json` says of a run, None where it has not ended, or ended without.
 
+    Args:
+        run: Its folder.
+        schema: The one that it has to have, if any.
+
     Raises:
-        InputError: If it is damaged.
+        InputError: If it is damaged, or of another schema.
     """
     path = run / "summary.json"
     if not path.exists():
         return None
     try:
         summary = json.loads(path.read_text())
-        summary["status"], summary["seconds"]["total"]
+        if schema is not None and summary["schema"] != schema:
+            message = f"{path} has schema {summary['schema']}; a report reads {schema}"
+        else:
+            summary["status"], summary["seconds"]["total"]
+            return summary
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error!r})") from error
-    return summary
+    raise InputError(message)
 
 
 def _saved(run: Path, latest: Evaluation | None, epochs: int) -> LastCheckpoint | None:
