@@ -12,6 +12,7 @@ that the error names.
 import math
 import pickle
 import time
+import traceback
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -49,8 +50,9 @@ class MPITransport(Transport):
         checksum: Whether every message carries its CRC-32, which its receiver checks. The four
             bytes do not count as payload.
 
-    Every method that waits raises `WorkerLostError` after the timeout; `share`, `total`, `gather`
-    and `at_root` do not know whom they wait for, but the error does, once it has asked around.
+    Every method that waits raises `WorkerLostError` after the timeout; `share`, `total`, `gather`,
+    `agreed` and `at_root` do not know whom they wait for, but the error does, once it has asked
+    around.
     """
 
     def __init__(self, comm: Any, timeout: float = math.inf, checksum: bool = False) -> None:
@@ -139,16 +141,28 @@ class MPITransport(Transport):
         return [pickle.loads(part.tobytes()) for part in np.split(every, sizes.cumsum()[:-1])]
 
     def at_root(self, function: Callable[[], T]) -> T:
-        outcome: Any = None
-        if self.is_root:
-            try:
-                outcome = function()
-            except AdmmError as error:
-                outcome = error
-        outcome = self.share(outcome, 0)
-        if isinstance(outcome, AdmmError):
-            raise outcome
-        return outcome
+        outcome, failure = self.share(self._attempt(function) if self.is_root else None, 0)
+        if failure is not None:
+            raise failure
+        return outcome  # type: ignore[return-value]
+
+    def agreed(self, function: Callable[[], T]) -> T:
+        outcome, failure = self._attempt(function)
+        for each in self.gather(failure):
+            if each is not None:
+                raise each
+        return outcome  # type: ignore[return-value]
+
+    def _attempt(self, function: Callable[[], T]) -> tuple[T | None, Exception | None]:
+        """What a function returns, or why it does not, as other processes can read it."""
+        try:
+            return function(), None
+        except (AdmmError, MemoryError) as error:  # `memory_told` knows the second one
+            return None, error
+        except (Exception, SystemExit) as error:  # the others would wait for ever
+            failure = AdmmError(f"rank {self.comm.rank} failed: {type(error).__name__}: {error}")
+            failure.add_note("".join(traceback.format_exception(error)).rstrip())
+            return None, failure
 
     def close(self) -> None:
         self.flush()

@@ -31,8 +31,8 @@ class Transport(ABC):
         library: Name of the message library, or None.
         tags: Number of every variable that may travel, see `declare`.
         sent: Payload bytes handed over by this process, by variable.
-        control_bytes: Bytes that this process has given to `share`, `total`, `gather` and `at_root`
-            for others, each counted once.
+        control_bytes: Bytes that this process has given to `share`, `total`, `gather`, `agreed` and
+            `at_root` for others, each counted once.
         sent_as_float32: What the same arrays take in float32.
         waited: Seconds this process has been blocked in messages with nothing to compute.
         computing: The newest array under computation here: until it is ready, a message that has
@@ -139,7 +139,20 @@ class Transport(ABC):
 
     @abstractmethod
     def at_root(self, function: Callable[[], T]) -> T:
-        """Run `function` in the root's process only; all get its result, or its AdmmError."""
+        """Run `function` in the root's process only; all get its result.
+
+        Raises:
+            AdmmError: In every process, if it raises anything, but that a MemoryError stays one.
+        """
+
+    @abstractmethod
+    def agreed(self, function: Callable[[], T]) -> T:
+        """Run `function` in every process, and return what it does in this one.
+
+        Raises:
+            AdmmError: In every process, if it raises anything in any, as of `at_root`. The first
+                process that fails counts.
+        """
 
     def close(self) -> None:
         """Give back what the transport holds of the system; all processes call it, at the end."""
@@ -210,4 +223,7 @@ class LocalTransport(Transport):
         return [value]
 
     def at_root(self, function: Callable[[], T]) -> T:
+        return function()
+
+    def agreed(self, function: Callable[[], T]) -> T:
         return function()

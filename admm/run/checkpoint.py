@@ -189,18 +189,10 @@ def save_checkpoint(run: Path, snapshot: Snapshot, keep: int, transport: "Transp
         OutputError: In every process, if any cannot write.
     """
     transport.at_root(lambda: _clear_incomplete(run))
-    written: dict[str, dict[str, Any]] = {}
-    failure: Exception | None = None
     try:
-        written = _write_files(run, snapshot, transport.is_root)
-    except Exception as error:  # whatever it is, all processes must learn of it
-        failure = error
-    outcomes = transport.gather((failure, written))
-    failures = [each for each, _ in outcomes if each is not None]
-    files = {name: known for _, part in outcomes for name, known in part.items()}
-    try:
-        if failures:
-            raise failures[0]
+        written = transport.agreed(lambda: _write_files(run, snapshot, transport.is_root))
+        every = transport.gather(written)
+        files = {name: known for part in every for name, known in part.items()}
         transport.at_root(lambda: _complete(run, snapshot, files, keep))
     except AdmmError:
         transport.at_root(lambda: _clear_incomplete(run))  # another try needs the room

@@ -273,8 +273,11 @@ class Run:
                 ", ".join(f"{n} {evaluation[n]}" for n in shown if n in evaluation)
             )
         if self._has_callback:
-            stop = self._callback is not None and bool(self._callback(dict(evaluation)))
+            stop = self._transport.agreed(lambda: self._is_told_to_stop(evaluation))
             self._stopped = bool(self._transport.total([np.array([float(stop)])])[0])
+
+    def _is_told_to_stop(self, evaluation: Evaluation) -> bool:
+        return self._callback is not None and bool(self._callback(dict(evaluation)))
 
     # Checkpoints.
 

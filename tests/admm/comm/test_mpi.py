@@ -77,11 +77,41 @@ try:
     transport.at_root(fail)
 except InputError as error:
     assert str(error) == "no such thing"
+assert transport.agreed(lambda: rank) == rank
+try:
+    transport.agreed(lambda: rank == 0 or fail())
+except InputError as error:
+    assert str(error) == "no such thing"
     print("good", flush=True)
 """,
         ranks=3,
     )
     assert done.stdout.count("good") == 3, done.stderr
+
+
+@pytest.mark.parametrize("way", ["at_root", "agreed"])
+def test_any_exception_of_one_rank_ends_all(mpi_python, way):
+    """One that no other process can make, too; the traceback is in a note."""
+    done = mpi_python(
+        TRANSPORT
+        + f"""
+from admm.errors import AdmmError, told
+class Odd(Exception):
+    def __init__(self, one, two):
+        super().__init__(one + two)
+def fail():
+    if rank == 0:
+        raise Odd("a", "b")
+try:
+    transport.{way}(fail)
+except AdmmError as error:
+    assert str(error) == "rank 0 failed: Odd: ab"
+    assert "in fail" in told(error)
+    print("good", flush=True)
+""",
+        ranks=2,
+    )
+    assert done.stdout.count("good") == 2, done.stderr
 
 
 def test_a_rank_takes_its_share_of_the_cores_and_respects_a_binding(mpi_python):

@@ -24,6 +24,25 @@ def whole():
     return train(GIVEN)
 
 
+def test_a_callback_that_fails_on_one_rank_ends_all(mpi_python):
+    code = """
+from admm import options, train
+from admm.comm import MPITransport, launch
+from admm.errors import AdmmError
+transport = MPITransport(launch.world(), timeout=30)
+def fail(evaluation):
+    return {}["loss"]
+try:
+    callback = None if transport.is_root else fail
+    train(options(layers=2, hidden=8, epochs=2), transport, callback=callback)
+except AdmmError as error:
+    assert str(error) == "rank 1 failed: KeyError: 'loss'"
+    print("good", flush=True)
+"""
+    done = mpi_python(code, ranks=2)
+    assert done.stdout.count("good") == 2, done.stderr
+
+
 def test_a_callback_sees_every_evaluation(whole):
     seen = []
     result = train(replace(GIVEN, eval_every=5), callback=seen.append)
