@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from admm.errors import InputError, spelled
+
+_KINDS: dict[type, str] = {Real: "a number", Integral: "a whole number"}
 
 
 class Check(NamedTuple):
@@ -19,6 +22,7 @@ class Check(NamedTuple):
 
     expected: str
     holds: Callable[[Any], bool]
+    kind: type = object  # of what `holds` can be asked about
 
     def __call__(self, name: str, value: Any) -> None:
         """Refuse a value that does not hold.
@@ -26,18 +30,22 @@ class Check(NamedTuple):
         Raises:
             InputError: With the name as the person writes it.
         """
+        if not isinstance(value, self.kind):
+            raise InputError(
+                f"{spelled(name)} must be {_KINDS[self.kind]}, {self.expected}, got {value!r}"
+            )
         if not self.holds(value):
             raise InputError(f"{spelled(name)} must be {self.expected}, got {value}")
 
 
-COUNT = Check("at least 1", lambda value: value >= 1)
-POSITIVE = Check("positive and finite", lambda value: 0 < value < math.inf)
-NOT_NEGATIVE = Check("finite and ≥ 0", lambda value: 0 <= value < math.inf)
-FRACTION = Check("in (0, 1]", lambda value: 0 < value <= 1)
-SEED = Check("in 0…2³²−1", lambda value: 0 <= value < 2**32)
+COUNT = Check("at least 1", lambda value: value >= 1, Integral)
+POSITIVE = Check("positive and finite", lambda value: 0 < value < math.inf, Real)
+NOT_NEGATIVE = Check("finite and ≥ 0", lambda value: 0 <= value < math.inf, Real)
+FRACTION = Check("in (0, 1]", lambda value: 0 < value <= 1, Real)
+SEED = Check("in 0…2³²−1", lambda value: 0 <= value < 2**32, Integral)
 # More would only keep a machine busy until its memory is full.
-LAYERS = Check("in 1…10,000", lambda value: 1 <= value <= 10_000)
-WORKERS = Check("in 1…1,024", lambda value: 1 <= value <= 1024)
+LAYERS = Check("in 1…10,000", lambda value: 1 <= value <= 10_000, Integral)
+WORKERS = Check("in 1…1,024", lambda value: 1 <= value <= 1024, Integral)
 
 
 def check_protocol(name: str, value: Any, protocol: type, hint: str) -> None:

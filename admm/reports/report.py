@@ -1,6 +1,7 @@
 """Figures of several runs, beside each other and against one of them."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from admm.reports.figures import Figure, Prices, figures_of, not_measured
 from admm.run import status
 from admm.run.options import folder_of
 
-_FRACTION = Check("in 0…1", lambda value: 0 <= value <= 1)
+_FRACTION = Check("in 0…1", lambda value: 0 <= value <= 1, Real)
 
 _FIDELITY = {"agreement": "fraction", "kl": "nat"}
 _NEEDED = ("best", "final", "seconds", "bytes", "peak_rss_bytes", "workers", "dataset", "options")

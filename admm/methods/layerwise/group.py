@@ -1,6 +1,5 @@
 """The workers of a process that `solve` drives together, and the states it goes on from."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -82,7 +81,10 @@ class Group:
         if penalties is None:
             return
         for name in ("rho", "nu"):
-            POSITIVE(f"{name} of schedule", getattr(penalties, name, math.nan))
+            penalty = getattr(penalties, name, None)
+            if isinstance(penalty, jax.Array) and penalty.ndim == 0:
+                penalty = penalty.item()
+            POSITIVE(f"{name} of schedule", penalty)
         new = (float(penalties.rho), float(penalties.nu))
         if new != self.penalties:
             self.penalties = new

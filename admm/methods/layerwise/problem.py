@@ -1,9 +1,10 @@
 """What `solve` is given, checked before anything is computed."""
 
-import zlib
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
@@ -13,13 +14,17 @@ from jaxtyping import Array
 
 from admm.checks import check_protocol
 from admm.errors import InputError, spelled
+from admm.methods.layerwise.identity import checksum, identity
 from admm.methods.layerwise.worker import Codecs
 from admm.run.run import check_dtype
 from admm.solvers import PDADMMG
-from layers import Dense
+from layers import Dense, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from quant import Codec, Float
 
 _DTYPES = ("float32", "float64")
+
+# How far from 1 the sum of a row of probabilities may be: a softmax in bfloat16 is within it.
+_SUM_TOLERANCE = 1e-2
 
 
 class Problem(NamedTuple):
@@ -47,11 +52,11 @@ def checked_problem(solver: Any, network: Any, x: Any, y: Any, codec: Any) -> Pr
         raise InputError(
             f"solve takes a PDADMMG of admm.solvers, got {solver!r}; admm.train runs other methods"
         )
-    x = x if isinstance(x, jax.Array) else np.asarray(x)
+    x = _array(spelled("x"), x)
     if str(x.dtype) not in _DTYPES:
         raise InputError(f"{spelled('x')} must be float32 or float64, got {x.dtype}")
     check_dtype(str(x.dtype))
-    y = y if isinstance(y, jax.Array) else np.asarray(y)
+    y = _array(spelled("y"), y, x.dtype)
     if y.dtype.kind in "biu":  # labels: exact in any floating type
         y = y.astype(x.dtype)
     for name, given in (("x", x), ("y", y)):
@@ -66,35 +71,80 @@ def checked_problem(solver: Any, network: Any, x: Any, y: Any, codec: Any) -> Pr
         )
     if not isinstance(network, Sequence) or not network:
         raise InputError(f"{spelled('network')} must be a sequence of layers.Dense, got {network}")
-    arrays = {spelled("x"): x, spelled("y"): y}
-    for number, params in enumerate(network, 1):
-        if not isinstance(params, Dense) or (np.ndim(params.W), np.ndim(params.b)) != (2, 1):
-            raise InputError(
-                f"{spelled('network')}: layer {number} must be a layers.Dense with W (n_in, n_out) "
-                f"and b (n_out,), got {jax.tree.map(np.shape, params)}"
-            )
-        arrays |= {f"W of layer {number}": params.W, f"b of layer {number}": params.b}
-    for name, array in arrays.items():
-        _check_array(name, array, x.dtype)
+    network = [_dense(number, params, x.dtype) for number, params in enumerate(network, 1)]
+    for name, array in (("x", x), ("y", y)):
+        _check_array(spelled(name), array, x.dtype)
     _check_chain(network, x.shape[1])
     given = {"x": x, "y": y, "network": network}
     problem = Problem(
-        tuple(jax.tree.map(jnp.asarray, tuple(network))),
+        tuple(jax.tree.map(jnp.asarray, network)),
         jnp.asarray(x),
         jnp.asarray(y),
         _codecs(codec, str(x.dtype)),
-        {name: _crc(value) for name, value in given.items()},
+        {name: checksum(value) for name, value in given.items()},
     )
     _check_parts(solver, problem)
+    _check_targets(solver.risk, y)
     return problem
 
 
 def traits(solver: PDADMMG, problem: Problem) -> dict[str, Any]:
     """What of solver and problem can be compared between processes."""
-    parts = {"activation": solver.activation, "risk": solver.risk, "codec": problem.codecs.p}
-    plain = {f.name: getattr(solver, f.name) for f in fields(solver) if f.name not in parts}
-    kinds = {name: type(part).__name__ for name, part in parts.items()}
-    return {**plain, **problem.fingerprint, **kinds}
+    settings = {each.name: identity(getattr(solver, each.name)) for each in fields(solver)}
+    return {**settings, **problem.fingerprint, "codec": identity(problem.codecs)}
+
+
+def _array(name: str, given: Any, dtype: Any = None) -> Any:
+    """An array as it is; lists, which say no type, in `dtype`."""
+    if isinstance(given, jax.Array | np.ndarray):
+        return given
+    try:
+        return np.asarray(given, None if hasattr(given, "dtype") else dtype)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name} must be an array of numbers, got {reprlib.repr(given)}: {error}"
+        ) from error
+
+
+def _dense(number: int, params: Any, dtype: Any) -> Dense:
+    """A layer of arrays."""
+    shapes = "nothing of the kind"
+    if isinstance(params, Dense):
+        names = (f"W of layer {number}", f"b of layer {number}")
+        arrays = [_array(name, given, dtype) for name, given in zip(names, params, strict=True)]
+        shapes = " and ".join(str(array.shape) for array in arrays)
+        if [array.ndim for array in arrays] == [2, 1]:
+            for name, array in zip(names, arrays, strict=True):
+                _check_array(name, array, dtype)
+            return Dense(*arrays)
+    raise InputError(
+        f"{spelled('network')}: layer {number} must be a layers.Dense with W (n_in, n_out) "
+        f"and b (n_out,), got {shapes}"
+    )
+
+
+def _check_targets(risk: Any, y: Any) -> None:
+    """Whether targets are probabilities, where the risk is a cross-entropy."""
+    if not isinstance(risk, SigmoidCrossEntropy | SoftmaxCrossEntropy):
+        return
+    values, kind = np.asarray(y, float), type(risk).__name__
+    outside = np.argwhere((values < 0) | (values > 1))
+    if outside.size:
+        place = tuple(map(int, outside[0]))
+        raise InputError(
+            f"{spelled('y')} must be in [0, 1] for {kind}, got {values[place]:g} at {place}; "
+            "jax.nn.one_hot makes such rows of classes, layers.SquaredError takes any numbers"
+        )
+    if isinstance(risk, SigmoidCrossEntropy):
+        return
+    sums = values.sum(axis=1)
+    wrong = np.flatnonzero(np.abs(sums - 1) > _SUM_TOLERANCE)
+    if wrong.size:
+        raise InputError(
+            f"rows of {spelled('y')} must add up to 1 for {kind}, got {sums[wrong[0]]:g} in row "
+            f"{wrong[0]}; leave rows without a class out, and take layers.SigmoidCrossEntropy for "
+            "several labels a row"
+        )
 
 
 def _check_array(name: str, array: Any, dtype: Any) -> None:
@@ -153,9 +203,24 @@ def _check_parts(solver: PDADMMG, problem: Problem) -> None:
         _check_result("activation", "its value", solver.activation, z, z)
         _check_result("activation", "solve", solver.activation.solve, z, z, z, z)
         for codec in dict.fromkeys((problem.codecs.p, problem.codecs.q)):
-            message = jax.ShapeDtypeStruct((codec.nbytes(z.shape),), jnp.dtype("uint8"))
+            message = jax.ShapeDtypeStruct((_message_size(codec, z.shape),), jnp.dtype("uint8"))
             _check_result("codec", "encode", codec.encode, message, z, z)
             _check_result("codec", "decode", codec.decode, z, message, z)
+
+
+def _message_size(codec: Codec, shape: tuple[int, ...]) -> int:
+    try:
+        size = codec.nbytes(shape)
+    except Exception as error:  # of code that is not ours
+        raise InputError(
+            f"{spelled('codec')}: nbytes failed on {shape}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(size, Integral) or size < 0:
+        raise InputError(
+            f"{spelled('codec')}: nbytes makes {size!r} of {shape}, expected a whole number of "
+            "bytes, 0 or more"
+        )
+    return int(size)
 
 
 def _check_result(
@@ -165,17 +230,11 @@ def _check_result(
     wanted = f"{expected.dtype}{expected.shape}"
     try:
         found = jax.eval_shape(function, *given)
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+    except Exception as error:  # of code that is not ours
         raise InputError(
-            f"{spelled(name)}: {what} failed on {shapes}, expected {wanted}: {error}"
+            f"{spelled(name)}: {what} failed on {shapes}, expected {wanted}: "
+            f"{type(error).__name__}: {error}"
         ) from error
     made = f"{found.dtype}{found.shape}" if hasattr(found, "dtype") else repr(found)
     if made != wanted:
         raise InputError(f"{spelled(name)}: {what} makes {made} of {shapes}, expected {wanted}")
-
-
-def _crc(tree: Any) -> int:
-    found = 0
-    for leaf in jax.tree.leaves(tree):
-        found = zlib.crc32(np.ascontiguousarray(leaf).data, found)
-    return found

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple, TypeVar
+from numbers import Real
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from admm.checks import COUNT, NOT_NEGATIVE, POSITIVE, WORKERS, check_protocol
 from admm.comm import LocalTransport, Transport, in_turns
 from admm.errors import DivergedError, InputError, spelled
 from admm.methods.layerwise.group import Group, SolverState, check_warm_start
+from admm.methods.layerwise.identity import identity
 from admm.methods.layerwise.measure import Row, converged, layer_table, measure, row, table
 from admm.methods.layerwise.problem import Problem, checked_problem, traits
 from admm.run.run import check_transport
@@ -20,7 +21,6 @@ from layers import Dense
 
 Callback = Callable[[SolverState, Row], object]
 Status = Literal["converged", "steps", "stopped"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Tolerance:
         relative: Fraction of the terms that cancel.
 
     Raises:
-        InputError: If one is negative, or both are 0.
+        InputError: If one is no number, negative or not finite, or both are 0.
 
     Example:
         >>> Tolerance(relative=1e-4)
@@ -103,13 +103,15 @@ def solve(
         subject to  p_{l+1} = q_l,  p_1 = x
 
     Under MPI every rank calls it with the same arguments and a `transport`, and has one worker.
+    Activation, risk, codecs and schedule are compared by their types and what they hold.
     The iterates do not depend on the number of workers, but for what a codec loses.
 
     Args:
         solver: Penalties, step rule, activation, risk and levels.
         network: Layers to start from; with `warm_start` only their shapes count.
         x: Inputs, (V, n_0), float32, or float64 in JAX's 64-bit mode.
-        y: Targets, (V, columns), as the risk takes them.
+        y: Targets, (V, columns), as the risk takes them: for a cross-entropy in [0, 1], and rows
+            add up to 1 for that of softmax.
         steps: Iterations at most.
         tol: When to stop before; a number stands for both tolerances.
         callback: Called as `callback(state, info)` with every row of the trace, in all processes;
@@ -126,6 +128,7 @@ def solve(
 
     Raises:
         InputError: In every process, if arguments do not fit.
+        AdmmError: In every process of several, if callback or schedule of one raise anything.
         DivergedError: In every process, if the Lagrangian leaves the finite numbers.
         WorkerLostError: If another rank is silent for too long, or its messages are damaged.
 
@@ -139,12 +142,19 @@ def solve(
         >>> result.status, round(float(result.network[0].W[0, 0]), 2)
         ('converged', 2.0)
     """
-    transport = _transport(workers, transport)
+    given = transport
+    if transport is None:
+        WORKERS("workers", workers)
+        transport = LocalTransport(workers)
+    check_transport(transport)
 
     def check() -> tuple[Problem, Tolerance | None, Any]:
+        if given is not None and workers != 1:
+            raise InputError(
+                f"got {spelled('workers', workers)} and a {spelled('transport')} of {given.size} "
+                "workers; give one of them"
+            )
         for name, count in (("steps", steps), ("every", every)):
-            if not isinstance(count, Integral):
-                raise InputError(f"{spelled(name)} must be a whole number, got {count!r}")
             COUNT(name, count)
         if callback is not None and not callable(callback):
             raise InputError(f"{spelled('callback')} must be a function of state and info")
@@ -161,15 +171,26 @@ def solve(
             penalties = check_warm_start(warm_start, solver, problem, penalties, transport)
         return problem, _tolerance(tol), penalties
 
-    problem, tolerance, penalties = _agreed(transport, check)
-    same = {"steps": steps, "every": every, "tol": tolerance, "warm_start": warm_start is not None}
-    _check_same(transport, {**same, **traits(solver, problem)})
+    problem, tolerance, penalties = transport.agreed(check)
+    start = None if warm_start is None else identity(penalties)
+    same = {"steps": steps, "every": every, "tol": tolerance, "warm_start": start}
+    _check_same(transport, {**same, "schedule": identity(schedule), **traits(solver, problem)})
     listening = any(transport.gather(callback is not None))
     group = Group(solver, problem, transport, warm_start)
+    transport.agreed(lambda: group.set_penalties(penalties))
     rows: list[Row] = []
     status: Status = "steps"
+
+    def respond() -> tuple[bool, Any]:
+        """Whether the callback wants to stop after the last row, and the penalties after it."""
+        stop = callback is not None and bool(callback(group.state(penalties), rows[-1]))
+        if schedule is None:
+            return stop, penalties
+        after = schedule.update(penalties, rows[-1])
+        group.set_penalties(after)
+        return stop, after
+
     for step in range(1, steps + 1):
-        group.set_penalties(penalties)
         measured = step % every == 0 or step == steps
         in_turns(worker.iteration(measured) for worker in group.workers)
         if not measured:
@@ -177,9 +198,9 @@ def solve(
         loss, layers = measure(group.workers, transport)
         rows.append(row(loss, layers, step=step, rho=group.penalties[0], nu=group.penalties[1]))
         _check_finite(rows[-1])
-        stop = callback is not None and bool(callback(group.state(penalties), rows[-1]))
-        if schedule is not None:
-            penalties = schedule.update(penalties, rows[-1])
+        stop = False
+        if listening or schedule is not None:
+            stop, penalties = transport.agreed(respond)
         if tolerance is not None and converged(layers, tolerance.absolute, tolerance.relative):
             status = "converged"
         elif listening and any(transport.gather(stop)):
@@ -190,19 +211,6 @@ def solve(
     return Solution(group.network(), status, state, table(rows), layer_table(rows))
 
 
-def _transport(workers: int, transport: Transport | None) -> Transport:
-    WORKERS("workers", workers)
-    if transport is None:
-        return LocalTransport(workers)
-    check_transport(transport)
-    if workers != 1:
-        raise InputError(
-            f"got {spelled('workers', workers)} and a {spelled('transport')} of {transport.size} "
-            "workers; give one of them"
-        )
-    return transport
-
-
 def _tolerance(tol: Tolerance | float | None) -> Tolerance | None:
     if tol is None or isinstance(tol, Tolerance):
         return tol
@@ -210,23 +218,6 @@ def _tolerance(tol: Tolerance | float | None) -> Tolerance | None:
         raise InputError(f"{spelled('tol')} must be a number or a Tolerance, got {tol!r}")
     POSITIVE("tol", tol)
     return Tolerance(float(tol), float(tol))
-
-
-def _agreed(transport: Transport, check: Callable[[], T]) -> T:
-    """The result of a check of every process, once none has found anything.
-
-    Raises:
-        InputError: In every process, with the first message of any.
-    """
-    found, message = None, None
-    try:
-        found = check()
-    except InputError as error:
-        message = str(error)
-    told = next((each for each in transport.gather(message) if each is not None), None)
-    if told is not None:
-        raise InputError(told)
-    return found  # type: ignore[return-value]
 
 
 def _check_same(transport: Transport, given: Mapping[str, Any]) -> None:

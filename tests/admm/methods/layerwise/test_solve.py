@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -231,6 +232,40 @@ def test_a_schedule_changes_the_penalties_of_the_next_iteration():
     np.testing.assert_array_equal(result.network[1].W, by_hand.layers[1].W)
 
 
+def test_lists_are_arrays_of_the_type_of_x():
+    network, x, y = problem()
+    expected = solve(SOLVER, network, x, y, steps=2).network
+    lists = [Dense(params.W.tolist(), params.b.tolist()) for params in network]
+    same(solve(SOLVER, lists, x, y.tolist(), steps=2).network, expected)
+
+
+def test_rows_of_probabilities_are_targets_of_softmax():
+    """Also such as lower precision has rounded."""
+    network, x, y = problem()
+    smooth = jnp.asarray(0.9 * y + 0.1 / 3, "bfloat16").astype("float32")
+    assert (np.asarray(smooth).sum(axis=1) != 1).all()
+    result = solve(SOLVER, network, x, smooth, steps=20)
+    assert result.trace["loss"][-1] < result.trace["loss"][0]
+
+
+def test_penalties_of_a_schedule_may_be_scalars_of_jax():
+    @dataclass(frozen=True)
+    class Grow:
+        def init(self, rho, nu):
+            return PenaltyState(rho, nu)
+
+        def update(self, penalties, info):
+            return penalties._replace(rho=jnp.float32(self.factor) * penalties.rho)
+
+        factor: Any = 2
+
+    network, x, y = problem()
+    result = solve(SOLVER, network, x, y, steps=3, schedule=Grow())
+    assert result.trace["rho"].tolist() == [0.5, 1, 2]
+    with pytest.raises(InputError, match="rho of schedule= must be positive and finite, got -0.5"):
+        solve(SOLVER, network, x, y, steps=3, schedule=Grow(-1))
+
+
 def test_arrays_that_come_back_as_they_were_given_are_not_overwritten():
     """f(z) = z, and a risk whose proximal step is its target: the steps reuse their buffers."""
 
@@ -303,6 +338,29 @@ class Short:
 
 
 @dataclass(frozen=True)
+class Sized(Short):
+    """One that says odd sizes of its messages."""
+
+    size: float | None
+
+    def nbytes(self, shape):
+        if self.size is None:
+            raise KeyError("size")
+        return self.size
+
+
+@dataclass(frozen=True)
+class Failing:
+    """An activation whose step fails."""
+
+    def __call__(self, x):
+        return x
+
+    def solve(self, s, q, z_old):
+        raise KeyError("q")
+
+
+@dataclass(frozen=True)
 class Column:
     """An activation that loses columns."""
 
@@ -335,7 +393,38 @@ class Mutable:
         ({"x": np.ones((0, 6), "float32")}, r"x= must have a row for every node, ..., got (0, 6)"),
         ({"y": np.ones((25, 4), "float32")}, "risk=: its value failed on float32(25, 3) and float"),
         ({"network": []}, "network= must be a sequence of layers.Dense, got []"),
+        ({"x": [[1.0], [1.0, 2.0]]}, "x= must be an array of numbers, got [[1.0], [1.0, 2.0]]: "),
+        ({"x": [["a"]] * 25}, "x= must be float32 or float64, got <U1"),
+        ({"y": [["a"]] * 25}, "y= must be an array of numbers, got [['a'], ['a'], ['a'], "),
+        ({"y": np.full((25, 3), 2)}, r"y= must be in [0, 1] for SoftmaxCrossEntropy, got 2 at (0"),
+        ({"y": -np.eye(25, 3, dtype="float32")}, "in [0, 1] for SoftmaxCrossEntropy, got -1 at (0"),
+        (
+            {"y": np.eye(25, 3, dtype="float32")},
+            "rows of y= must add up to 1 for SoftmaxCrossEntropy, got 0 in row 3; leave rows",
+        ),
+        (
+            {"y": np.full((25, 3), 0.4, "float32")},
+            "rows of y= must add up to 1 for SoftmaxCrossEntropy, got 1.2 in row 0; ... take "
+            "layers.SigmoidCrossEntropy for several labels a row",
+        ),
+        (
+            {"solver": replace(SOLVER, risk=SigmoidCrossEntropy()), "y": 1.5 * problem()[2]},
+            "y= must be in [0, 1] for SigmoidCrossEntropy, got 1.5 at (",
+        ),
         ({"network": ["a"]}, "network=: layer 1 must be a layers.Dense with W (n_in, n_out)"),
+        (
+            {"network": [Dense([[1.0], [1.0, 2.0]], [0.0])]},
+            "W of layer 1 must be an array of numbers, got [[1.0], [1.0, 2.0]]: ",
+        ),
+        (
+            {"network": [Dense([1.0, 2.0], [0.0])]},
+            "network=: layer 1 must be a layers.Dense with W (n_in, n_out) and b (n_out,), got "
+            "(2,) and (1,)",
+        ),
+        (
+            {"network": [Dense([[np.nan] * 3] * 6, [0.0] * 3)]},
+            "W of layer 1 must be finite, got nan at (0, 0)",
+        ),
         (
             {"network": problem()[0][1:]},
             "network=: layer 1 takes 8 columns, but x= has 6",
@@ -350,7 +439,9 @@ class Mutable:
         ),
         ({"solver": Backprop("adam", 0.1)}, "solve takes a PDADMMG of admm.solvers, got Backprop"),
         ({"steps": 0}, "steps= must be at least 1, got 0"),
-        ({"steps": 2.5}, "steps= must be a whole number, got 2.5"),
+        ({"steps": 2.5}, "steps= must be a whole number, at least 1, got 2.5"),
+        ({"steps": "5"}, "steps= must be a whole number, at least 1, got '5'"),
+        ({"workers": "2"}, "workers= must be a whole number, in 1…1,024, got '2'"),
         ({"tol": "small"}, "tol= must be a number or a Tolerance, got 'small'"),
         ({"callback": 3}, "callback= must be a function of state and info"),
         ({"schedule": 3}, "schedule= must be a Schedule that has a hash, got 3; see admm.solvers"),
@@ -366,8 +457,15 @@ class Mutable:
         ),
         ({"codec": "delta4"}, "codec= must be a Codec that has a hash, got 'delta4'; see quant."),
         ({"codec": (Float(),) * 3}, "codec= must be one codec or a pair, of p and of q, got 3"),
+        ({"codec": Sized(None)}, r"codec=: nbytes failed on (25, 8): KeyError: 'size'"),
+        ({"codec": Sized(2.5)}, r"codec=: nbytes makes 2.5 of (25, 8), expected a whole number of"),
+        ({"codec": Sized(-1)}, r"codec=: nbytes makes -1 of (25, 8), expected a whole number of"),
         ({"codec": Short()}, r"codec=: encode makes uint8(4,) of ..., expected uint8(3,)"),
         ({"solver": replace(SOLVER, activation=Column())}, "activation=: its value makes float32"),
+        (
+            {"solver": replace(SOLVER, activation=Failing())},
+            "activation=: solve failed on float32(25, 8) and ..., expected ...: KeyError: 'q'",
+        ),
     ],
 )
 def test_refuses_bad_arguments(unchecked, changes, message):
@@ -388,9 +486,17 @@ def test_refuses_parts_without_the_methods_of_their_protocol(unchecked):
         replace(SOLVER, risk=SoftmaxCrossEntropy)
 
 
-def test_refuses_tolerances_that_nothing_reaches():
+def test_refuses_tolerances_that_nothing_reaches(unchecked):
     with pytest.raises(InputError, match="absolute= must be finite and ≥ 0, got -1.0"):
         Tolerance(absolute=-1.0)
+    with pytest.raises(InputError, match="relative= must be finite and ≥ 0, got nan"):
+        Tolerance(relative=float("nan"))
+    with pytest.raises(InputError, match="absolute= must be finite and ≥ 0, got inf"):
+        Tolerance(absolute=float("inf"))
+    with pytest.raises(InputError, match="absolute= must be a number, finite and ≥ 0, got '1e-3'"):
+        Tolerance("1e-3")
+    with pytest.raises(InputError, match="relative= must be a number, finite and ≥ 0, got None"):
+        Tolerance(relative=None)
     with pytest.raises(InputError, match="absolute= and relative= are both 0, which no residual"):
         Tolerance(0, 0)
 
@@ -408,8 +514,8 @@ def test_refuses_states_that_do_not_fit(unchecked):
 
     wider, _, _ = problem(shape=(6, 9, 8, 3))
     refused(rf"W of layer 1 must be float32 \(6, 9\), got float32 \(6, 8\); {apart}", network=wider)
-    shallow, _, _ = problem(shape=(6, 8, 8))
-    refused("warm_start= has more than 2 layers", network=shallow, y=y[:, :1].repeat(8, 1))
+    shallow, _, eight = problem(shape=(6, 8, 8))
+    refused("warm_start= has more than 2 layers", network=shallow, y=eight)
     deeper, _, _ = problem(shape=(6, 8, 8, 3, 3))
     refused("q of layer 3 must be .*, got none", network=deeper)
     refused(f"warm_start= is of other x=; {apart}", x=2 * x)
