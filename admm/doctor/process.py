@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from admm.comm import launch
+from admm.datasets.files import data_folder
+from admm.doctor.finding import Finding
 from admm.errors import InputError, OutputError
 from admm.files import make_folder
 from admm.run.devices import Used, own_device
@@ -18,7 +20,7 @@ class Process(NamedTuple):
     """One process; of several ranks each looks at itself."""
 
     host: str
-    cores: list[int]  # that it may use; none where the system does not bind processes
+    cores: list[int]  # that it may use
     limit: float | None  # cores' worth of time that its container has
     fault: str | None  # why JAX does not start
     used: Used | None  # its device, as others see it
@@ -29,6 +31,7 @@ class Process(NamedTuple):
     versions: dict[str, str | None]
     cache: str  # where compiled functions are kept
     cache_fault: str | None  # why they are not
+    data: Finding  # where it looks for data sets
 
 
 def look(start_jax: Callable[[], None], cache: Path | None) -> Process:
@@ -50,7 +53,7 @@ def look(start_jax: Callable[[], None], cache: Path | None) -> Process:
         used, device = own_device(first), first.device_kind
     return Process(
         socket.gethostname(),
-        launch.own_cores(),
+        launch.own_cores() or list(range(os.cpu_count() or 1)),  # not every system binds
         _limit_of_container(),
         fault,
         used,
@@ -61,6 +64,7 @@ def look(start_jax: Callable[[], None], cache: Path | None) -> Process:
         versions(),
         str(cache),
         _cache_fault(cache),
+        _data(),
     )
 
 
@@ -96,3 +100,16 @@ def _cache_fault(cache: Path | None) -> str | None:
     except (OSError, OutputError) as error:
         return str(error)
     return None
+
+
+def _data() -> Finding:
+    try:
+        folder = data_folder()
+    except InputError as error:
+        return Finding("warning", "data", str(error))
+    if "ADMM_DATA" not in os.environ:
+        return Finding("ok", "data", f"ADMM_DATA is not set; data sets are looked for in {folder}")
+    if not Path(folder).is_dir():
+        mend = "set it to the folder of your data sets, or unset it"
+        return Finding("fault", "data", f"ADMM_DATA={folder} is no folder", mend)
+    return Finding("ok", "data", f"ADMM_DATA={folder}")

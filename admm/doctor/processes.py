@@ -1,15 +1,11 @@
 """What the processes of a job are together: versions, hosts, cores, threads, devices, caches."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 
-from admm.datasets.files import data_folder
 from admm.doctor.finding import Finding
 from admm.doctor.process import Process
-from admm.errors import InputError
 from admm.run.agreement import other_releases
 from admm.run.devices import shared_on_a_host
 
@@ -29,7 +25,7 @@ def process_findings(ranks: Sequence[Process]) -> Iterator[Finding]:
     for host in hosts:
         yield from _limited(host, [each for each in ranks if each.host == host])
     yield _cache(ranks)
-    yield _data()
+    yield ranks[0].data  # the root reads data sets
 
 
 def _versions(ranks: Sequence[Process]) -> Finding:
@@ -46,11 +42,10 @@ def _rank(rank: int, process: Process) -> Finding:
     if process.used is None:
         mend = "pip install --upgrade jax jaxlib, or mend what the variables say"
         return Finding("fault", name, process.fault or "JAX does not start", mend)
-    cores = len(process.cores) or os.cpu_count() or 1
-    bound = f" ({_ranges(process.cores)})" if process.cores else ""
+    cores = len(process.cores)
     blas = ", ".join(f"{library} with {_count('thread', n)}" for library, n in process.blas)
     text = (
-        f"{process.device} on {process.host}, {_count('core', cores)}{bound}, "
+        f"{process.device} on {process.host}, {_count('core', cores)} ({_ranges(process.cores)}), "
         f"{_count('thread', cores)} of JAX; BLAS {blas or 'unknown'}"
     )
     most = max((threads for _, threads in process.blas), default=0)
@@ -65,13 +60,15 @@ def _rank(rank: int, process: Process) -> Finding:
 def _shared(ranks: Sequence[Process]) -> Iterator[Finding]:
     """Whether ranks share a core or a GPU, and whether they are of one kind."""
     used = [each.used for each in ranks if each.used is not None]
-    shared = shared_on_a_host(used)
     platforms = sorted({each.platform for each in used})
-    if shared is not None and "cpu" not in platforms and not all(each.bounded for each in ranks):
-        mend = f"else XLA_PYTHON_CLIENT_MEM_FRACTION={0.9 / len(ranks):.2f}"
-        text = f"{shared}; JAX takes three quarters of a GPU's memory for each"
+    on_gpus = [each for each in used if each.platform != "cpu"]
+    crowded = shared_on_a_host(on_gpus)
+    if crowded is not None and not all(each.bounded for each in ranks if each.used in on_gpus):
+        most = max(Counter((each.host, *each.parts) for each in on_gpus).values())
+        mend = f"else XLA_PYTHON_CLIENT_MEM_FRACTION={0.9 / most:.2g}"
+        text = f"{crowded}; JAX takes three quarters of a GPU's memory for each"
         yield Finding("fault", "devices", text, mend)
-    elif shared is not None:
+    elif (shared := shared_on_a_host(used)) is not None:
         yield Finding("warning", "devices", shared)
     if len(platforms) > 1:
         text = f"ranks compute on {' and '.join(platforms)}, and the slowest sets the pace"
@@ -95,19 +92,6 @@ def _cache(ranks: Sequence[Process]) -> Finding:
         text = f"every run compiles anew ({'; '.join(faults)})"
         return Finding("warning", "cache", text, "XDG_CACHE_HOME=DIR, a folder that can be written")
     return Finding("ok", "cache", f"compiled functions are kept in {ranks[0].cache}")
-
-
-def _data() -> Finding:
-    try:
-        folder = data_folder()
-    except InputError as error:
-        return Finding("warning", "data", str(error))
-    if "ADMM_DATA" not in os.environ:
-        return Finding("ok", "data", f"ADMM_DATA is not set; data sets are looked for in {folder}")
-    if not Path(folder).is_dir():
-        mend = "set it to the folder of your data sets, or unset it"
-        return Finding("fault", "data", f"ADMM_DATA={folder} is no folder", mend)
-    return Finding("ok", "data", f"ADMM_DATA={folder}")
 
 
 def _count(word: str, number: int) -> str:

@@ -60,6 +60,22 @@ def test_a_folder_that_is_not_shared(mpmd, tmp_path):
     assert not [*a.iterdir(), *b.iterdir()]
 
 
+def test_only_the_data_of_the_first_rank_count(mpmd, monkeypatch, tmp_path):
+    """Its host has the folder, and that of the other has not: nobody is left waiting."""
+    monkeypatch.setenv("ADMM_DATA", "data")
+    a, b = tmp_path / "a", tmp_path / "b"
+    (a / "data").mkdir(parents=True)
+    b.mkdir()
+    words = ("doctor", "--out", tmp_path)
+    done = mpmd((a, *words), (b, *words))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ok       data      ADMM_DATA=data\n" in done.stdout
+    done = mpmd((b, *words), (a, *words))
+    assert done.returncode == 2
+    assert done.stdout.count("fault    data      ADMM_DATA=data is no folder; mend: set it") == 1
+    assert done.stderr == "admm: error: 1 fault: runs are wrong or impossible here\n"
+
+
 @pytest.mark.parametrize(
     ("env", "check"),
     [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from admm.doctor import Process, look, process_findings
+from admm.doctor import Finding, Process, look, process_findings
 from admm.errors import InputError, shell_spelling
 from admm.run.devices import Used
 from admm.run.versions import versions
@@ -28,6 +28,7 @@ def cpu(cores=(0, 1), host="a", **changes):
         "versions": VERSIONS,
         "cache": "/cache",
         "cache_fault": None,
+        "data": Finding("ok", "data", "ADMM_DATA=/data"),
     }
     return Process(**{**given, **changes})
 
@@ -44,8 +45,7 @@ def found(*ranks):
     return {each.check: each for each in every if each.level != "ok"}
 
 
-def test_all_is_well(monkeypatch, tmp_path):
-    monkeypatch.setenv("ADMM_DATA", str(tmp_path))
+def test_all_is_well():
     ranks, blas = [cpu(), cpu((2, 3, 5)), cpu(host="b")], "BLAS openblas 0.3 with"
     lines = list(map(str, process_findings(ranks)))
     assert lines == [
@@ -55,7 +55,7 @@ def test_all_is_well(monkeypatch, tmp_path):
         f"ok       rank 1    cpu on a, 3 cores (2–3,5), 3 threads of JAX; {blas} 3 threads",
         f"ok       rank 2    cpu on b, 2 cores (0–1), 2 threads of JAX; {blas} 2 threads",
         "ok       cache     compiled functions are kept in /cache",
-        f"ok       data      ADMM_DATA={tmp_path}",
+        "ok       data      ADMM_DATA=/data",
     ]
 
 
@@ -98,6 +98,17 @@ def test_ranks_on_one_gpu():
     assert not found(gpu(0), gpu(1), gpu(0, host="b"))
 
 
+def test_the_memory_of_a_gpu_is_for_the_ranks_on_it():
+    """Not for those of the job."""
+    job = (gpu(0), gpu(0), gpu(0), gpu(1), gpu(0, host="b"))
+    for ranks in (job, (*job, cpu(host="c"))):  # beside others that compute on CPUs, too
+        with shell_spelling():
+            bad = next(each for each in process_findings(ranks) if each.check == "devices")
+        assert bad.level == "fault"
+        assert bad.text.startswith("4 ranks on a share 2 GPUs and take turns; mpirun -n 2 gives")
+        assert bad.mend == "else XLA_PYTHON_CLIENT_MEM_FRACTION=0.3"
+
+
 def test_a_gpu_that_nobody_uses():
     bad = found(cpu(gpus=1))["rank 0"]
     assert bad.text.endswith("; 1 NVIDIA GPU unused")
@@ -123,10 +134,22 @@ def test_caches():
 
 
 def test_data(monkeypatch, tmp_path):
+    """Those of rank 0 count: it reads them."""
+
+    def seen():
+        return look(fail, None).data
+
     monkeypatch.setenv("ADMM_DATA", str(tmp_path / "none"))
-    assert found(cpu())["data"].text == f"ADMM_DATA={tmp_path}/none is no folder"
+    bad = seen()
+    assert (bad.level, bad.text) == ("fault", f"ADMM_DATA={tmp_path}/none is no folder")
+    monkeypatch.setenv("ADMM_DATA", str(tmp_path))
+    assert seen() == ("ok", "data", f"ADMM_DATA={tmp_path}", "")
+    assert found(cpu((0,), data=bad), cpu((1,)))["data"] == bad
+    assert not found(cpu((0,)), cpu((1,), data=bad))
     monkeypatch.delenv("ADMM_DATA")
-    assert not found(cpu())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    text = f"ADMM_DATA is not set; data sets are looked for in {tmp_path}/layerwise-admm"
+    assert seen() == ("ok", "data", text, "")
 
 
 def test_this_process(monkeypatch, tmp_path):
