@@ -59,9 +59,11 @@ def layouts(folder: Path) -> list[Layout]:
         InputError: If the folder cannot be read.
     """
     with reading(folder):
-        files = {path.name: path for path in sorted(folder.iterdir())}
+        # Names with a dot in front are of notebooks, file systems and the like.
+        there = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
         tables = sorted(folder.glob("raw/edge.csv*"))
     name = folder.resolve().name
+    files = {path.name: path for path in there}
     found = []
     if "adj_full.npz" in files:
         saint = {file: files[file] for file in GRAPHSAINT_FILES if file in files}

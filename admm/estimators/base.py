@@ -92,15 +92,15 @@ def save_estimator(
     """
     folder = folder_of(path)
     there = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
-    other = [name for name in there if name not in _OURS]
+    # Names with a dot in front are of notebooks, file systems and the like.
+    other = [name for name in there if name not in _OURS and not name.startswith(".")]
     if other:
         raise InputError(f"{folder} holds {other[0]}; save a model into a folder of its own")
     known = {name: getattr(estimator, name) for name in fitted if hasattr(estimator, name)}
     about = {
         "class": type(estimator).__name__,
         "params": {
-            # A search sets numbers of NumPy.
-            name: json_value(value.item() if isinstance(value, np.generic) else value)
+            name: json_value(value)
             for name, value in estimator.get_params().items()
             if not isinstance(value, np.random.RandomState) and not callable(value)
         },

@@ -25,14 +25,14 @@ from typing import (
     get_type_hints,
 )
 
+import numpy as np
+
 from admm.checks import COUNT, POSITIVE, SEED, WORKERS, Check
 from admm.errors import InputError, spelled
 from admm.files import absolute, is_path, to_path
 from quant import CODEC_NAMES, Levels
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from admm.comm import Transport
     from admm.run.costs import StageCosts
     from admm.run.method import Network, Share, Training
@@ -391,7 +391,15 @@ _READERS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
 
 
 def json_value(value: Any) -> Any:
-    """A value as JSON has it."""
-    if isinstance(value, tuple):
-        return list(value)
+    """A value as JSON has it.
+
+    Example:
+        >>> import numpy as np
+        >>> json_value((np.int64(2), np.array([4, 8]))), json_value(Path("run"))
+        ([2, [4, 8]], 'run')
+    """
+    if isinstance(value, tuple | list):
+        return [json_value(each) for each in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
     return str(value) if isinstance(value, Path | Levels) else value

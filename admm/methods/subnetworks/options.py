@@ -49,7 +49,7 @@ class SubnetworkOptions(SupervisedOptions):
     holds them: `resumed`, `evaluate` and `predict` take them along.
 
     Example:
-        >>> SubnetworkOptions(solver="gsam", optimizer="gd").lr
+        >>> SubnetworkOptions(solver="gsam", optimizer="gd").learning_rate
         0.1
     """
 
@@ -117,9 +117,7 @@ class SubnetworkOptions(SupervisedOptions):
                 raise InputError(
                     f"{spelled(name)} must be one of {', '.join(known)}, got {value!r}"
                 )
-        if self.lr is None:
-            object.__setattr__(self, "lr", self.default_lr)
-        elif self.default_lr is None:
+        if self.lr is not None and not isinstance(self.optimizer, str | None):
             raise InputError(
                 f"{spelled('lr')} is not for an optimiser of one's own, which has its own"
             )
@@ -160,13 +158,11 @@ class SubnetworkOptions(SupervisedOptions):
             raise InputError(f"there was {what} of one's own; pass it along, as {name}")
 
     @property
-    def default_lr(self) -> float | None:
-        """The learning rate of an optimiser by name; one's own has its own."""
-        return (
-            LEARNING_RATES[cast(Optimizer, self.optimizer)]
-            if isinstance(self.optimizer, str)
-            else None
-        )
+    def learning_rate(self) -> float | None:
+        """`lr`, or what follows from the optimiser's name; None for an optimiser of one's own."""
+        if self.lr is not None or not isinstance(self.optimizer, str):
+            return self.lr
+        return LEARNING_RATES[cast(Optimizer, self.optimizer)]
 
     @property
     def select(self) -> str:
@@ -180,9 +176,9 @@ class SubnetworkOptions(SupervisedOptions):
 
     @property
     def remedy(self) -> str:
-        if self.lr is None:
+        if self.learning_rate is None:
             return "a smaller learning rate, or a loss of a smaller scale"
-        return f"a {spelled('lr')} below {self.lr:g}"
+        return f"a {spelled('lr')} below {self.learning_rate:g}"
 
     def load(self, transport: Any, data: Any = None) -> Any:
         from admm.methods.subnetworks.share import load_share
@@ -216,9 +212,9 @@ class SubnetworkOptions(SupervisedOptions):
 
     def safer(self, training: Any) -> tuple["SubnetworkOptions", str] | None:
         """A tenth of the learning rate, unless it is an optimiser of one's own that has it."""
-        if self.lr is None:
+        if self.learning_rate is None:
             return None
-        lr = self.lr / 10
+        lr = self.learning_rate / 10
         return replace(self, lr=lr), spelled("lr", f"{lr:g}")
 
     def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
@@ -240,4 +236,5 @@ class SubnetworkOptions(SupervisedOptions):
     def as_json(self) -> dict[str, Any]:
         given = {name: getattr(self, name) for name in _OBJECTS}
         written = {name: each if isinstance(each, str) else OWN for name, each in given.items()}
-        return {**super().as_json(), **written, "codec": codec_of(self)}
+        settled = {"lr": self.learning_rate, "codec": codec_of(self)}
+        return {**super().as_json(), **written, **settled}

@@ -66,8 +66,6 @@ def train_subnetworks(
         raise InputError(f"expected options of gsadmm or gsam, got {options!r:.80}")
     objects = {"network": network, "optimizer": optimizer, "loss": loss}
     changes = {name: given for name, given in objects.items() if given is not None}
-    if "optimizer" in changes and options.lr == options.default_lr:
-        changes["lr"] = None  # it followed from the name
     options = replace(options, **changes)
     transport = LocalTransport(options.workers) if transport is None else transport
     check_transport(transport)

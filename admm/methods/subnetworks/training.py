@@ -178,7 +178,7 @@ def solver_of(options: SubnetworkOptions, facts: Task) -> TSSM:
     names = ("alpha", "rho", "reach", "relaxation", "inner", "refresh", "frozen_lower")
     settings = {name: getattr(options, name) for name in names}
     optimizer = options.optimizer
-    if options.lr is not None:  # one's own has its learning rate
-        optimizer = make_optimizer(optimizer, options.lr)
+    if options.learning_rate is not None:  # one's own has its own
+        optimizer = make_optimizer(optimizer, options.learning_rate)
     loss = loss_of(options.loss, facts)
     return TSSM(options.solver, optimizer=optimizer, loss=loss, **settings)

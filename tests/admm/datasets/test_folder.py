@@ -265,6 +265,12 @@ def test_a_folder_of_one_archive(tmp_path):
         load(tmp_path)
 
 
+def test_hidden_files_beside_a_graph(tmp_path):
+    for name in ("ring", "._ring", ".ring-checkpoint"):
+        save_graph(tmp_path / f"{name}.npz", sp.csr_array((N, N)), ROWS, NODE % 4)
+    assert load(tmp_path).name == "ring"
+
+
 def test_an_archive_beside_a_graph(tmp_path):
     save_graph(tmp_path / "ring.npz", sp.csr_array((N, N)), ROWS, NODE % 4)
     np.savez(tmp_path / "embeddings.npz", z=ROWS)

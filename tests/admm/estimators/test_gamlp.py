@@ -252,6 +252,22 @@ def test_what_cannot_be_predicted(graph, model):
         rows.predict(X, edges)
 
 
+def test_a_model_is_saved_beside_hidden_files(model, tmp_path):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".DS_Store").touch()
+    model.save(tmp_path)
+    assert GAMLPClassifier.load(tmp_path).get_params() == model.get_params()
+
+
+def test_parameters_of_numpy_are_saved(graph, tmp_path):
+    X, y, edges = graph
+    numbers = {"grow": np.array([2, 4]), "layers": np.int64(4), "rho": np.float32(0.5)}
+    model = GAMLPClassifier(**{**SMALL, **numbers}).fit(X, y, edges)
+    model.save(tmp_path / "m")
+    known = GAMLPClassifier.load(tmp_path / "m").get_params()
+    assert {name: known[name] for name in numbers} == {"grow": [2, 4], "layers": 4, "rho": 0.5}
+
+
 def test_foreign_files(model, graph, tmp_path):
     with pytest.raises(InputError, match="holds no trained network"):
         GAMLPClassifier.load(tmp_path / "nothing")

@@ -149,9 +149,11 @@ def test_noise_has_the_stated_size():
         ({"against": "other"}, "was trained on digits, .* takes a run on the same data"),
         ({"noise": -1.0}, "noise= must be finite and ≥ 0, got -1.0"),
         ({"dropped": 2.0}, "dropped= must be in 0…1, got 2.0"),
+        ({"noise": "1"}, "noise= must be a number, finite and ≥ 0, got '1'"),
+        ({"dropped": "a"}, "dropped= must be a number, in 0…1, got 'a'"),
     ],
 )
-def test_wrong_questions(runs, given, message):
+def test_wrong_questions(unchecked, runs, given, message):
     asked = {"runs": [runs / "plain"], **given}
     if "against" in given:
         asked["against"] = runs / given["against"]
@@ -160,9 +162,18 @@ def test_wrong_questions(runs, given, message):
 
 
 @pytest.mark.parametrize("name", ["watts", "grid_intensity", "price"])
-def test_prices_are_not_negative(name):
-    with pytest.raises(InputError, match=f"{name}= must be finite and ≥ 0, got -1"):
-        Prices(**{name: -1.0})
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-1.0, "must be finite and ≥ 0, got -1"),
+        (float("inf"), "must be finite and ≥ 0, got inf"),
+        (float("nan"), "must be finite and ≥ 0, got nan"),
+        ("10", "must be a number, finite and ≥ 0, got '10'"),
+    ],
+)
+def test_prices_are_finite_numbers(unchecked, name, value, message):
+    with pytest.raises(InputError, match=f"{name}= {message}"):
+        Prices(**{name: value})
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,12 @@ def test_penalties_do_not_recompile():
         ({"nu": float("nan")}, "nu= must be positive and finite, got nan"),
         ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),
         ({"row_block": 0}, "row_block= must be at least 1, got 0"),
+        ({"row_block": 2.5}, "row_block= must be a whole number, at least 1, got 2.5"),
+        ({"rho": "1e-3"}, "rho= must be a number, positive and finite, got '1e-3'"),
+        ({"nu": jnp.ones(2)}, "nu= must be a number, positive and finite, got Array"),
     ],
 )
-def test_refuses_bad_hyperparameters(options, message):
+def test_refuses_bad_hyperparameters(unchecked, options, message):
     with pytest.raises(InputError, match=message) as error:
         PDADMMG(**options)
     assert isinstance(error.value, ValueError)

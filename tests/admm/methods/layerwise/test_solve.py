@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -307,14 +306,6 @@ def test_divergence_is_an_error():
 
 
 # What is refused.
-
-
-@pytest.fixture
-def unchecked():
-    """Without the tests' type checks, as everybody else runs it."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 NAN = np.full((25, 6), 1, "float32")

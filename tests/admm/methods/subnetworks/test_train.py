@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -492,6 +493,8 @@ def stateful():
         ({"optimizer": optax.adam}, "or an optax.GradientTransformation, such as optax.adam(1e-3)"),
         ({"optimizer": optax.lbfgs()}, "optimizer= does not take the parameters of modules 1–"),
         ({"optimizer": optax.adam(1e-2), "lr": 1e-2}, "lr= is not for an optimiser of one's own"),
+        # The default of an optimiser by name, but given.
+        ({"optimizer": optax.adam(1e-2), "lr": 1e-3}, "lr= is not for an optimiser of one's own"),
     ],
 )
 def test_what_cannot_be_trained(changes, message):
@@ -500,6 +503,14 @@ def test_what_cannot_be_trained(changes, message):
     with pytest.raises(InputError) as error:
         train_subnetworks(options("gsam", batch=40, epochs=1, **lr), **given)
     assert message in str(error.value)
+
+
+def test_a_learning_rate_that_is_not_given_follows_from_the_name():
+    given = options("gsam")
+    for optimizer, rate in (("gd", 0.1), ("adam", 1e-3), (optax.sgd(0.2), None)):
+        now = replace(given, optimizer=optimizer)
+        assert (now.learning_rate, now.as_json()["lr"]) == (rate, rate)
+    assert replace(given, lr=0.5).learning_rate == 0.5
 
 
 def test_other_options_and_data():
