@@ -148,7 +148,7 @@ def solve(
         transport = LocalTransport(workers)
     check_transport(transport)
 
-    def check() -> tuple[Problem, Tolerance | None, Any]:
+    def check() -> tuple[Problem, Tolerance | None, Any, dict[str, Any]]:
         if given is not None and workers != 1:
             raise InputError(
                 f"got {spelled('workers', workers)} and a {spelled('transport')} of {given.size} "
@@ -169,12 +169,14 @@ def solve(
         penalties = None if schedule is None else schedule.init(solver.rho, solver.nu)
         if warm_start is not None:
             penalties = check_warm_start(warm_start, solver, problem, penalties, transport)
-        return problem, _tolerance(tol), penalties
+        same: dict[str, Any] = {"steps": steps, "every": every, "tol": _tolerance(tol)}
+        if len(transport.local) < transport.size:  # else there is nobody to differ from
+            start = None if warm_start is None else identity(penalties)
+            same |= {"warm_start": start, "schedule": identity(schedule), **traits(solver, problem)}
+        return problem, same["tol"], penalties, same
 
-    problem, tolerance, penalties = transport.agreed(check)
-    start = None if warm_start is None else identity(penalties)
-    same = {"steps": steps, "every": every, "tol": tolerance, "warm_start": start}
-    _check_same(transport, {**same, "schedule": identity(schedule), **traits(solver, problem)})
+    problem, tolerance, penalties, same = transport.agreed(check)
+    _check_same(transport, same)
     listening = any(transport.gather(callback is not None))
     group = Group(solver, problem, transport, warm_start)
     transport.agreed(lambda: group.set_penalties(penalties))
