@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from functools import cache
 from pathlib import Path
 
@@ -394,6 +395,18 @@ def test_the_module_is_tuned_further(alone):
         model = eqx.apply_updates(model, updates)
         losses.append(float(value))
     assert losses[-1] < losses[0] < float(np.log(2))
+
+
+def test_a_result_is_pickled_with_its_module():
+    given = options("gsam", **GIVEN, loss="squared_error", layers=3, hidden=8, workers=2)
+    result = train_subnetworks(given, data=(X, VALUES))
+    again = pickle.loads(pickle.dumps(result))
+    assert again.history == result.history
+    outputs = jax.vmap(again.module())(jnp.asarray(X))
+    np.testing.assert_array_equal(outputs, jax.vmap(result.module())(jnp.asarray(X)))
+    best = result.summary["best"]["train_loss"]
+    rows = checked_samples(X, VALUES).split.train
+    assert 0.5 * ((outputs - VALUES) ** 2)[rows].sum(axis=1).mean() == pytest.approx(best, rel=1e-4)
 
 
 def test_the_parameters_given_are_those_that_train_first():
