@@ -8,8 +8,9 @@ from admm.console import Text
 from admm.datasets.samples import Pair, Samples, checked_samples
 from admm.errors import InputError, spelled
 from admm.methods.subnetworks.options import SubnetworkOptions
+from admm.run.callbacks import Callbacks
 from admm.run.options import MethodOptions
-from admm.run.run import Callback, check_transport, train
+from admm.run.run import check_transport, train
 from admm.run.summary import Result
 
 
@@ -23,7 +24,7 @@ def train_subnetworks(
     network: Any = None,
     optimizer: Any = None,
     loss: Any = None,
-    callback: Callback | None = None,
+    callback: Callbacks | None = None,
     progress: Text | None = None,
 ) -> Result:
     """Train a network of one's own on arrays, cut into subnetworks.
