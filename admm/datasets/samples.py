@@ -45,7 +45,7 @@ def checked_samples(
 
     Args:
         inputs: X, (N, *features), of NumPy, JAX or anything like an array.
-        targets: y, (N, *outputs).
+        targets: y, (N, *outputs). Every sample has one: among classes −1 is one as any other.
         validation: What picks the best network: a fraction of the samples, drawn at random, or an
             (X, y) of its own.
         test: What nothing is picked by, likewise; None for no test.

@@ -9,13 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from admm.console import Text
 from admm.datasets import Graph, Split, checked_graph
 from admm.datasets.edges import undirected
-from admm.datasets.labels import read_labels
 from admm.datasets.objects import adjacency_of, array_of, held, is_graph_object
 from admm.errors import InputError
 from admm.estimators.base import (
@@ -25,6 +23,7 @@ from admm.estimators.base import (
     set_fitted,
     validation_rows,
 )
+from admm.estimators.labels import fitted_labels, scored_labels
 from admm.methods.layerwise.data import first_layer_rows
 from admm.methods.layerwise.options import PDADMMGOptions
 from admm.run.history import Evaluation
@@ -156,7 +155,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
             X: Features, (nodes, d), dense or sparse; or a graph of PyTorch Geometric or DGL, which
                 brings labels, edges and masks.
             y: The class of every node: numbers, text, or one-hot rows; −1, NaN, `None` or empty
-                text where a node has none.
+                text where a node has none. Without edges every row needs one, and −1 is a class.
             edges: See `admm.datasets.objects.adjacency_of`: a sparse matrix, (2, edges), a graph of
                 networkx, or an object with `edge_index`. They are made symmetric.
             train_mask: Nodes to train on, a mask or their numbers; by default all that have a
@@ -179,7 +178,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
                 masks[part] = given.masks.get(f"{part}_mask") if mask is None else mask
         features = self._features(X, reset=True)
         seed = seed_of(self.random_state)
-        known = read_labels(_NAME, _checked_labels(y, features.shape[0]))
+        known = fitted_labels(y, features.shape[0], plain=edges is None)
         split = self._split(masks, known.numbers, known.class_names, seed)
         if self.weights not in ("use", "ignore"):
             raise InputError(f"weights= must be use or ignore, got {self.weights!r}")
@@ -273,7 +272,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         if is_graph_object(X) and y is None:
             y = held(X).labels
-        labels, known = _given_labels(y, self.classes_)
+        labels, known = scored_labels(y, self.classes_, plain=not self.uses_edges_)
         chosen = np.arange(len(labels)) if rows is None else _numbers("rows", rows, len(labels))
         right = self.predict(X, edges, rows=chosen) == labels[chosen]
         known = known[chosen]
@@ -363,47 +362,6 @@ def _common_scale(rows: sp.csr_array) -> float:
         return 1.0
     rows = rows / largest  # no square overflows
     return float(largest * np.sqrt(rows.multiply(rows).sum(axis=1).mean()))
-
-
-def _given_labels(y: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The label of every row, and which rows have one, of any form that `fit` takes.
-
-    Raises:
-        InputError: If there are none.
-    """
-    if y is None:
-        raise InputError("requires y to be passed, but the target y is None")
-    masked = isinstance(y, np.ma.MaskedArray)
-    labels = y.toarray() if sp.issparse(y) else np.asarray(y) if masked else array_of(y)
-    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot rows: classes are columns
-        return labels.argmax(axis=1), (labels != 0).sum(axis=1) > 0
-    hidden = np.ma.getmaskarray(y).ravel() if masked else np.zeros(len(labels), bool)
-    labels = labels.ravel()
-    blank = [None, "", "nan"] if -1 in classes.tolist() else [None, "", "nan", -1]
-    known = np.array([each == each and each not in blank for each in labels.tolist()], bool)
-    return labels, known & ~hidden
-
-
-def _checked_labels(y: Any, rows: int) -> Any:
-    """Labels that `read_labels` takes.
-
-    Raises:
-        InputError: If there are none, or not so many.
-    """
-    if y is None:
-        raise InputError("requires y to be passed, but the target y is None")
-    if isinstance(y, list):  # which may have text beside None
-        y = np.array(y, object) if np.ndim(y) == 1 else np.asarray(y)
-    labels = y if sp.issparse(y) or isinstance(y, np.ma.MaskedArray) else array_of(y)
-    if labels.ndim == 2 and labels.shape[1] == 1 and not sp.issparse(labels):
-        labels = column_or_1d(labels, warn=True)
-    if labels.shape[:1] != (rows,):
-        raise InputError(f"expected one label for each of {rows} rows, got shape {labels.shape}")
-    if labels.ndim == 1 and labels.dtype.kind == "f":
-        if np.isinf(labels).any():
-            raise InputError(f"y has infinity at row {np.argmax(np.isinf(labels))}; clean it first")
-        check_classification_targets(labels[~np.isnan(labels)])
-    return labels
 
 
 def _numbers(name: str, given: Any, nodes: int) -> np.ndarray:

@@ -12,7 +12,6 @@ import numpy as np
 import optax
 from jaxtyping import Array
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from admm.checks import COUNT, POSITIVE
@@ -25,6 +24,7 @@ from admm.estimators.base import (
     set_fitted,
     validation_rows,
 )
+from admm.estimators.labels import fitted_labels, scored_labels
 from admm.methods.subnetworks.network import fill, named_arrays
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.run.run import train
@@ -237,12 +237,10 @@ class SubnetworkClassifier(ClassifierMixin, _SubnetworkEstimator):
             InputError: If there are less than two rows or classes, or a parameter does not fit.
             ValueError: If X or y are no finite numbers, or differ in length.
         """
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InputError(f"expected at least two classes, got 1 class, {self.classes_[0]!r}")
-        return self._fit(X, numbers, numbers, "cross_entropy")
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        labels = fitted_labels(y, len(X), plain=True)
+        self.classes_ = np.array(labels.class_names)
+        return self._fit(X, labels.numbers, labels.numbers, "cross_entropy")
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class, (rows, classes), in the order of `classes_`."""
@@ -252,6 +250,15 @@ class SubnetworkClassifier(ClassifierMixin, _SubnetworkEstimator):
         """The likeliest class of each row."""
         numbers = self._predicted(X).argmax(axis=1)
         return self.classes_[numbers]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy on rows, their labels in any form that `fit` takes.
+
+        Raises:
+            InputError: If a row has no label.
+        """
+        labels, _ = scored_labels(y, self.classes_, plain=True)
+        return float(np.average(self.predict(X) == labels, weights=sample_weight))
 
 
 class SubnetworkRegressor(RegressorMixin, _SubnetworkEstimator):

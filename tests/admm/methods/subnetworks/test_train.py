@@ -520,9 +520,6 @@ def test_other_options_and_data():
         train_subnetworks(options(), data=(X, VALUES))
     with pytest.raises(InputError, match="squared_error is for samples with real numbers as targ"):
         train(options("gsam", loss="squared_error"))
-    y = np.where(CLASSES == 2, -1, CLASSES)
-    with pytest.raises(InputError, match=r"samples have no label \(−1 or empty text\); leave them"):
-        train_subnetworks(options("gsam", batch=40), data=(X, y), network=mlp(3))
     result = train(options(layers=2, hidden=8, epochs=1))
     with pytest.raises(
         InputError, match="this method makes no module; the layers are in `network`"
