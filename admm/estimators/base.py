@@ -32,7 +32,7 @@ def seed_of(random_state: Any) -> int:
 
 
 def validation_rows(
-    labels: np.ndarray, rows: np.ndarray, fraction: float, seed: int
+    labels: np.ndarray, rows: np.ndarray, fraction: Any, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows divided into those to train on and those that pick the best network.
 
@@ -45,15 +45,19 @@ def validation_rows(
         seed: Of the choice.
 
     Raises:
-        InputError: If the fraction is not in (0, 1), or no class has a second row.
+        InputError: If the fraction is no number in (0, 1), or no class has a second row.
 
     Example:
         >>> train, val = validation_rows(np.array([0, 0, 1, 1]), np.arange(4), 0.5, seed=0)
         >>> len(train), len(val)
         (2, 2)
     """
-    if not 0 < fraction < 1:
-        raise InputError(f"validation_fraction must be in (0, 1), got {fraction}")
+    if (
+        isinstance(fraction, bool)
+        or not isinstance(fraction, int | float | np.floating)
+        or not 0 < fraction < 1
+    ):
+        raise InputError(f"validation_fraction must be in (0, 1), got {fraction!r:.80}")
     if not len(rows):
         raise InputError("the masks leave no row to train on")
     order = np.random.default_rng(seed).permutation(rows)
