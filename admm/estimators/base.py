@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils import check_random_state
 
+from admm.checks import COUNT
 from admm.comm import LocalTransport
 from admm.console import Text
 from admm.errors import InputError
@@ -50,9 +51,13 @@ def train_estimator(
         data: See `admm.train`.
         callback: Likewise.
         progress: Likewise.
+
+    Raises:
+        InputError: If the patience is less than 1, or as `admm.train` does.
     """
     callbacks = callbacks_of(callback)
     if estimator.patience is not None:
+        COUNT("patience", estimator.patience)
         callbacks = (*callbacks, stop_after(estimator.patience, options.select))
     result = train(options, data=data, callback=callbacks, progress=progress)
     estimator.options_ = options_from_json(result.summary["options"])  # as `load` has them

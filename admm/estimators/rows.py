@@ -1,6 +1,7 @@
 """What the estimators of gsADMM and gsAM share: scales, training, blocks of rows, saved models."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from jaxtyping import Array
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from admm.checks import COUNT, POSITIVE
+from admm.checks import NOT_NEGATIVE
 from admm.console import Text
 from admm.datasets import Samples, Split
 from admm.errors import InputError
@@ -98,22 +99,21 @@ class SubnetworkEstimator(BaseEstimator, ABC):
         rows = np.arange(len(X))
         train_rows, held_out = validation_rows(kinds, rows, self.validation_fraction, self.seed_)
         samples = Samples("samples", self._scaled(X), y, Split(train_rows, held_out, held_out[:0]))
-        POSITIVE("lr", self.lr)
-        batch = min(max(len(train_rows) // 30, 8), 60) if self.batch is None else self.batch
-        COUNT("batch", batch)
-        batch = min(batch, len(train_rows))
-        steps = self.epochs * -(-len(train_rows) // batch)
-        schedule = optax.cosine_decay_schedule(self.lr, max(steps, 1))
-        names = ("solver", "subnetworks", "epochs", "pick", "workers", "dtype")
+        NOT_NEGATIVE("weight_decay", self.weight_decay)
+        names = ("solver", "subnetworks", "epochs", "lr", "pick", "workers", "dtype")
         sizes = ("layers", "hidden") if self.network is None else ()
         given = SubnetworkOptions(
             **{name: getattr(self, name) for name in (*names, *sizes)},
             network="mlp" if self.network is None else self._own_network(self.network),
             loss=loss,
-            optimizer=optax.adamw(schedule, weight_decay=self.weight_decay),
-            batch=batch,
+            batch=min(max(len(train_rows) // 30, 8), 60) if self.batch is None else self.batch,
             seed=self.seed_,
         )
+        batch = min(given.batch, len(train_rows))
+        steps = given.epochs * -(-len(train_rows) // batch)
+        schedule = optax.cosine_decay_schedule(given.lr, steps)
+        optimizer = optax.adamw(schedule, weight_decay=self.weight_decay)
+        given = replace(given, optimizer=optimizer, lr=None, batch=batch)
         result = train_estimator(self, given, samples, callback, progress)
         self.network_ = eqx.nn.inference_mode(result.module())
         return self

@@ -200,6 +200,10 @@ def test_patience_ends_a_fit(iris):
     [
         ({"validation_fraction": 0.0}, "validation_fraction must be in"),
         ({"epochs": 0}, "epochs= must be at least 1, got 0"),
+        ({"epochs": "many"}, "epochs= must be a whole number, got 'many'"),
+        ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),
+        ({"patience": 0}, "patience= must be at least 1, got 0"),
+        ({"pick": "r2"}, "pick= must be one of score, loss, got 'r2'"),
         ({"batch": 0}, "batch= must be at least 1, got 0"),
         ({"lr": -1e-2}, "lr= must be positive and finite, got -0.01"),
         ({"solver": "adam"}, "solver= must be one of gsadmm, gsam, got 'adam'"),
