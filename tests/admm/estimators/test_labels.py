@@ -24,7 +24,9 @@ MODELS = [
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda each: type(each).__name__)
-@pytest.mark.parametrize("names", [(-1, 1), (-1, 0, 1), (-7, -1, 2)], ids=str)
+@pytest.mark.parametrize(
+    "names", [(-1, 1), (-1, 0, 1), pytest.param((-7, -1, 2), marks=pytest.mark.slow)], ids=str
+)
 def test_minus_one_is_a_class_of_plain_rows(model, names):
     y = np.array(names)[KIND % len(names)]
     rows = X + 3 * np.eye(3, 5)[KIND % len(names)]

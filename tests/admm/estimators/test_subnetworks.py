@@ -126,7 +126,9 @@ def test_a_network_of_ones_own(iris, tmp_path):
     "make",
     [
         pytest.param(lambda: mlp((4,), 8, 3, 2), id="Network"),
-        pytest.param(lambda: eqx.nn.MLP(4, 3, 8, 1, key=jax.random.key(0)), id="MLP"),
+        pytest.param(
+            lambda: eqx.nn.MLP(4, 3, 8, 1, key=jax.random.key(0)), id="MLP", marks=pytest.mark.slow
+        ),
         pytest.param(
             lambda: [jnp.tanh, eqx.nn.Linear(4, 3, key=jax.random.key(0))],
             id="list",
