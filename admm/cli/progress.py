@@ -13,7 +13,7 @@ from admm.run.progress import progress_bar
 
 if TYPE_CHECKING:
     from admm.comm import Transport
-    from admm.run.run import Callback
+    from admm.run.callbacks import Callback
 
 KINDS = ("table", "json", "none")
 
@@ -31,7 +31,7 @@ def shown(
     on_terminal = transport.library is None and sys.stderr is not None and sys.stderr.isatty()
     if not on_terminal or find_spec("tqdm") is None:
         return sys.stdout, None
-    return _AboveBar(), progress_bar(options)
+    return _AboveBar(), progress_bar()
 
 
 def write_json(kind: str, values: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ class Labels(NamedTuple):
     words: str = ""
 
 
-def read_labels(name: str, labels: Any) -> Labels:
+def read_labels(name: str, labels: Any, plain: bool = False) -> Labels:
     """Number the classes from 0, in the order of their labels.
 
     Labels are whole numbers, truth values or text (bytes are UTF-8), shape (nodes,), (nodes, 1) or
@@ -36,13 +36,17 @@ def read_labels(name: str, labels: Any) -> Labels:
     `None`, masked elements, empty text, `"nan"`, and rows of zeros. Where −1 and 1 are the only
     values, −1 is a class.
 
+    Without a graph nothing is to be learned from rows that have no label. So in plain rows every
+    number is a class, −1 and below too, and every row needs one.
+
     Args:
         name: Of the data set, for messages.
         labels: Anything like an array, a sparse matrix, or `Labels`, which are returned.
+        plain: Whether they are of plain rows, not of the nodes of a graph.
 
     Raises:
-        InputError: If they are of another type or shape, fractions, infinite or below −1, if a node
-            has several, or there are less than two classes.
+        InputError: If they are of another type or shape, fractions or infinite, of nodes below −1,
+            if a node has several, a plain row none, or there are less than two classes.
 
     Example:
         >>> found = read_labels("toy", ["b", "a", "", "b"])
@@ -50,12 +54,16 @@ def read_labels(name: str, labels: Any) -> Labels:
         ([1, 0, -1, 1], ('a', 'b'))
         >>> read_labels("toy", [[0, 1], [1, 0], [0, 0]]).numbers.tolist()
         [1, 0, -1]
+        >>> read_labels("toy", [-1, 0, 1]).numbers.tolist()
+        [-1, 0, 1]
+        >>> read_labels("toy", [-1, 0, 1], plain=True).numbers.tolist()
+        [0, 1, 2]
     """
     if isinstance(labels, Labels):
         return labels
     if sp.issparse(labels):
         entries = sp.coo_array(labels)
-        return _one_hot(name, entries.shape, entries.row, entries.col, entries.data)
+        return _one_hot(name, entries.shape, entries.row, entries.col, entries.data, plain)
     masked = np.ma.getmaskarray(labels) if isinstance(labels, np.ma.MaskedArray) else None
     try:
         array = np.asarray(labels)
@@ -67,7 +75,7 @@ def read_labels(name: str, labels: Any) -> Labels:
         array, masked = array.ravel(), None if masked is None else masked.ravel()
     if array.ndim == 2 and masked is None and array.dtype.kind in "biuf":
         rows, columns = np.nonzero(array)
-        return _one_hot(name, array.shape, rows, columns, array[rows, columns])
+        return _one_hot(name, array.shape, rows, columns, array[rows, columns], plain)
     if array.ndim != 1:
         raise InputError(f"{name}: expected one label for each node, got shape {array.shape}")
     known = np.ones(len(array), bool) if masked is None else ~masked
@@ -76,15 +84,20 @@ def read_labels(name: str, labels: Any) -> Labels:
     if array.dtype.kind in "US":
         array, known = _texts(name, array, known)
     elif array.dtype.kind in "iuf":
-        array, known = _whole(name, array, known)
+        array, known = _whole(name, array, known, plain)
     elif array.dtype.kind != "b":
         raise InputError(
             f"{name}: labels must be whole numbers, truth values or text, got {array.dtype}"
         )
-    return _numbered(name, array, known)
+    return _numbered(name, array, known, plain)
 
 
-def _numbered(name: str, array: np.ndarray, known: np.ndarray) -> Labels:
+def _numbered(name: str, array: np.ndarray, known: np.ndarray, plain: bool) -> Labels:
+    if plain and not known.all():
+        raise InputError(
+            f"{name}: {(~known).sum():,} of {len(known):,} rows have no label, row "
+            f"{np.argmin(known)} the first; only nodes of a graph may have none: leave these out"
+        )
     present, places = np.unique(array[known], return_inverse=True)
     try:
         names = tuple(present.tolist())
@@ -98,13 +111,18 @@ def _numbered(name: str, array: np.ndarray, known: np.ndarray) -> Labels:
     if present.dtype.kind in "iu" and names == tuple(range(len(names))):
         return Labels(numbers, names)
     words = f"mapped from {_listed(names)}"
-    if names == (-1, 1):
+    if names == (-1, 1) and not plain:
         words += " (−1 is a class, as there is no other value)"
     return Labels(numbers, names, words)
 
 
 def _one_hot(
-    name: str, shape: tuple[int, ...], rows: np.ndarray, columns: np.ndarray, data: np.ndarray
+    name: str,
+    shape: tuple[int, ...],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    data: np.ndarray,
+    plain: bool,
 ) -> Labels:
     there = data != 0
     rows, columns, data = rows[there], columns[there], data[there]
@@ -121,7 +139,7 @@ def _one_hot(
         )
     found = np.full(shape[0], -1, np.int64)
     found[rows] = columns
-    labels = _numbered(name, found, found >= 0)
+    labels = _numbered(name, found, found >= 0, plain)
     return labels._replace(words=labels.words and f"{labels.words}, the columns of ones")
 
 
@@ -152,18 +170,23 @@ def _texts(name: str, array: np.ndarray, known: np.ndarray) -> tuple[np.ndarray,
     return array, known & ~np.isin(array, _BLANK)
 
 
-def _whole(name: str, array: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _whole(
+    name: str, array: np.ndarray, known: np.ndarray, plain: bool
+) -> tuple[np.ndarray, np.ndarray]:
     if array.dtype.kind == "f":
         array = array.astype(np.result_type(array, np.float32))  # float16 does not reach `_LARGEST`
         known = known & ~np.isnan(array)
         wrong = known & ~((np.abs(array) < _LARGEST) & (array == np.round(array)))
         if wrong.any():
             at = int(np.argmax(wrong))
+            where = "row" if plain else "node"
+            hint = "leave out rows without one" if plain else "NaN or −1 where a node has none"
             raise InputError(
-                f"{name}: labels must be whole numbers, got {array[at]} at node {at}; "
-                "NaN or −1 where a node has none"
+                f"{name}: labels must be whole numbers, got {array[at]} at {where} {at}; {hint}"
             )
         array = np.where(known, array, 0).astype(np.int64)
+    if plain:
+        return array, known
     if set(np.unique(array[known]).tolist()) != {-1, 1}:
         known = known & (array != -1)
     if known.any() and array[known].min() < -1:

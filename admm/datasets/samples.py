@@ -8,7 +8,8 @@ import numpy as np
 from admm.datasets.splits import Split
 from admm.errors import InputError, spelled
 
-Pair = tuple[Any, Any]
+Pair = tuple[Any, Any] | list[Any]
+Fraction = float | np.floating[Any]
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ def checked_samples(
     inputs: Any,
     targets: Any,
     *,
-    validation: float | Pair = 0.1,
-    test: float | Pair | None = None,
+    validation: Fraction | Pair = 0.1,
+    test: Fraction | Pair | None = None,
     seed: int = 100,
     name: str = "samples",
 ) -> Samples:
@@ -45,9 +46,9 @@ def checked_samples(
 
     Args:
         inputs: X, (N, *features), of NumPy, JAX or anything like an array.
-        targets: y, (N, *outputs).
+        targets: y, (N, *outputs). Every sample has one: among classes −1 is one as any other.
         validation: What picks the best network: a fraction of the samples, drawn at random, or an
-            (X, y) of its own.
+            (X, y) of its own, a tuple or a list.
         test: What nothing is picked by, likewise; None for no test.
         seed: Of the random parts.
         name: For messages and summaries.
@@ -63,7 +64,9 @@ def checked_samples(
     """
     given = {"data": (inputs, targets), "validation": validation, "test": test}
     pairs = {
-        part: _checked_pair(part, pair) for part, pair in given.items() if isinstance(pair, tuple)
+        part: _checked_pair(part, pair)
+        for part, pair in given.items()
+        if isinstance(pair, tuple | list)
     }
     first = pairs["data"]
     for part, (x, y) in pairs.items():
@@ -97,7 +100,11 @@ def _size(part: str, fraction: Any, count: int) -> int:
     """Samples of a part that is a fraction."""
     if fraction is None and part == "test":
         return 0
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+    if (
+        isinstance(fraction, bool)
+        or not isinstance(fraction, int | float | np.floating)
+        or not 0 < fraction < 1
+    ):
         raise InputError(
             f"{spelled(part)} must be a fraction of the samples in (0, 1) or a pair (X, y), got "
             f"{fraction!r:.80}"

@@ -1,4 +1,4 @@
-"""What estimators share: seeds, validation rows, and models on disk.
+"""What estimators share: seeds, training, and models on disk.
 
 A saved model has the form of a run's, see `admm.run.saved`, without any data: `load` also takes the
 `--out` folder of a run of `admm train`.
@@ -11,12 +11,17 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils import check_random_state
 
+from admm.checks import COUNT
 from admm.comm import LocalTransport
+from admm.console import Text
 from admm.errors import InputError
+from admm.run.callbacks import Callbacks, callbacks_of
 from admm.run.options import MethodOptions, folder_of, json_value
 from admm.run.registry import options_from_json
-from admm.run.run import check_dtype
+from admm.run.run import check_dtype, train
 from admm.run.saved import Saved, hold_saved, save_model
+from admm.run.stopping import patience as stop_after
+from admm.run.summary import Result
 
 Options = TypeVar("Options", bound=MethodOptions)
 
@@ -31,43 +36,34 @@ def seed_of(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31))
 
 
-def validation_rows(
-    labels: np.ndarray, rows: np.ndarray, fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows divided into those to train on and those that pick the best network.
-
-    Of every class so many are held out, but never its last one.
+def train_estimator(
+    estimator: Any,
+    options: MethodOptions,
+    data: Any,
+    callback: Callbacks | None,
+    progress: Text | None,
+) -> Result:
+    """Train for an estimator, with its `patience`; sets `options_`, `history_` and so on.
 
     Args:
-        labels: Class of every row, (all rows,).
-        rows: Numbers of those that have one.
-        fraction: To hold out.
-        seed: Of the choice.
+        estimator: To be fitted.
+        options: Of the run.
+        data: See `admm.train`.
+        callback: Likewise.
+        progress: Likewise.
 
     Raises:
-        InputError: If the fraction is not in (0, 1), or no class has a second row.
-
-    Example:
-        >>> train, val = validation_rows(np.array([0, 0, 1, 1]), np.arange(4), 0.5, seed=0)
-        >>> len(train), len(val)
-        (2, 2)
+        InputError: If the patience is less than 1, or as `admm.train` does.
     """
-    if not 0 < fraction < 1:
-        raise InputError(f"validation_fraction must be in (0, 1), got {fraction}")
-    if not len(rows):
-        raise InputError("the masks leave no row to train on")
-    order = np.random.default_rng(seed).permutation(rows)
-    found = []
-    for each in np.unique(labels[rows]):
-        own = order[labels[order] == each]
-        found.append(own[: min(max(1, round(fraction * len(own))), len(own) - 1)])
-    held_out = np.sort(np.concatenate(found))
-    if not held_out.size:
-        raise InputError(
-            f"no class has a second row, of n_samples={len(rows)}, to be held out for validation; "
-            "pass more rows"
-        )
-    return np.setdiff1d(rows, held_out), held_out
+    callbacks = callbacks_of(callback)
+    if estimator.patience is not None:
+        COUNT("patience", estimator.patience)
+        callbacks = (*callbacks, stop_after(estimator.patience, options.select))
+    result = train(options, data=data, callback=callbacks, progress=progress)
+    estimator.options_ = options_from_json(result.summary["options"])  # as `load` has them
+    estimator.history_, estimator.summary_ = result.history, result.summary
+    estimator.n_iter_ = sum(stage["epochs"] for stage in result.summary["stages"])
+    return result
 
 
 def save_estimator(
@@ -75,7 +71,6 @@ def save_estimator(
     estimator: Any,
     layers: Mapping[int, Mapping[str, np.ndarray]],
     fitted: Sequence[str],
-    **more: Any,
 ) -> None:
     """Save a fitted estimator into a folder of its own.
 
@@ -84,7 +79,6 @@ def save_estimator(
         estimator: With `summary_` and `history_` of its run.
         layers: Arrays by name, of every layer or module, from 1.
         fitted: Attributes to be kept beside them, where it has them: small ones.
-        more: What else `load` has to know.
 
     Raises:
         InputError: If the folder holds something else.
@@ -100,13 +94,13 @@ def save_estimator(
     about = {
         "class": type(estimator).__name__,
         "params": {
+            # No file holds a network of one's own.
             name: json_value(value)
             for name, value in estimator.get_params().items()
-            if not isinstance(value, np.random.RandomState) and not callable(value)
+            if not isinstance(value, np.random.RandomState) and name != "network"
         },
         "fitted": {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in known.items()},
         "arrays": [name for name, value in known.items() if isinstance(value, np.ndarray)],
-        **more,
     }
     summary = estimator.summary_
     manifest = {

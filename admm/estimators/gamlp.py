@@ -1,6 +1,6 @@
 """A GA-MLP as an estimator, on graphs and on plain rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,13 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from admm.console import Text
 from admm.datasets import Graph, Split, checked_graph
 from admm.datasets.edges import undirected
-from admm.datasets.labels import read_labels
 from admm.datasets.objects import adjacency_of, array_of, held, is_graph_object
 from admm.errors import InputError
 from admm.estimators.base import (
@@ -23,12 +21,13 @@ from admm.estimators.base import (
     save_estimator,
     seed_of,
     set_fitted,
-    validation_rows,
+    train_estimator,
 )
+from admm.estimators.labels import fitted_labels, scored_labels
+from admm.estimators.split import numbers_of, split_of_rows
 from admm.methods.layerwise.data import first_layer_rows
 from admm.methods.layerwise.options import PDADMMGOptions
-from admm.run.history import Evaluation
-from admm.run.run import train
+from admm.run.callbacks import Callbacks
 from admm.run.saved import Saved
 from layers import RELU, Dense, forward
 
@@ -38,7 +37,7 @@ _OPTIONS = (
     *("levels", "levels_q", "codec", "eval_every", "workers", "dtype"),
 )
 # Fitted attributes that a saved model has, beside its network.
-_FITTED = ("classes_", "n_features_in_", "feature_names_in_", "scale_", "uses_edges_")
+_FITTED = ("classes_", "n_iter_", "n_features_in_", "feature_names_in_", "scale_", "uses_edges_")
 _NAME = "the data"  # in messages
 
 
@@ -68,6 +67,8 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
             graph, and the common scale on rows.
         weights: `use` the weights of edges, or `ignore` them.
         validation_fraction: Of the training rows, held out where no validation rows are given.
+        patience: Evaluations without a higher validation accuracy after which training ends; None
+            never. A network that grows may end with an early stage: `grow="none"` has one.
         eval_every: Epochs between evaluations.
         workers: Devices of this process that the layers are dealt out to.
         dtype: `float32`, or `float64` in JAX's 64-bit mode.
@@ -76,10 +77,12 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: The classes, as they were given, in the order of the columns of `predict_proba`.
         n_features_in_: Columns of X.
+        feature_names_in_: Their names, where X has some.
+        n_iter_: Epochs of all stages.
         history_: A dictionary for every evaluation; `pandas.DataFrame` makes a table of it.
         summary_: What `summary.json` of a run has.
-        network_: The layers, `Dense`.
         options_: Of the run.
+        network_: The best network: its layers, `Dense`.
         scale_: What the features are divided by.
         uses_edges_: Whether predictions need edges.
 
@@ -112,6 +115,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         normalize: str | None = None,
         weights: str = "use",
         validation_fraction: float = 0.1,
+        patience: int | None = None,
         eval_every: int = 1,
         workers: int = 1,
         dtype: str = "float32",
@@ -133,6 +137,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         self.normalize = normalize
         self.weights = weights
         self.validation_fraction = validation_fraction
+        self.patience = patience
         self.eval_every = eval_every
         self.workers = workers
         self.dtype = dtype
@@ -147,7 +152,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         train_mask: Any = None,
         val_mask: Any = None,
         test_mask: Any = None,
-        callback: Callable[[Evaluation], object] | None = None,
+        callback: Callbacks | None = None,
         progress: Text | None = None,
     ) -> Self:
         """Train on the labelled nodes of a graph, or on rows.
@@ -156,14 +161,15 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
             X: Features, (nodes, d), dense or sparse; or a graph of PyTorch Geometric or DGL, which
                 brings labels, edges and masks.
             y: The class of every node: numbers, text, or one-hot rows; −1, NaN, `None` or empty
-                text where a node has none.
+                text where a node has none. Without edges every row needs one, and −1 is a class.
             edges: See `admm.datasets.objects.adjacency_of`: a sparse matrix, (2, edges), a graph of
                 networkx, or an object with `edge_index`. They are made symmetric.
             train_mask: Nodes to train on, a mask or their numbers; by default all that have a
                 label, but for those of the other masks.
             val_mask: Nodes that pick the best network; by default a part of the training nodes.
             test_mask: Nodes whose accuracy is in the history too.
-            callback: Called with every evaluation; training ends where it returns true.
+            callback: Called with every evaluation, see `admm.train`; training ends where it returns
+                true.
             progress: Where a table of the evaluations goes, `sys.stdout` for example.
 
         Raises:
@@ -179,8 +185,8 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
                 masks[part] = given.masks.get(f"{part}_mask") if mask is None else mask
         features = self._features(X, reset=True)
         seed = seed_of(self.random_state)
-        known = read_labels(_NAME, _checked_labels(y, features.shape[0]))
-        split = self._split(masks, known.numbers, known.class_names, seed)
+        known = fitted_labels(y, features.shape[0], plain=edges is None)
+        split = split_of_rows(masks, known, self.validation_fraction, seed)
         if self.weights not in ("use", "ignore"):
             raise InputError(f"weights= must be use or ignore, got {self.weights!r}")
         self.uses_edges_, self.scale_ = edges is not None, 1.0
@@ -206,8 +212,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
             normalize="hops" if normalize is None else normalize,  # type: ignore[arg-type]
             seed=seed,
         )
-        result = train(options, data=graph, callback=callback, progress=progress)
-        self.options_, self.history_, self.summary_ = options, result.history, result.summary
+        result = train_estimator(self, options, graph, callback, progress)
         self.network_ = tuple(jax.device_get(layer) for _, layer in sorted(result.network.items()))
         self.classes_ = np.array(graph.class_names)
         return self
@@ -236,7 +241,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
             raise InputError("the model was fitted on a graph; pass edges= of these nodes")
         if edges is not None and not self.uses_edges_:
             raise InputError("the model was fitted on rows without edges; leave edges= out")
-        wanted = np.arange(nodes) if rows is None else _numbers("rows", rows, nodes)
+        wanted = np.arange(nodes) if rows is None else numbers_of("rows", rows, nodes)
         adjacency = sp.csr_array((nodes, nodes), dtype=np.float32)
         if edges is not None:
             adjacency, _ = undirected(_NAME, adjacency_of(edges, nodes, self.weights), self.weights)
@@ -273,8 +278,8 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         """
         if is_graph_object(X) and y is None:
             y = held(X).labels
-        labels, known = _given_labels(y, self.classes_)
-        chosen = np.arange(len(labels)) if rows is None else _numbers("rows", rows, len(labels))
+        labels, known = scored_labels(y, self.classes_, plain=not self.uses_edges_)
+        chosen = np.arange(len(labels)) if rows is None else numbers_of("rows", rows, len(labels))
         right = self.predict(X, edges, rows=chosen) == labels[chosen]
         known = known[chosen]
         if not known.any():
@@ -296,6 +301,8 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """A model that `save` has written, or the network of a run of `admm train`.
+
+        The latter has no `n_iter_`, `history_` and `summary_`.
 
         Raises:
             InputError: If there is none of this kind, or it is damaged.
@@ -331,30 +338,6 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         rules = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "reset": reset}
         return sp.csr_array(validate_data(self, X, ensure_min_samples=1 + reset, **rules))
 
-    def _split(
-        self, masks: dict[str, Any], labels: np.ndarray, names: Sequence[Any], seed: int
-    ) -> Split:
-        nodes = len(labels)
-        given = {n: _numbers(f"{n}_mask", m, nodes) for n, m in masks.items() if m is not None}
-        for name, rows in given.items():
-            if not (labels[rows] >= 0).any():
-                raise InputError(f"{name}_mask has no node with a label")
-        parts = {name: rows[labels[rows] >= 0] for name, rows in given.items()}
-        if "train" not in parts:
-            others = np.concatenate([*parts.values(), np.zeros(0, int)])
-            parts["train"] = np.setdiff1d(np.flatnonzero(labels >= 0), others)
-        if "val" not in parts:
-            parts["train"], parts["val"] = validation_rows(
-                labels, parts["train"], self.validation_fraction, seed
-            )
-        unseen = np.setdiff1d(np.concatenate(list(parts.values())), parts["train"])
-        missing = np.setdiff1d(labels[unseen], labels[parts["train"]])
-        if missing.size:
-            raise InputError(
-                f"no training node is of class {names[missing[0]]!r}, which other nodes are of"
-            )
-        return Split(parts["train"], parts["val"], parts.get("test", np.zeros(0, int)))
-
 
 def _common_scale(rows: sp.csr_array) -> float:
     """The root mean square of the lengths of rows, 1 if that is 0."""
@@ -363,63 +346,3 @@ def _common_scale(rows: sp.csr_array) -> float:
         return 1.0
     rows = rows / largest  # no square overflows
     return float(largest * np.sqrt(rows.multiply(rows).sum(axis=1).mean()))
-
-
-def _given_labels(y: Any, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The label of every row, and which rows have one, of any form that `fit` takes.
-
-    Raises:
-        InputError: If there are none.
-    """
-    if y is None:
-        raise InputError("requires y to be passed, but the target y is None")
-    masked = isinstance(y, np.ma.MaskedArray)
-    labels = y.toarray() if sp.issparse(y) else np.asarray(y) if masked else array_of(y)
-    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot rows: classes are columns
-        return labels.argmax(axis=1), (labels != 0).sum(axis=1) > 0
-    hidden = np.ma.getmaskarray(y).ravel() if masked else np.zeros(len(labels), bool)
-    labels = labels.ravel()
-    blank = [None, "", "nan"] if -1 in classes.tolist() else [None, "", "nan", -1]
-    known = np.array([each == each and each not in blank for each in labels.tolist()], bool)
-    return labels, known & ~hidden
-
-
-def _checked_labels(y: Any, rows: int) -> Any:
-    """Labels that `read_labels` takes.
-
-    Raises:
-        InputError: If there are none, or not so many.
-    """
-    if y is None:
-        raise InputError("requires y to be passed, but the target y is None")
-    if isinstance(y, list):  # which may have text beside None
-        y = np.array(y, object) if np.ndim(y) == 1 else np.asarray(y)
-    labels = y if sp.issparse(y) or isinstance(y, np.ma.MaskedArray) else array_of(y)
-    if labels.ndim == 2 and labels.shape[1] == 1 and not sp.issparse(labels):
-        labels = column_or_1d(labels, warn=True)
-    if labels.shape[:1] != (rows,):
-        raise InputError(f"expected one label for each of {rows} rows, got shape {labels.shape}")
-    if labels.ndim == 1 and labels.dtype.kind == "f":
-        if np.isinf(labels).any():
-            raise InputError(f"y has infinity at row {np.argmax(np.isinf(labels))}; clean it first")
-        check_classification_targets(labels[~np.isnan(labels)])
-    return labels
-
-
-def _numbers(name: str, given: Any, nodes: int) -> np.ndarray:
-    """Numbers of nodes, from a mask or from numbers.
-
-    Raises:
-        InputError: If they are neither, or out of range.
-    """
-    array = array_of(given)
-    if array.dtype == bool and array.shape == (nodes,):
-        return np.flatnonzero(array)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise InputError(
-            f"{name}= must be a mask of {nodes} nodes or numbers of nodes, got {array.dtype} "
-            f"{array.shape}"
-        )
-    if array.size and not 0 <= array.min() <= array.max() < nodes:
-        raise InputError(f"{name}= must be of nodes 0…{nodes - 1}, got {array.min()}…{array.max()}")
-    return array.astype(np.int64)

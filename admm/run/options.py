@@ -28,7 +28,7 @@ from typing import (
 import numpy as np
 
 from admm.checks import COUNT, POSITIVE, SEED, WORKERS, Check
-from admm.errors import InputError, spelled
+from admm.errors import InputError, in_shell, spelled
 from admm.files import absolute, is_path, to_path
 from quant import CODEC_NAMES, Levels
 
@@ -310,9 +310,13 @@ def check_not_in_memory(dataset: str) -> None:
         InputError: If the name is one of `in_memory`.
     """
     if dataset.startswith(_MEMORY):
+        hint = (
+            "in Python, pass them along, as data; docs/own-network.md says how to predict new rows"
+            if in_shell()
+            else "pass them along, as data"
+        )
         raise InputError(
-            f"{dataset.removeprefix(_MEMORY)!r} are data in memory, not a name to load; pass them "
-            "along, as data"
+            f"{dataset.removeprefix(_MEMORY)!r} are data in memory, not a name to load; {hint}"
         )
 
 

@@ -7,7 +7,7 @@ process, and one on every MPI rank alike; only the transport differs.
 import contextlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, final
@@ -22,6 +22,7 @@ from admm.errors import DivergedError, InputError, StoppedError, spelled
 from admm.files import write_atomically, writing
 from admm.memory import memory_told
 from admm.run.agreement import check_one_job
+from admm.run.callbacks import Callback, Callbacks, callbacks_of, told
 from admm.run.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoint
 from admm.run.clock import Clock
 from admm.run.costs import flops_of
@@ -42,15 +43,13 @@ from admm.run.summary import Result, summarize
 _RETREATS = 3
 _EXPLOSION = 1e3
 
-Callback = Callable[[Evaluation], object]
-
 
 def train(
     options: MethodOptions,
     transport: Transport | None = None,
     *,
     data: Any = None,
-    callback: Callback | None = None,
+    callback: Callbacks | None = None,
     progress: Text | None = None,
 ) -> Result:
     """Train with a method.
@@ -60,8 +59,10 @@ def train(
         transport: Carries the messages; by default `options.workers` workers live here.
         data: The data themselves, a `Graph`, `Images` or `Samples`, in place of a name; the root's
             process needs them.
-        callback: Called with every evaluation, in all processes together; the run ends where it
-            returns true in any.
+        callback: Called with every evaluation, in all processes together, or a list of such
+            functions; the run ends where one returns true in any. Where it has `start`, that is
+            called with the options before training; where it has `close`, that is called when the
+            run ends, however it does.
         progress: Where the root prints its table, as long as that takes it; None prints nothing.
 
     Raises:
@@ -84,13 +85,12 @@ def train(
         raise InputError(f"train takes what options(solver, …) makes, got {options!r}")
     transport = LocalTransport(options.workers) if transport is None else transport
     check_transport(transport)
-    if callback is not None and not callable(callback):
-        raise InputError(f"{spelled('callback')} must be a function of an evaluation: {callback!r}")
+    callbacks = callbacks_of(callback)
     check_one_job(options, transport)
     console = Console(progress)
     transport.at_root(console.check)
-    with Clock(transport) as clock, held_folder(options.out, transport):
-        return Run(options, transport, clock, data, callback, console).train()
+    with Clock(transport) as clock, held_folder(options.out, transport), told(callbacks, options):
+        return Run(options, transport, clock, data, callbacks, console).train()
 
 
 def check_transport(transport: object) -> None:
@@ -124,7 +124,7 @@ class Run:
         transport: Of the run.
         clock: Of this process.
         data: See `train`.
-        callback: See `train`.
+        callbacks: See `train`.
         console: Of the root.
     """
 
@@ -134,7 +134,7 @@ class Run:
         transport: Transport,
         clock: Clock,
         data: Any,
-        callback: Callback | None,
+        callbacks: Sequence[Callback],
         console: Console,
     ) -> None:
         check_dtype(options.dtype)
@@ -150,8 +150,8 @@ class Run:
             len(options.stages),
             console,
         )
-        self._callback = callback
-        self._has_callback = any(transport.gather(callback is not None))
+        self._callbacks = callbacks
+        self._has_callback = any(transport.gather(bool(callbacks)))
         self._training: Training | None = None
         self._best: Callable[[], Network] = dict
         self._best_depth = 0
@@ -277,7 +277,7 @@ class Run:
             self._stopped = bool(self._transport.total([np.array([float(stop)])])[0])
 
     def _is_told_to_stop(self, evaluation: Evaluation) -> bool:
-        return self._callback is not None and bool(self._callback(dict(evaluation)))
+        return any([each(dict(evaluation)) for each in self._callbacks])  # all see it
 
     # Checkpoints.
 

@@ -25,6 +25,10 @@ _SCHEMA = 2
 class Result(NamedTuple):
     """What `train` returns, in every process.
 
+    It can be pickled where its modules can: those of one's own that hold functions of JAX cannot,
+    and `eqx.tree_serialise_leaves` keeps them. Nor can it on several ranks; what `module` returns
+    can.
+
     Example:
         >>> from admm import options, train
         >>> result = train(options(layers=2, hidden=16, epochs=5))
@@ -35,7 +39,7 @@ class Result(NamedTuple):
     summary: dict[str, Any]  # the contents of summary.json
     history: list[Evaluation]
     network: Network  # the best one: this process's layers or modules, by number from 1
-    join: Joiner | None = None
+    join: Joiner | None = None  # for `module`
 
     def module(self) -> Any:
         """The best network in one piece, on the default device; all processes call it.

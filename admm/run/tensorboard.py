@@ -1,6 +1,5 @@
 """A callback that writes evaluations for TensorBoard."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +7,19 @@ from admm.comm import launch
 from admm.errors import InputError
 from admm.extras import load
 from admm.files import make_folder, to_path
+from admm.run.callbacks import Callback
 from admm.run.history import Evaluation
 
-# Seconds until what was seen is in the file, at the latest; the end of Python writes the rest.
+# Seconds until what was seen is in the file, at the latest.
 _FLUSH_EVERY = 2
 
 
-def tensorboard(folder: str | Path) -> Callable[[Evaluation], None]:
+def tensorboard(folder: str | Path) -> Callback:
     """Write the values of every evaluation for TensorBoard, by tensorboardX.
 
     Each stage has a folder of its own, `stage-1` and so on: a curve for every stage, over its
-    epochs. Names are those of the history. Of several ranks the first one writes.
+    epochs. Names are those of the history. Of several ranks the first one writes. The end of the
+    run closes the files, where `train` or `fit` has this itself for a callback, or in a list.
 
     Args:
         folder: Where to; it is made if it is not there.
@@ -41,15 +42,25 @@ def tensorboard(folder: str | Path) -> Callable[[Evaluation], None]:
         return lambda evaluation: None
     make = load("tensorboardX", "tensorboard").SummaryWriter
     make_folder(folder)
-    writers: dict[int, Any] = {}
+    return _Board(folder, make)
 
-    def write(evaluation: Evaluation) -> None:
+
+class _Board:
+    """A writer of tensorboardX for every stage."""
+
+    def __init__(self, folder: Path, make: Any) -> None:
+        self._folder, self._make = folder, make
+        self._writers: dict[int, Any] = {}
+
+    def __call__(self, evaluation: Evaluation) -> None:
         stage = evaluation["stage"]
-        if stage not in writers:
-            place = folder / f"stage-{stage + 1}"
-            writers[stage] = make(str(place), flush_secs=_FLUSH_EVERY)
+        if stage not in self._writers:
+            place = self._folder / f"stage-{stage + 1}"
+            self._writers[stage] = self._make(str(place), flush_secs=_FLUSH_EVERY)
         for name, value in evaluation.items():
             if name not in ("stage", "epoch"):
-                writers[stage].add_scalar(name, value, evaluation["epoch"])
+                self._writers[stage].add_scalar(name, value, evaluation["epoch"])
 
-    return write
+    def close(self) -> None:
+        while self._writers:
+            self._writers.popitem()[1].close()

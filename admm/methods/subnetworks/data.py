@@ -106,7 +106,7 @@ def read_rows(options: SubnetworkOptions, data: Any = None) -> Rows:
     if not isinstance(data, datasets.Images | datasets.Graph | datasets.Samples):
         raise InputError(
             f"{spelled('solver', options.solver)} trains on Images, a Graph or Samples of "
-            f"admm.datasets, got a {type(data).__name__}"
+            f"admm.datasets, got a {type(data).__name__}; checked_samples(X, y) makes Samples"
         )
     return data
 

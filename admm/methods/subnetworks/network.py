@@ -1,5 +1,6 @@
 """The network of a run of gsADMM or gsAM, and its parameters by name."""
 
+from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -13,8 +14,11 @@ from admm.comm import fill_leaves, named_leaves
 from admm.errors import InputError, spelled
 from admm.methods.subnetworks.data import RowFacts
 from admm.methods.subnetworks.options import SubnetworkOptions
+from admm.run.method import Arrays
 from layers import (
+    Chain,
     Network,
+    build,
     cnn,
     forward_costs,
     from_modules,
@@ -120,3 +124,24 @@ def fill(module: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
     if found != expected:
         raise InputError(f"{what} has parameters {found}; the network's has {expected}")
     return eqx.combine(fill_leaves(params, jax.tree.map(jnp.asarray, arrays)), static)
+
+
+def filled(network: Network, seed: int, read: Callable[[int], Arrays], what: str) -> Chain:
+    """A whole network with parameters from elsewhere, in one piece.
+
+    Args:
+        network: Says what its modules are.
+        seed: Of the run.
+        read: The arrays of a module by name; modules are numbered from 1.
+        what: Holds them, for messages.
+
+    Raises:
+        InputError: If their names or shapes are others.
+    """
+    modules = build(network, range(len(network.builders)), seed).modules
+    return Chain(
+        tuple(
+            fill(module, dict(read(number)), f"module {number} of {what}")
+            for number, module in enumerate(modules, 1)
+        )
+    )

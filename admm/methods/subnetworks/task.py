@@ -24,7 +24,7 @@ def read_task(
 
     | loss | targets | task |
     |---|---|---|
-    | cross_entropy | (N,) whole numbers, truth values or text | classes |
+    | cross_entropy | (N,) whole numbers, −1 too, truth values or text | classes |
     | cross_entropy | (N, L) of 0 and 1 | L labels, each on its own |
     | squared_error | (N, …) numbers | R² |
     | one's own | classes of a graph or of images | classes |
@@ -54,13 +54,8 @@ def read_task(
         return Labelled(dataset, data.labels[order].astype(np.int32), sizes)
     y, names, kind = data.targets, (), _kind(options, data)
     if kind is Labelled:
-        labels = read_labels(data.name, y)
+        labels = read_labels(data.name, y, plain=True)
         y, names = labels.numbers.astype(np.int32), labels.class_names
-        if (y < 0).any():
-            raise InputError(
-                f"{data.name}: {(y < 0).sum()} samples have no label (−1 or empty text); leave "
-                "them out"
-            )
         counts["classes"] = len(names)
     else:
         dtype = "int32" if kind is Unscored and y.dtype.kind in "biu" else options.dtype

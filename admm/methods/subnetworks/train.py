@@ -5,11 +5,12 @@ from typing import Any
 
 from admm.comm import LocalTransport, Transport
 from admm.console import Text
-from admm.datasets.samples import Pair, Samples, checked_samples
+from admm.datasets.samples import Fraction, Pair, Samples, checked_samples
 from admm.errors import InputError, spelled
 from admm.methods.subnetworks.options import SubnetworkOptions
+from admm.run.callbacks import Callbacks
 from admm.run.options import MethodOptions
-from admm.run.run import Callback, check_transport, train
+from admm.run.run import check_transport, train
 from admm.run.summary import Result
 
 
@@ -18,12 +19,12 @@ def train_subnetworks(
     transport: Transport | None = None,
     *,
     data: Any,
-    validation: float | Pair = 0.1,
-    test: float | Pair | None = None,
+    validation: Fraction | Pair = 0.1,
+    test: Fraction | Pair | None = None,
     network: Any = None,
     optimizer: Any = None,
     loss: Any = None,
-    callback: Callback | None = None,
+    callback: Callbacks | None = None,
     progress: Text | None = None,
 ) -> Result:
     """Train a network of one's own on arrays, cut into subnetworks.
@@ -34,8 +35,8 @@ def train_subnetworks(
     Args:
         options: `options("gsadmm", …)` or `options("gsam", …)`.
         transport: Carries the messages; by default `options.workers` workers live here.
-        data: (X, y): samples of any shape, real or whole numbers, and their targets; the root's
-            process needs them, others may have None.
+        data: (X, y), a tuple or a list: samples of any shape, real or whole numbers, and their
+            targets; the root's process needs them, others may have None.
         validation: What picks the best network: a fraction, or an (X, y) of its own.
         test: Likewise, and for the record only.
         network: See `SubnetworkOptions`; by default that of the options.
@@ -72,8 +73,11 @@ def train_subnetworks(
     found: list[Samples] = []
 
     def check() -> None:
-        if not isinstance(data, tuple) or len(data) != 2:
-            raise InputError(f"{spelled('data')} must be a pair (X, y), got {type(data).__name__}")
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            size = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+            raise InputError(
+                f"{spelled('data')} must be a pair (X, y), got {type(data).__name__}{size}"
+            )
         seed = options.split_seed
         found.append(checked_samples(*data, validation=validation, test=test, seed=seed))
 

@@ -1,6 +1,7 @@
 """Training of gsADMM and gsAM: one stage, an epoch being a pass over all samples."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+import layers
 from admm.comm import Transport, in_turns, pass_forward
 from admm.methods.chain import ChainTraining
 from admm.methods.subnetworks.losses import loss_of, loss_targets, mean_losses
-from admm.methods.subnetworks.network import CHUNK, fill, named_arrays
+from admm.methods.subnetworks.network import CHUNK, fill, filled, named_arrays
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.share import SubnetworkShare
 from admm.methods.subnetworks.worker import SubnetworkWorker, Sums, variables
@@ -117,24 +119,9 @@ class SubnetworkTraining(ChainTraining):
         )
 
     def joiner(self) -> Joiner:
-        network, seed, transport = self._share.network, self._options.seed, self.transport
-        numbers = range(self.depth)
-
-        def join(own: Network) -> Chain:
-            on_host = {
-                number: {name: np.asarray(array) for name, array in named_arrays(each).items()}
-                for number, each in own.items()
-            }
-            every = {n: arrays for part in transport.gather(on_host) for n, arrays in part.items()}
-            modules = build(network, numbers, seed).modules
-            return Chain(
-                tuple(
-                    fill(module, every[n], f"module {n}")
-                    for n, module in enumerate(modules, start=1)
-                )
-            )
-
-        return join
+        if len(self.transport.local) == self.transport.size:
+            return _in_one_piece
+        return partial(_gathered, self._share.network, self._options.seed, self.transport)
 
     def _modules(self) -> dict[int, Any]:
         share = self._share
@@ -171,6 +158,29 @@ class SubnetworkTraining(ChainTraining):
         """What the last epoch came to, of all subnetworks in order."""
         every = self.transport.gather([s for worker in self.workers for s in worker.sums()])
         return [sums for part in every for sums in part]
+
+
+# Both at the top of the module, so that pickle finds them: a result is kept for later.
+
+
+def _in_one_piece(every: Network) -> Chain:
+    """All modules of a network, copied to the default device."""
+    modules = tuple(module for _, module in sorted(every.items()))
+    return Chain(
+        jax.tree.map(
+            lambda leaf: jnp.asarray(np.asarray(leaf)) if eqx.is_array(leaf) else leaf, modules
+        )
+    )
+
+
+def _gathered(network: layers.Network, seed: int, transport: Transport, own: Network) -> Chain:
+    """All modules of a network, whose parameters all processes send each other."""
+    on_host = {
+        number: {name: np.asarray(array) for name, array in named_arrays(each).items()}
+        for number, each in own.items()
+    }
+    every = {n: arrays for part in transport.gather(on_host) for n, arrays in part.items()}
+    return filled(network, seed, every.__getitem__, "the network")
 
 
 def solver_of(options: SubnetworkOptions, facts: Task) -> TSSM:

@@ -134,6 +134,47 @@ def test_labels_that_are_refused(labels, message):
         read_labels("toy", labels)
 
 
+def test_fractions_are_no_classes_of_plain_rows():
+    with pytest.raises(InputError, match="got 0.5 at row 1; leave out rows without one"):
+        read_labels("toy", [0, 0.5, 1], plain=True)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([-1, 1, -1, 1], (-1, 1)),
+        ([-1, 0, 1, -1], (-1, 0, 1)),
+        ([-1.0, 2.0, -7.0, 2.0], (-7, -1, 2)),
+        (np.array(["a", "b", "-1"], object), ("-1", "a", "b")),
+        ([[0, 1], [1, 0]], (0, 1)),
+    ],
+    ids=str,
+)
+def test_every_number_is_a_class_of_plain_rows(labels, names):
+    found = read_labels("toy", labels, plain=True)
+    assert found.class_names == names
+    if np.ndim(labels) == 1:
+        assert [names[n] for n in found.numbers] == list(labels)
+    assert "no other value" not in found.words
+
+
+@pytest.mark.parametrize(
+    ("labels", "row"),
+    [
+        ([0, 1, np.nan, np.nan], 2),
+        (["a", "b", None, ""], 2),
+        (np.ma.array([0, 1, 0, 1], mask=[0, 1, 0, 1]), 1),
+        ([[0, 1], [0, 0], [1, 0], [0, 0]], 1),
+    ],
+    ids=str,
+)
+def test_plain_rows_need_a_label_each(labels, row):
+    with pytest.raises(
+        InputError, match=f"toy: 2 of 4 rows have no label, row {row} the first; only nodes of a gr"
+    ):
+        read_labels("toy", labels, plain=True)
+
+
 def test_a_graph_says_what_its_classes_are():
     labels = np.array(["cat", "dog", ""])[np.arange(90) % 3]
     graph = checked_graph("toy", None, np.eye(90), labels)

@@ -49,7 +49,7 @@ def model(graph):
 
 def test_defaults_are_those_of_the_options():
     model, known = GAMLPClassifier().get_params(), PDADMMGOptions()
-    own = {"hops", "normalize", "weights", "validation_fraction", "random_state"}
+    own = {"hops", "normalize", "weights", "validation_fraction", "patience", "random_state"}
     assert {n: v for n, v in model.items() if n not in own} == {
         name: getattr(known, name) if name not in ("start", "grow") else None
         for name in model
@@ -182,8 +182,9 @@ def test_the_scale_of_rows_does_not_matter():
 def test_callbacks_stop_it(graph):
     X, y, edges = graph
     model = GAMLPClassifier(**{**SMALL, "epochs": 200})
-    model.fit(X, y, edges, callback=patience(3))
-    assert len(model.history_) < 200
+    seen = []
+    model.fit(X, y, edges, callback=[patience(3), seen.append])
+    assert len(model.history_) == len(seen) == model.n_iter_ < 200
 
 
 def test_columns_of_a_table_have_names():
@@ -224,6 +225,10 @@ NAN = np.where(np.eye(NODES, 6), np.nan, 1.0)
         ({"parameters": {"layers": 0}}, "layers= must be in 1…10,000, got 0"),
         ({"parameters": {"codec": "zip"}}, "codec= must be one of"),
         ({"parameters": {"validation_fraction": 1.5}}, "validation_fraction must be in"),
+        (
+            {"parameters": {"validation_fraction": "0.1"}},
+            "validation_fraction must be .* got '0.1'",
+        ),
         ({"parameters": {"weights": "guess"}}, "weights= must be use or ignore"),
         ({"parameters": {"dtype": "float64"}}, "float64 needs JAX's 64-bit mode"),
     ],

@@ -1,8 +1,11 @@
 """SubnetworkClassifier and SubnetworkRegressor as scikit-learn's estimators."""
 
+import io
 import pickle
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -13,8 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from admm import SubnetworkClassifier, SubnetworkRegressor, options, train
+from admm import SubnetworkClassifier, SubnetworkRegressor, options, patience, train
 from admm.errors import InputError
+from layers import mlp
 
 SMALL = {"hidden": np.int64(16), "epochs": 8, "random_state": 0, "lr": 1e-2}
 
@@ -87,7 +91,7 @@ def test_folders_that_are_no_model(tmp_path):
     with pytest.raises(InputError, match="holds no trained network"):
         SubnetworkClassifier.load(tmp_path / "none")
     train(options("gsam", layers=2, hidden=4, epochs=1, out=tmp_path / "run"))
-    with pytest.raises(InputError, match="holds a run, and no estimator; expected a Subnetwork"):
+    with pytest.raises(InputError, match="holds a run, and no SubnetworkClassifier; admm.load_mod"):
         SubnetworkClassifier.load(tmp_path / "run")
 
 
@@ -112,10 +116,67 @@ def test_a_network_of_ones_own(iris, tmp_path):
     assert fitted.score(X, y) > 0.7
     np.testing.assert_array_equal(fitted.predict_proba(X), fitted.predict_proba(X))
     fitted.save(tmp_path / "own")
-    with pytest.raises(InputError, match="with a network of one's own; pass the function, as net"):
+    with pytest.raises(InputError, match="with a network of one's own; pass it along, as network"):
         SubnetworkClassifier.load(tmp_path / "own")
     again = SubnetworkClassifier.load(tmp_path / "own", network=with_dropout)
     np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: mlp((4,), 8, 3, 2), id="Network"),
+        pytest.param(
+            lambda: eqx.nn.MLP(4, 3, 8, 1, key=jax.random.key(0)), id="MLP", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda: [jnp.tanh, eqx.nn.Linear(4, 3, key=jax.random.key(0))],
+            id="list",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(lambda: lambda n, m, key: mlp((n,), 8, m, 2), id="function"),
+    ],
+)
+def test_networks_of_all_kinds(make, iris, tmp_path):
+    X, y = iris
+    fitted = clone(SubnetworkClassifier(**SMALL, network=make())).fit(X, y)
+    assert fitted.score(X, y) > 0.7
+    fitted.save(tmp_path)
+    again = SubnetworkClassifier.load(tmp_path, network=make())
+    np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+    assert again.options_ == fitted.options_
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (mlp((5,), 8, 3, 2), r"takes samples of shape \(5,\) in float32; .* has \(4,\)"),
+        (mlp((4,), 8, 2, 2), r"the last module returns \(2,\); expected \(3,\), the logits"),
+        (lambda columns, outputs, key: None, "is a function that returned None; expected a net"),
+        (eqx.nn.Linear(4, 3, key=jax.random.key(0)), "a Linear cannot be cut: pass its modules"),
+    ],
+)
+def test_networks_that_do_not_fit(network, message, iris):
+    with pytest.raises(InputError, match=message):
+        SubnetworkClassifier(network=network).fit(*iris)
+
+
+def test_callbacks_and_progress(iris):
+    seen, text = [], io.StringIO()
+    stop = patience(2, "val_accuracy")
+    fitted = SubnetworkClassifier(**{**SMALL, "epochs": 40})
+    fitted.fit(*iris, callback=[seen.append, stop], progress=text)
+    assert len(seen) == fitted.n_iter_ < 40
+    assert "val_accuracy" in seen[0]
+    assert len(text.getvalue().splitlines()) > fitted.n_iter_
+
+
+def test_what_picks_the_best_network(classifier, iris):
+    lines = classifier.history_
+    assert classifier.summary_["best"] == min(lines, key=lambda line: line["val_loss"])
+    scored = clone(classifier).set_params(pick="score").fit(*iris)
+    lines = scored.history_
+    assert scored.summary_["best"] == max(lines, key=lambda line: line["val_accuracy"])
 
 
 def test_pipelines(iris):
@@ -141,6 +202,10 @@ def test_patience_ends_a_fit(iris):
     [
         ({"validation_fraction": 0.0}, "validation_fraction must be in"),
         ({"epochs": 0}, "epochs= must be at least 1, got 0"),
+        ({"epochs": "many"}, "epochs= must be a whole number, got 'many'"),
+        ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),
+        ({"patience": 0}, "patience= must be at least 1, got 0"),
+        ({"pick": "r2"}, "pick= must be one of score, loss, got 'r2'"),
         ({"batch": 0}, "batch= must be at least 1, got 0"),
         ({"lr": -1e-2}, "lr= must be positive and finite, got -0.01"),
         ({"solver": "adam"}, "solver= must be one of gsadmm, gsam, got 'adam'"),

@@ -99,9 +99,13 @@ def test_other_data_are_refused(solver, tmp_path):
         (
             "gsam",
             np.ones((60, 3)),
-            "solver=gsam trains on Images, a Graph or Samples .*, got a ndarray",
+            "solver=gsam trains on Images, a Graph or Samples .*, got a ndarray; .*",
         ),
-        ("gsam", "digits", "solver=gsam trains on Images, a Graph or Samples .*, got a str"),
+        (
+            "gsam",
+            "digits",
+            "solver=gsam trains on Images, a Graph or Samples .*, got a str; .*",
+        ),
     ],
     ids=["images", "images for adam", "array", "array for gsam", "name"],
 )

@@ -539,7 +539,8 @@ for run in (None, 3, b"x", ["x"], ""):
 for given in ("adam", None, {}, PDADMMGOptions):
     refused("train takes what options", train, given)
 refused("transport= must be a Transport", train, options(), 3)
-refused("callback= must be a function", train, options(), callback=3)
+for callback in (3, [print, 3]):
+    refused("of an evaluation, or a list of such, got 3", train, options(), callback=callback)
 for stream in (True, "x", print, io.BytesIO()):
     refused("progress= must be a stream of text", train, options(out="new"), progress=stream)
 """

@@ -25,6 +25,7 @@ def test_the_page_runs(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "own" / "summary.json").exists()
     assert names["result"].summary["final"]["modules"] == 4
     assert names["classifier"].score(names["X"], names["y"]) > 0.8
+    assert np.isfinite(jax.vmap(names["loaded"])(names["new"].astype("float32"))).all()
     assert np.isfinite(names["model"](names["x"][0], key=jax.random.key(0))).all()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -397,6 +398,18 @@ def test_the_module_is_tuned_further(alone):
     assert losses[-1] < losses[0] < float(np.log(2))
 
 
+def test_a_result_is_pickled_with_its_module():
+    given = options("gsam", **GIVEN, loss="squared_error", layers=3, hidden=8, workers=2)
+    result = train_subnetworks(given, data=(X, VALUES))
+    again = pickle.loads(pickle.dumps(result))
+    assert again.history == result.history
+    outputs = jax.vmap(again.module())(jnp.asarray(X))
+    np.testing.assert_array_equal(outputs, jax.vmap(result.module())(jnp.asarray(X)))
+    best = result.summary["best"]["train_loss"]
+    rows = checked_samples(X, VALUES).split.train
+    assert 0.5 * ((outputs - VALUES) ** 2)[rows].sum(axis=1).mean() == pytest.approx(best, rel=1e-4)
+
+
 def test_the_parameters_given_are_those_that_train_first():
     model = mlp(2)
     given = options("gsam", epochs=1, batch=40, loss="squared_error")
@@ -434,6 +447,9 @@ def stateful():
         ({"data": (X[:0], VALUES[:0])}, "X of data is empty, of shape (0, 5); expected a row for"),
         ({"data": (list("ab"), [0, 1])}, "X of data must be numbers, got <U1"),
         ({"data": X}, "data= must be a pair (X, y), got ndarray"),
+        ({"data": [X, VALUES, VALUES]}, "data= must be a pair (X, y), got list of 3"),
+        ({"validation": [X]}, "validation= must be a pair (X, y), got 1 things"),
+        ({"validation": np.float32(2)}, "in (0, 1) or a pair (X, y), got np.float32(2.0)"),
         ({"validation": 0.001}, "validation=0.001 of 240 samples is none; give more"),
         ({"validation": 2}, "validation= must be a fraction of the samples in (0, 1) or a pair"),
         ({"validation": (X[:0], VALUES[:0])}, "X of validation is empty, of shape (0, 5)"),
@@ -513,14 +529,29 @@ def test_a_learning_rate_that_is_not_given_follows_from_the_name():
     assert replace(given, lr=0.5).learning_rate == 0.5
 
 
+def test_lists_and_numbers_of_numpy_are_plain():
+    given = options("gsam", epochs=1, batch=40, loss="squared_error")
+    for fraction in (np.float32(0.25), np.float64(0.25)):
+        one = checked_samples(X, VALUES, validation=fraction, test=fraction)
+        assert [len(part) for part in one.split] == [120, 60, 60]
+    pairs = {"data": (X, VALUES), "validation": (X[:20], VALUES[:20]), "test": (X[:9], VALUES[:9])}
+    as_lists = {part: list(pair) for part, pair in pairs.items()}
+    of_pairs, of_lists = (
+        train_subnetworks(given, network=mlp(2), **each) for each in (pairs, as_lists)
+    )
+    same_lines(of_lists.history, of_pairs.history)
+    assert of_lists.summary["dataset"]["train"] == ROWS
+
+
 def test_other_options_and_data():
     with pytest.raises(InputError, match="expected options of gsadmm or gsam, got PDADMMGOptions"):
         train_subnetworks(options(), data=(X, VALUES))
     with pytest.raises(InputError, match="squared_error is for samples with real numbers as targ"):
         train(options("gsam", loss="squared_error"))
-    y = np.where(CLASSES == 2, -1, CLASSES)
-    with pytest.raises(InputError, match=r"samples have no label \(−1 or empty text\); leave them"):
-        train_subnetworks(options("gsam", batch=40), data=(X, y), network=mlp(3))
+    with pytest.raises(
+        InputError, match=r"Samples of .*, got a list; checked_samples\(X, y\) makes"
+    ):
+        train(options("gsam"), data=[X, VALUES])
     result = train(options(layers=2, hidden=8, epochs=1))
     with pytest.raises(
         InputError, match="this method makes no module; the layers are in `network`"
