@@ -12,6 +12,7 @@ from admm import Prices, estimate, options, predict, report, resumed, train
 from admm.cli import main
 from admm.datasets import load, load_images
 from admm.errors import InputError
+from admm.methods.subnetworks import inference
 from admm.reports import draw, figures_of
 from admm.reports.measured import noisy, thinned
 from admm.reports.plot import pareto
@@ -122,6 +123,18 @@ def test_inference_and_robustness(runs):
     )
     (noise,) = report([runs / "plain"], noise=20.0)
     assert noise.figures["accuracy_with_noise"].value < accuracy - 0.1
+
+
+def test_a_timed_pass_is_the_network_s_alone(tmp_path, monkeypatch):
+    """Reading, planning and fingerprints are done once, before it."""
+    given = {"layers": 2, "hidden": 8, "epochs": 1, "workers": 2}
+    train(options("gsam", **given, out=tmp_path))
+    plan, plans = inference.plan, []
+    monkeypatch.setattr(inference, "plan", lambda *about: plans.append(about) or plan(*about))
+    (found,) = report([tmp_path], measure=True)
+    seconds, throughput = values(found.figures, "inference_seconds", "inference_throughput")
+    assert seconds * throughput == pytest.approx(1797)
+    assert len(plans) == 1
 
 
 def test_dropped_edges_are_those_of_both_directions():
