@@ -50,7 +50,11 @@ def shell(command, **env):
         ("2> /dev/full", {}),
         ("> out.txt", {"PYTHONIOENCODING": "ascii"}),
         pytest.param("> out.txt", {"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),
-        ("> out.txt", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+        pytest.param(
+            "> out.txt",
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_ends_well(tmp_path, end, env):

@@ -103,7 +103,7 @@ def test_any_split_gives_the_serial_iterates(split, solver):
             for name, row_block in product(SOLVERS, (8, 15, None))
         ),
     ],
-    ids=str,
+    ids=lambda value: f"{len(value)} splits" if isinstance(value, list) else str(value),
 )
 def test_any_split_gives_the_same_bits(name, row_block, splits):
     """Whatever of a layer's work is compiled together: see CONTRIBUTING.md."""
