@@ -12,6 +12,16 @@ _CACHE = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 os.environ.update(_CACHE)
+# XLA's compiler takes most of the tests' time; their arrays are too small for it to pay. Tests of
+# bits, marked `optimised`, run the code that users run; with XLA_FLAGS set, if empty, all do.
+_QUICK = " ".join(
+    (
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
+    )
+)
+os.environ.setdefault("XLA_FLAGS", _QUICK)
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
@@ -26,11 +36,28 @@ hypothesis.settings.register_profile("admm", deadline=None, derandomize=True, ma
 hypothesis.settings.load_profile("admm")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Run a test marked `optimised` in a process of its own: XLA reads its flags once."""
+    if os.environ["XLA_FLAGS"] != _QUICK or not pyfuncitem.get_closest_marker("optimised"):
+        return None
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider"]
+    root = pyfuncitem.config.rootpath
+    done = _run([*command, str(root / pyfuncitem.nodeid)], 250, XLA_FLAGS="")
+    assert done.returncode == 0, done.stdout
+    return True
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled():
-    """Let go of what a module's tests compiled: a process may map so many pieces of memory only."""
+    """Let go of compiled functions before they are too many: each maps pieces of memory.
+
+    Linux lets a process map 65,530 pieces. A module of tests needs 17,000 at most, and 2 GB.
+    """
     yield
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 10_000:
+        jax.clear_caches()
 
 
 @pytest.fixture

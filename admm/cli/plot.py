@@ -1,15 +1,12 @@
 """`admm plot`: a picture of one run or several."""
 
 import argparse
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from admm.cli.picture import check_kind, write_picture
 from admm.cli.start import show
-from admm.errors import InputError
-from admm.extras import load
-from admm.files import write_atomically
 from admm.run.options import folder_of
 from admm.run.plot import plot_runs
 
@@ -33,12 +30,6 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     if comm is not None and comm.rank > 0:
         return
     out = arguments.out or folder_of(arguments.runs[0]) / "history.png"
-    kind = out.suffix.removeprefix(".").lower()
-    canvas = load("matplotlib.backend_bases", "a plot").FigureCanvasBase
-    if kind not in canvas.get_supported_filetypes():
-        known = ", .".join(canvas.get_supported_filetypes())
-        raise InputError(f"--out must end in one of .{known}, got {out}")
-    picture = io.BytesIO()
-    plot_runs(arguments.runs).savefig(picture, format=kind, dpi=_DPI)
-    write_atomically(out, picture.getvalue())
+    check_kind("out", out)
+    write_picture(out, plot_runs(arguments.runs), _DPI)
     show(f"picture in {out}")

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from admm.cli.picture import check_kind, write_picture
 from admm.cli.start import show, start_jax
 from admm.errors import InputError
 from admm.extras import load
-from admm.files import write_atomically, writing
+from admm.files import write_atomically
 from admm.reports import Prices, Report, draw, read_summary, report
 from admm.run.history import to_json
 from admm.run.options import folder_of
+from admm.run.plot import run_labels
 
 # Robustness where nothing else is said.
 _NOISE, _DROPPED = 0.5, 0.2
@@ -55,9 +57,7 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
     if arguments.plot is not None:
         figure = load("matplotlib.figure", "a plot").Figure
         picture = figure(figsize=(10, 4), layout="constrained")
-        known = picture.canvas.get_supported_filetypes()
-        if arguments.plot.suffix.removeprefix(".").lower() not in known:
-            raise InputError(f"--plot must end in .{', .'.join(known)}, got {arguments.plot}")
+        check_kind("plot", arguments.plot)
     prices = Prices(arguments.watts, arguments.grid_intensity, arguments.price)
     noise, dropped = arguments.noise, arguments.dropped
     if arguments.robustness:
@@ -86,8 +86,7 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
         write_atomically(arguments.csv, _csv(found).encode())
     if picture is not None:
         draw(picture, found)
-        with writing(arguments.plot):
-            picture.savefig(arguments.plot, dpi=100)
+        write_picture(arguments.plot, picture, dpi=100)
 
 
 def _as_json(each: Report) -> dict[str, Any]:
@@ -103,8 +102,9 @@ def _names(found: Sequence[Report]) -> list[str]:
 def _lines(found: Sequence[Report]) -> Iterator[str]:
     names = _names(found)
     wide = max(map(len, names)) + 11
-    columns = [max(14, len(Path(each.run).name)) for each in found]
-    heads = (f"{Path(e.run).name:>{w}}" for e, w in zip(found, columns, strict=True))
+    labels = run_labels([Path(each.run) for each in found])
+    columns = [max(14, len(label)) for label in labels]
+    heads = (f"{label:>{w}}" for label, w in zip(labels, columns, strict=True))
     yield f"{'':{wide}}  {'  '.join(heads)}"
     for name in names:
         figures = [each.figures.get(name) for each in found]

@@ -51,10 +51,11 @@ def inference_seconds(opened: Opened) -> tuple[float, int]:
     Data and parameters are in memory. The pass makes the hop inputs, where there are any, and is
     compiled before; it is the median of five, by one worker.
     """
-    transport, seconds, rows = LocalTransport(1), [], 0
+    seconds, rows = [], 0
+    predict_all = opened.options.passing(opened.saved, LocalTransport(1), opened.data)
     for _ in range(1 + _PASSES):
         start = time.perf_counter()
-        rows = len(opened.options.predict(opened.saved, transport, opened.data))
+        rows = len(predict_all())
         seconds.append(time.perf_counter() - start)
     return median(seconds[1:]), rows
 

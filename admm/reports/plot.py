@@ -7,6 +7,7 @@ from typing import Any
 from admm.errors import InputError
 from admm.extras import load
 from admm.reports.report import Report
+from admm.run.plot import run_labels
 
 _AXES = (
     ("sent", "training messages", "B"),
@@ -32,18 +33,19 @@ def draw(figure: Any, reports: Sequence[Report]) -> None:
     known = [each for each in reports if each.figures["test_accuracy"].value is not None]
     if not known:
         raise InputError("no run has a test accuracy, which the plot is of")
+    labels = run_labels([Path(each.run) for each in known])
     panels = figure.subplots(1, len(_AXES), sharey=True)
     handles: dict[str, Any] = {}
-    for panel, (name, label, unit) in zip(panels, _AXES, strict=True):
+    for panel, (name, title, unit) in zip(panels, _AXES, strict=True):
         points = []
-        for number, each in enumerate(known):
+        for number, (label, each) in enumerate(zip(labels, known, strict=True)):
             x, y = each.figures[name].value, each.figures["test_accuracy"].value
             if x is not None and y is not None:
                 points.append((x, y))
                 look = {"marker": _MARKERS[number % len(_MARKERS)], "color": f"C{number % 10}"}
                 # Hollow, and each larger than the one above it: runs may share a place.
                 size = 40 + 60 * (len(known) - number)
-                (handles[each.run],) = panel.plot(
+                (handles[label],) = panel.plot(
                     x, y, linestyle="", fillstyle="none", markersize=size**0.5, mew=2, **look
                 )
         if points:
@@ -55,11 +57,10 @@ def draw(figure: Any, reports: Sequence[Report]) -> None:
         panel.set_xlim(0, 1.15 * max((x for x, _ in points), default=0) or 1)
         panel.locator_params("x", nbins=4)
         panel.xaxis.set_major_formatter(formatter(unit=unit))
-        panel.set_xlabel(label)
+        panel.set_xlabel(title)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy of the best network")
-    labels = [Path(name).name for name in handles]
-    figure.legend([*handles.values()], labels, loc="outside upper center", ncols=4)
+    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=4)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

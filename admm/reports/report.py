@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from admm.checks import NOT_NEGATIVE, Check
-from admm.errors import InputError, MissingDataError, spelled
+from admm.errors import InputError, spelled
 from admm.reports.figures import Figure, Prices, figures_of, not_measured
 from admm.run import status
 from admm.run.options import folder_of
@@ -135,9 +135,23 @@ def _of_network(
     }
     if not measure and noise is None and dropped is None:
         return found
+    try:
+        return found | _measured(run, measure, noise, dropped)
+    except InputError as error:
+        return {name: _out_of_reach(each.unit, error) for name, each in found.items()}
+
+
+def _out_of_reach(unit: str, error: InputError) -> Figure:
+    """Data in memory, a network of one's own, files that are gone: the other figures stand."""
+    return not_measured(unit, f"not by a report: {error}")
+
+
+def _measured(
+    run: Path, measure: bool, noise: float | None, dropped: float | None
+) -> dict[str, Figure]:
     from admm.reports.measured import SEEDS, inference_seconds, open_run, robustness
 
-    opened = open_run(run)
+    found, opened = {}, open_run(run)
     if measure:
         seconds, rows = inference_seconds(opened)
         note = f"a pass over all {rows:,} rows, in memory, one worker"
@@ -164,8 +178,8 @@ def _fidelity(run: Path, twin: Path | None) -> dict[str, Figure]:
 
     try:
         found = fidelity(run, twin)
-    except MissingDataError as error:
-        return {name: not_measured(unit, str(error)) for name, unit in _FIDELITY.items()}
+    except InputError as error:
+        return {name: _out_of_reach(unit, error) for name, unit in _FIDELITY.items()}
     note = f"with {twin}, over all rows"
     return {
         "agreement": Figure(found["agreement"], "fraction", "measured", f"of labels {note}"),

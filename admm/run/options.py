@@ -236,6 +236,12 @@ class MethodOptions(ABC):
         """What a saved network says of every row of the data, in every process."""
         raise InputError(f"{self.solver} has no predict")
 
+    def passing(
+        self, saved: "Saved", transport: "Transport", data: Any
+    ) -> "Callable[[], np.ndarray]":
+        """`predict` by one worker, to be timed: what passes need not repeat is done at once."""
+        return lambda: self.predict(saved, transport, data)
+
     # On disk.
 
     def as_json(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Pictures of runs: what their histories and summaries hold, beside each other."""
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +23,8 @@ _MOST = 10
 # Inches.
 _WIDTH, _HEIGHT = 3.7, 2.9
 
-# A logarithmic axis from this ratio on.
-_WIDE = 30
+# A logarithmic axis from this ratio of magnitudes on; below zero it has so much of a linear part.
+_WIDE, _LINEAR = 30, 1e-6
 
 _STYLES = ("-", "--", ":", "-.")
 
@@ -58,13 +60,14 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
-    _Panel("Training loss", "mean over rows", lambda name: name == "train_loss"),
+    _Panel("Loss", "mean over rows", lambda name: name.endswith("_loss")),
     _Panel(
         "Accuracy",
         "fraction right",
         lambda name: name.endswith("_accuracy") and not name.endswith(OTHER_SCORES),
         may_be_log=False,
     ),
+    _Panel("R²", "fraction of the variance", lambda name: name.endswith("_r2"), may_be_log=False),
     _Panel(
         "Lagrangian or objective",
         "value",
@@ -90,7 +93,7 @@ def _is_other(name: str) -> bool:
 
 
 def plot_runs(runs: Sequence[str | Path]) -> "Figure":
-    """Loss, accuracies, objective, residuals and bytes over epochs, and where the time went.
+    """Losses, accuracies or R², objective, residuals, bytes over epochs, and where the time went.
 
     A colour is a run, a line style a value. What no run has is left out; so is the time of a run
     that has not ended. Epochs count over all stages, which dotted lines part.
@@ -108,7 +111,7 @@ def plot_runs(runs: Sequence[str | Path]) -> "Figure":
         >>> run = tempfile.mkdtemp()
         >>> result = train(options(layers=2, hidden=16, epochs=5, out=run))
         >>> [axes.get_title() for axes in plot_runs([run]).axes][:2]
-        ['Training loss', 'Accuracy']
+        ['Loss', 'Accuracy']
     """
     figure_module = load("matplotlib.figure", "a plot")
     found = _read(runs)
@@ -146,15 +149,26 @@ def plot_runs(runs: Sequence[str | Path]) -> "Figure":
     return figure
 
 
+def run_labels(folders: Sequence[Path]) -> list[str]:
+    """What runs are called side by side: the names of their folders, or their paths if two agree.
+
+    Example:
+        >>> run_labels([Path("runs/a"), Path("runs/b")])
+        ['a', 'b']
+        >>> run_labels([Path("new/a"), Path("old/a")])
+        ['new/a', 'old/a']
+    """
+    names = [folder.absolute().name for folder in folders]
+    return names if len(set(names)) == len(names) else list(map(str, folders))
+
+
 def _read(runs: Sequence[str | Path]) -> list[_Run]:
     colormaps = load("matplotlib", "a plot").colormaps
     folders = [folder_of(run) for run in runs]
     if not 1 <= len(folders) <= _MOST:
         raise InputError(f"a plot shows 1 to {_MOST} runs, got {len(folders)}")
-    names = [folder.absolute().name for folder in folders]
-    labels = names if len(set(names)) == len(names) else list(map(str, folders))
     found = []
-    for number, (folder, label) in enumerate(zip(folders, labels, strict=True)):
+    for number, (folder, label) in enumerate(zip(folders, run_labels(folders), strict=True)):
         history = read_history(folder)
         if not history:
             raise InputError(f"{folder} has no evaluation yet; look again when it has")
@@ -174,7 +188,7 @@ def _is_seen(runs: Sequence[_Run], name: str) -> bool:
 
 def _draw(axes: "Axes", panel: _Panel, names: Sequence[str], runs: Sequence[_Run]) -> None:
     """The values of a panel, over epochs."""
-    positive = []
+    values = []
     styles = [_STYLES[0 if panel.alike else n % len(_STYLES)] for n in range(len(names))]
     for style, name in zip(styles, names, strict=True):
         for run in runs:
@@ -186,16 +200,21 @@ def _draw(axes: "Axes", panel: _Panel, names: Sequence[str], runs: Sequence[_Run
             if points:
                 marker = "." if len(points) < 10 else ""
                 axes.plot(*zip(*points, strict=True), style, marker=marker, color=run.color, lw=1.3)
-                positive += [value for _, value in points if value > 0]
+                values += [value for _, value in points if math.isfinite(value)]
     for run in runs:
         for epoch, (stage, then) in zip(run.epochs, pairwise(run.stages), strict=False):
             if then != stage:
                 axes.axvline(epoch, color=run.color, lw=0.7, ls=":", alpha=0.6)
-    if panel.may_be_log and positive and max(positive) > _WIDE * min(positive):
-        axes.set_yscale("log")
+    magnitudes = [abs(value) for value in values if value]
+    if panel.may_be_log and magnitudes and max(magnitudes) > _WIDE * min(magnitudes):
+        if min(values) > 0:
+            axes.set_yscale("log")
+        else:
+            linear = max(min(magnitudes), _LINEAR * max(magnitudes))
+            axes.set_yscale("symlog", linthresh=linear)
     if len(set(styles)) > 1:
         for style, name in zip(styles, names, strict=True):
-            word = name.removesuffix("_accuracy").removesuffix("_residual")
+            word = re.sub("_(accuracy|loss|r2|residual)$", "", name)
             axes.plot([], [], style, color="0.3", label="validation" if word == "val" else word)
         axes.legend(fontsize="small", frameon=False)
     axes.set(title=panel.title, xlabel="epoch", ylabel=panel.label or ", ".join(names))

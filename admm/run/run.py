@@ -277,7 +277,8 @@ class Run:
             self._stopped = bool(self._transport.total([np.array([float(stop)])])[0])
 
     def _is_told_to_stop(self, evaluation: Evaluation) -> bool:
-        return any([each(dict(evaluation)) for each in self._callbacks])  # all see it
+        stops = [bool(each(dict(evaluation))) for each in self._callbacks]  # all see it
+        return any(stops)
 
     # Checkpoints.
 

@@ -1,5 +1,6 @@
 """A saved network of modules: passed its data by workers that hold their own modules, or alone."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,12 @@ def saved_module(saved: Saved, options: SubnetworkOptions, network: Any = None) 
     return filled(made, options.seed, saved.read, str(saved.run))
 
 
-def pass_saved(
+def read_saved(
     options: SubnetworkOptions, saved: Saved, transport: Transport, data: Any, every: bool
-) -> tuple[Task, Array | None]:
-    """Task, and where the last module is its outputs: of the parts in order, or of every row.
+) -> tuple[Task, Callable[[], Any]]:
+    """Task, and a pass over the parts in order, or over every row.
+
+    Where the last module is, the pass returns its outputs.
 
     Raises:
         InputError: In every process, if data or network cannot be read or do not fit, or there are
@@ -106,7 +109,7 @@ def pass_saved(
             f"got {transport.size} workers for {saved.depth} modules; start fewer ranks"
         )
     owned = [range(first - 1, last) for first, last in split_layers(costs, transport.size)]
-    found: list[Array] = []
+    parts = {}
     for worker in transport.local:
         modules = [
             fill(module, dict(saved.read(number + 1)), f"module {number} of {saved.run}")
@@ -117,22 +120,26 @@ def pass_saved(
         whole = eqx.nn.inference_mode(Subnetwork(tuple(modules)))
         arrays, rest = eqx.partition(whole, eqx.is_array)
         part = eqx.combine(jax.device_put(arrays, transport.device(worker)), rest)
-        apply = eqx.filter_jit(part)
-        for start in range(
-            0, len(facts.task.targets), CHUNK
-        ):  # dense, on a device, for a while only
-            count = min(CHUNK, len(facts.task.targets) - start)
-            outputs = pass_forward(
-                apply,
-                jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
-                count,
-                _on_device(rows, start, count, transport) if worker == 0 else None,
-                worker,
-                chain(owned)[worker],
-                transport,
-            )
-            found += [] if outputs is None else [outputs]
-    return facts.task, jnp.concatenate(found) if found else None
+        parts[worker] = eqx.filter_jit(part)
+
+    def forward() -> Array | None:
+        found: list[Array] = []
+        for worker, apply in parts.items():
+            for start in range(0, len(facts.task.targets), CHUNK):  # dense for a while only
+                count = min(CHUNK, len(facts.task.targets) - start)
+                outputs = pass_forward(
+                    apply,
+                    jnp.zeros((0, *shapes[owned[worker].start]), options.dtype),
+                    count,
+                    _on_device(rows, start, count, transport) if worker == 0 else None,
+                    worker,
+                    chain(owned)[worker],
+                    transport,
+                )
+                found += [] if outputs is None else [outputs]
+        return jnp.concatenate(found) if found else None
+
+    return facts.task, forward
 
 
 def _on_device(rows: Any, start: int, count: int, transport: Transport) -> Array:

@@ -1,6 +1,6 @@
 """Options of gsADMM and gsAM. Needs no JAX."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, cast, get_args
 
@@ -218,9 +218,16 @@ class SubnetworkOptions(SupervisedOptions):
         return replace(self, lr=lr), spelled("lr", f"{lr:g}")
 
     def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
-        from admm.methods.subnetworks.inference import pass_saved
+        from admm.methods.subnetworks.inference import read_saved
 
-        return pass_saved(self, saved, transport, data, every)
+        facts, forward = read_saved(self, saved, transport, data, every)
+        return facts, forward()
+
+    def passing(self, saved: Any, transport: Any, data: Any) -> Callable[[], Any]:
+        from admm.methods.subnetworks.inference import read_saved
+
+        facts, forward = read_saved(self, saved, transport, data, every=True)
+        return lambda: facts.predicted(forward())
 
     def losses(self, facts: Any, outputs: Any) -> dict[str, float]:
         from admm.methods.subnetworks.losses import mean_losses

@@ -60,41 +60,61 @@ def check(done, message, code=2):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("ranks", [None, 2])
+def alone_and_on_ranks(cases, fast):
+    """Every case in one process, and under mpirun: but for `fast`, slow there."""
+    return [
+        pytest.param(*case, ranks, marks=[pytest.mark.slow] if ranks and n not in fast else [])
+        for n, case in enumerate(cases)
+        for ranks in (None, 2)
+    ]
+
+
+# Under mpirun a mistake in data, in a value, and in options that do not go together.
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--dataset", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
-        (["--dataset", "none.npz"], "none.npz"),
-        (["--dataset", "pubmd"], "with a / in it; did you mean pubmed?"),
-        (["--hidden", "0"], "--hidden must be at least 1, got 0"),
-        (["--layers", "1000000000"], "--layers must be in 1…10,000, got 1000000000"),
-        (["--workers", "1000000"], "--workers must be in 1…1,024, got 1000000"),
-        (["--codec", "zip"], "--codec must be one of float64, float32, bfloat16, uniform16, unif"),
-        (["--step", "big"], "--step must be one of exact, joint, backtracking, newton, got 'big'"),
-        (
-            ["--solver", "adam", "--codec", "delta4"],
-            "--codec is not for --solver adam, which takes",
-        ),
-        (["--epochs", "many"], "--epochs must be a whole number, got 'many'"),
-        (["--leyers", "3"], "there is no option --leyers; did you mean --layers"),
-    ],
-    ids=lambda value: value[1] if isinstance(value, list) else "",
+    ("arguments", "message", "ranks"),
+    alone_and_on_ranks(
+        [
+            (["--dataset", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
+            (["--dataset", "none.npz"], "none.npz"),
+            (["--dataset", "pubmd"], "with a / in it; did you mean pubmed?"),
+            (["--hidden", "0"], "--hidden must be at least 1, got 0"),
+            (["--layers", "1000000000"], "--layers must be in 1…10,000, got 1000000000"),
+            (["--workers", "1000000"], "--workers must be in 1…1,024, got 1000000"),
+            (
+                ["--codec", "zip"],
+                "--codec must be one of float64, float32, bfloat16, uniform16, unif",
+            ),
+            (
+                ["--step", "big"],
+                "--step must be one of exact, joint, backtracking, newton, got 'big'",
+            ),
+            (
+                ["--solver", "adam", "--codec", "delta4"],
+                "--codec is not for --solver adam, which takes",
+            ),
+            (["--epochs", "many"], "--epochs must be a whole number, got 'many'"),
+            (["--leyers", "3"], "there is no option --leyers; did you mean --layers"),
+        ],
+        fast=(0, 8, 9),
+    ),
+    ids=lambda value: value[1] if isinstance(value, list) else None,
 )
 def test_bad_usage(admm, tmp_path, arguments, message, ranks):
     done = admm("train", *arguments, "--out", tmp_path / "out", ranks=ranks, timeout=LIMIT)
     check(done, message)
 
 
-@pytest.mark.parametrize("ranks", [None, 2])
 @pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ("nan", "1 feature values are NaN or infinite"),
-        ("label", "label -7 is out of range"),
-        ("shape", "the adjacency must be square, got shape (60, 61)"),
-        ("cut", "is not a readable .npz graph"),
-    ],
+    ("wrong", "message", "ranks"),
+    alone_and_on_ranks(
+        [
+            ("nan", "1 feature values are NaN or infinite"),
+            ("label", "label -7 is out of range"),
+            ("shape", "the adjacency must be square, got shape (60, 61)"),
+            ("cut", "is not a readable .npz graph"),
+        ],
+        fast=(0,),
+    ),
 )
 def test_bad_files(admm, bad_graph, tmp_path, wrong, message, ranks):
     path = bad_graph(wrong)

@@ -27,11 +27,16 @@ TRAIN = [
     ("other", "message"),
     [
         (["--seed", "1"], "rank 1 has --seed 1, rank 0 --seed 0"),
-        (["--hidden", "5"], "rank 1 has --hidden 5, rank 0 --hidden 4"),
-        (["--codec", "delta4"], "rank 1 has --codec delta4, rank 0 --codec float32"),
-        (["--epochs", "7"], "rank 1 has --epochs 7, rank 0 --epochs 2"),
         (["--solver", "adam"], "rank 1 has --solver adam, rank 0 --solver pdadmm-g; start"),
         (["--help"], "rank 1 is to `admm train --help`, rank 0 to `admm train`"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (["--hidden", "5"], "rank 1 has --hidden 5, rank 0 --hidden 4"),
+                (["--codec", "delta4"], "rank 1 has --codec delta4, rank 0 --codec float32"),
+                (["--epochs", "7"], "rank 1 has --epochs 7, rank 0 --epochs 2"),
+            )
+        ),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

@@ -47,10 +47,14 @@ def shell(command, **env):
         ("> /dev/full", {}),
         pytest.param(">&-", {}, marks=pytest.mark.slow),
         (">&- 2>&-", {}),
-        ("2> /dev/full", {}),
+        pytest.param("2> /dev/full", {}, marks=pytest.mark.slow),
         ("> out.txt", {"PYTHONIOENCODING": "ascii"}),
         pytest.param("> out.txt", {"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),
-        ("> out.txt", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+        pytest.param(
+            "> out.txt",
+            {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_ends_well(tmp_path, end, env):
@@ -116,7 +120,9 @@ def stopped_by(number, process, out):
     return message
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_a_request_that_comes_twice(start, tmp_path, number):
     process = start(tmp_path)
     process.send_signal(number)

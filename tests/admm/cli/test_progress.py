@@ -15,7 +15,7 @@ GIVEN = ("--layers", 2, "--hidden", 4, "--hops", 1, "--epochs", 5, "--eval-every
 LIMIT = 60
 
 
-@pytest.mark.parametrize("ranks", [None, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_json(admm, tmp_path, ranks):
     done = admm(
         "train", *GIVEN, "--progress", "json", "--out", tmp_path, ranks=ranks, timeout=LIMIT

@@ -23,7 +23,7 @@ def spans(path, process, around=False):
     return sorted(own, key=lambda event: event["ts"])
 
 
-@pytest.mark.parametrize("ranks", [None, 2])
+@pytest.mark.parametrize("ranks", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_a_trace_shows_every_layer_and_message(admm, tmp_path, ranks):
     path = tmp_path / "trace.json"
     given = ("--layers", 4, "--hidden", 16, "--epochs", 3, "--grow", "none", "--eval-every", 3)

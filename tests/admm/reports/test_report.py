@@ -12,6 +12,7 @@ from admm import Prices, estimate, options, predict, report, resumed, train
 from admm.cli import main
 from admm.datasets import load, load_images
 from admm.errors import InputError
+from admm.methods.subnetworks import inference
 from admm.reports import draw, figures_of
 from admm.reports.measured import noisy, thinned
 from admm.reports.plot import pareto
@@ -124,6 +125,18 @@ def test_inference_and_robustness(runs):
     assert noise.figures["accuracy_with_noise"].value < accuracy - 0.1
 
 
+def test_a_timed_pass_is_the_network_s_alone(tmp_path, monkeypatch):
+    """Reading, planning and fingerprints are done once, before it."""
+    given = {"layers": 2, "hidden": 8, "epochs": 1, "workers": 2}
+    train(options("gsam", **given, out=tmp_path))
+    plan, plans = inference.plan, []
+    monkeypatch.setattr(inference, "plan", lambda *about: plans.append(about) or plan(*about))
+    (found,) = report([tmp_path], measure=True)
+    seconds, throughput = values(found.figures, "inference_seconds", "inference_throughput")
+    assert seconds * throughput == pytest.approx(1797)
+    assert len(plans) == 1
+
+
 def test_dropped_edges_are_those_of_both_directions():
     graph = load("digits")
     thin = thinned(graph, 0.25, seed=0)
@@ -199,6 +212,48 @@ def test_a_picture_has_every_run_and_axis(runs):
     assert titles == ["training messages", "operations of all epochs", "time of all epochs"]
 
 
+def test_runs_of_one_name_are_told_by_their_paths(runs, tmp_path, capsys):
+    """As `admm plot` does."""
+    other = shutil.copytree(runs / "coded", tmp_path / "plain")
+    picture = Picture()
+    draw(picture, report([runs / "plain", other]))
+    labels = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert labels[:2] == [str(runs / "plain"), str(other)]
+    assert main(["report", str(runs / "plain"), str(other)]) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert head.split() == labels[:2]
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_one_before(runs, tmp_path, monkeypatch):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"before")
+
+    def full(*arguments, **others):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["report", str(runs / "plain"), "--plot", str(path)]) == 1
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_out_of_reach_leaves_the_other_figures(tmp_path):
+    """Data in memory are gone with their process."""
+    graph = load("digits")
+    for name in ("run", "twin"):
+        train(options(**SMALL, out=tmp_path / name), data=graph)
+    (found,) = report([tmp_path / "run"], tmp_path / "twin", measure=True, noise=0.5, dropped=0.2)
+    assert found.figures["training_flops"].value > 0
+    assert found.figures["speed_up"].value > 0
+    for name in (
+        *("inference_seconds", "inference_throughput", "accuracy_with_noise"),
+        *("accuracy_without_edges", "agreement", "kl"),
+    ):
+        value, _, source, note = found.figures[name]
+        assert (value, source) == (None, "not measured")
+        assert "not by a report: 'digits' are data in memory" in note
+
+
 def test_the_command_of_a_run_on_two_ranks(admm, tmp_path, capsys):
     """pdADMM-G of 3 layers of 8 on 200 rows: p and q of 6,400 bytes, and q at the start."""
     run, table, picture = tmp_path / "run", tmp_path / "table.csv", tmp_path / "picture.png"
@@ -225,6 +280,6 @@ def test_mistakes_of_the_command(capsys, runs):
     assert main(["report", str(runs / "plain"), "--noise", "1"]) == 2
     assert "--noise and --dropped are for --robustness" in capsys.readouterr().err
     assert main(["report", str(runs / "plain"), "--plot", "picture.xyz"]) == 2
-    assert "--plot must end in .eps, " in capsys.readouterr().err
+    assert "--plot must end in one of .eps, " in capsys.readouterr().err
     assert main(["report", "nowhere"]) == 2
     assert "nowhere has no summary.json" in capsys.readouterr().err

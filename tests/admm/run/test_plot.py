@@ -13,7 +13,7 @@ from admm.errors import InputError
 
 SMALL = {"layers": 3, "hidden": 4, "hops": 1, "epochs": 4, "workers": 2}
 LIMIT = 30  # seconds
-EVERY = ["Training loss", "Accuracy", "Lagrangian or objective", "Residuals", "Messages", "Time"]
+EVERY = ["Loss", "Accuracy", "Lagrangian or objective", "Residuals", "Messages", "Time"]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_curves_are_the_history(runs):
     found = panels(plot_runs(runs[:1]))
     assert list(found) == EVERY
     shown = {
-        "Training loss": (["train_loss"], 1),
+        "Loss": (["train_loss"], 1),
         "Accuracy": (["train_accuracy", "val_accuracy", "test_accuracy"], 1),
         "Lagrangian or objective": (["lagrangian"], 1),
         "Residuals": (["primal_residual", "dual_residual"], 1),
@@ -88,7 +88,7 @@ def test_several_runs_have_a_colour_each(runs):
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [run.name for run in runs]
     colors = [line.get_color() for line in legend.get_lines()]
-    for title, count in {"Training loss": 3, "Lagrangian or objective": 3, "Messages": 3}.items():
+    for title, count in {"Loss": 3, "Lagrangian or objective": 3, "Messages": 3}.items():
         lines = curves(found[title])
         assert len(lines) == count
         assert all(same_color(a.get_color(), b) for a, b in zip(lines, colors, strict=True))
@@ -123,6 +123,34 @@ def test_values_that_are_not_finite(runs, tmp_path):
     write(run, lines)
     (line,) = curves(panels(plot_runs([run]))["Lagrangian or objective"])
     assert np.isnan(line.get_ydata()[2])
+
+
+def test_values_below_zero_are_seen(runs, tmp_path):
+    """A logarithmic axis would hide them; from one magnitude to another it is still one."""
+    run = shutil.copytree(runs[0], tmp_path / "run")
+    lines = read_history(run)
+    for number, line in enumerate(lines):
+        line["lagrangian"] = 1e3 / 10**number - 0.5
+    write(run, lines)
+    axes = panels(plot_runs([run]))["Lagrangian or objective"]
+    (line,) = curves(axes)
+    assert min(line.get_ydata()) < 0
+    assert axes.get_yscale() == "symlog"
+    low, high = axes.get_ylim()
+    assert low < min(line.get_ydata()) < max(line.get_ydata()) < high
+
+
+def test_losses_and_scores_of_a_regression_have_a_panel_each(tmp_path):
+    names = ("train_loss", "val_loss", "train_r2", "val_r2")
+    lines = [{"stage": 0, "epoch": n, **dict.fromkeys(names, 1 / n)} for n in (1, 2, 3)]
+    write(tmp_path, lines)
+    found = panels(plot_runs([tmp_path]))
+    assert list(found) == ["Loss", "R²"]
+    for axes in found.values():
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+            "train",
+            "validation",
+        ]
 
 
 def test_names_that_are_alike(runs, tmp_path):

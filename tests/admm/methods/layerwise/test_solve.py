@@ -44,6 +44,7 @@ def same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.optimised
 def test_it_is_the_serial_solver_on_any_number_of_workers():
     network, x, y = problem()
     state, infos = SOLVER.init(network, jnp.asarray(x), jnp.asarray(y)), []
