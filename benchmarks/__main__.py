@@ -13,6 +13,7 @@ NAMES = (
     "checkpoint",
     "communication",
     "convergence",
+    "depth",
     "kernels",
     "network",
     "scaling",

@@ -1,6 +1,7 @@
 """The methods that train networks of images in mini-batches: `prepare` sets one rank's part up.
 
     gsadmm, gsam          subnetworks over ranks
+    sadmm                 layers of an mlp over ranks
     adam                  backpropagation in one process
     adam data-parallel    the images of every mini-batch over ranks
 
@@ -18,15 +19,29 @@ import optax
 from jaxtyping import Array, PyTree
 
 from admm.comm import MPITransport, Transport, chain, in_turns
+from admm.methods.stochastic.options import StochasticOptions
+from admm.methods.stochastic.share import layer_flops
+from admm.methods.stochastic.worker import Codecs, Schedule, StochasticWorker
 from admm.methods.subnetworks.network import make_network
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.worker import SubnetworkWorker
 from admm.solvers import LEARNING_RATES, TSSM, Splitting
 from admm.solvers.backprop import make_optimizer
 from admm.solvers.losses import cross_entropy
+from admm.solvers.stochastic import StochasticADMM, groups
 from benchmarks.cases import CLASSES, NetworkCase, Part
 from benchmarks.data_parallel import DataParallel, SumTransport
-from layers import Network, build, deal_out, forward_costs, module_shapes, split_network
+from layers import (
+    Network,
+    build,
+    deal_out,
+    forward_costs,
+    init_dense,
+    module_shapes,
+    split_layers,
+    split_network,
+    widths,
+)
 from quant import make_codec
 
 # Of an image: those of mnist14, mnist and cifar10.
@@ -51,6 +66,8 @@ def prepare(case: NetworkCase, comm: Any) -> Part:
         if comm.size > case.subnetworks:
             raise ValueError(f"got {comm.size} ranks for {case.subnetworks} subnetworks")
         return _subnetworks_over_ranks(case, MPITransport(comm))
+    if case.method == "sadmm":
+        return _layers_over_ranks(case, MPITransport(comm))
     if case.method not in ("adam", "adam data-parallel"):
         raise ValueError(f"unknown method {case.method!r}")
     if case.method == "adam" and comm.size > 1:
@@ -83,6 +100,34 @@ def _subnetworks_over_ranks(case: NetworkCase, transport: MPITransport) -> Part:
     def epoch() -> None:
         # Nothing is kept of p and q: a first epoch is like any other.
         in_turns([worker.iteration(data.batches, first=False)])
+
+    return Part(epoch, worker.finish, None, transport)
+
+
+def _layers_over_ranks(case: NetworkCase, transport: MPITransport) -> Part:
+    data = draw_data(case)
+    images = data.images.reshape(len(data.images), -1)
+    given = StochasticOptions(layers=case.layers, hidden=case.hidden, batch=(case.batch,))
+    shape = widths(images.shape[1], case.hidden, CLASSES, case.layers)
+    split = split_layers(layer_flops(given, shape), transport.size)
+    owned = [range(first - 1, last) for first, last in split]
+    (rank,) = transport.local
+    codec = make_codec(case.codec)
+    worker = StochasticWorker(rank, StochasticADMM(), transport, Codecs(codec, codec))
+    worker.start(
+        [[init_dense(0, n + 1, (shape[n], shape[n + 1]), 0.05, "float32")] for n in owned[rank]],
+        owned[rank],
+        case.layers,
+        chain(owned)[rank],
+        images,
+        data.labels,
+    )
+    grouped = groups(case.batches, given.least_group)
+    order, key = np.stack(data.batches), jax.random.key(0)
+    schedule = Schedule(order, grouped, len(grouped) * [given.first_rate / 10], 0.0, key)
+
+    def epoch() -> None:
+        in_turns([worker.iteration(schedule)])
 
     return Part(epoch, worker.finish, None, transport)
 

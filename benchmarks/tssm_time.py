@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from benchmarks.cases import NetworkCase
 from benchmarks.epoch import time_epoch
 from benchmarks.report import Report, Row
-from benchmarks.tssm_accuracy import OURS
+from benchmarks.tssm_accuracy import OURS as SUBNETWORKS
 
+OURS = (*SUBNETWORKS, "sadmm")  # whose subnetworks are layers
 COLUMNS = {
     "network": "<7",
     "method": "<18",
@@ -57,7 +58,7 @@ def run(given: argparse.Namespace, report: Report) -> None:
 def ways(methods: Sequence[str], codecs: Sequence[str]) -> list[Way]:
     """Everything that is timed for a network."""
     ours = [
-        Way(method, 2, codec, ranks, 1)
+        Way(method, 2 if method in SUBNETWORKS else 1, codec, ranks, 1)
         for method in methods
         if method in OURS
         for ranks in (1, 2)

@@ -29,6 +29,8 @@ class Row:
         diverging: Options with which it diverges, if any do before they are refused.
         rtol: How far another number of workers may take it, relatively.
         start: Bytes that are sent once, before the first epoch.
+        scheduled: Whether rates follow from the epochs of the run: it then goes on as it would have
+            only if it was to have as many.
     """
 
     given: Mapping[str, Any]
@@ -36,6 +38,7 @@ class Row:
     diverging: Mapping[str, Any]
     rtol: float = 1e-4
     start: Mapping[str, int] = field(default_factory=dict)
+    scheduled: bool = False
 
 
 LAYERS = {"layers": 4, "hidden": 8, "hops": 1}
@@ -66,6 +69,12 @@ ROWS = {
         )
         for solver, down in (("gsadmm", "q"), ("gsam", "p"))
     },
+    "sadmm": Row(
+        {"layers": 4, "hidden": 8, "solver": "sadmm", "batch": (10,)},
+        {"q": 1200 * 8 * 4, "g": 1200 * 8 * 4},  # the last micro-batch is filled
+        {"rate": 1e30},
+        scheduled=True,
+    ),
 }
 EPOCHS = 5
 
@@ -105,7 +114,11 @@ def same_network(a, b):
 @every_method
 def test_a_resumed_run_is_bit_for_bit_the_run_that_never_stopped(name, tmp_path):
     whole = run(name)
-    run(name, epochs=3, checkpoint_every=0, out=tmp_path)  # its end is a checkpoint
+    if ROWS[name].scheduled:
+        given = {**ROWS[name].given, "epochs": EPOCHS, "workers": 2, "checkpoint_every": 0}
+        train(options(**given, out=tmp_path), callback=lambda evaluation: evaluation["epoch"] == 3)
+    else:
+        run(name, epochs=3, checkpoint_every=0, out=tmp_path)  # its end is a checkpoint
     again = train(resumed(tmp_path, epochs=EPOCHS))
     assert without_times(again.history) == without_times(whole.history)
     same_network(again.network, whole.network)

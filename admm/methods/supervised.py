@@ -1,15 +1,31 @@
 """Options of methods that learn the targets of rows. Needs no JAX."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from admm.run.options import MethodOptions
+from admm.checks import COUNT
+from admm.errors import InputError, spelled
+from admm.run.options import MethodOptions, option
+
+D = TypeVar("D", bound=Any)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SupervisedOptions(MethodOptions):
-    """The best network is that of the best validation score: of classes, the accuracy."""
+    """The best network is that of the best validation score: of classes, the accuracy.
+
+    Those of rows have a `loss` and a `network`: names, or objects of one's own.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def loss(self) -> Any: ...
+        @property
+        def network(self) -> Any: ...
+
+    rows: int | None = option(None, "training rows, the first so many [all]", "data", COUNT)
 
     @property
     def select(self) -> str:
@@ -25,6 +41,22 @@ class SupervisedOptions(MethodOptions):
             data: In place of a name.
             every: Whether the rows are all of the data, in order, and not the labelled ones.
         """
+
+    def with_first_rows(self, data: D) -> D:
+        """Data with as many training rows as are wanted.
+
+        Raises:
+            InputError: If there are not so many.
+        """
+        if self.rows is None:
+            return data
+        train = data.split.train
+        if self.rows > len(train):
+            raise InputError(
+                f"{spelled('rows', self.rows)} is more than the {len(train):,} training rows of "
+                f"{data.name}"
+            )
+        return replace(data, split=data.split._replace(train=train[: self.rows]))
 
     def losses(self, facts: Any, outputs: Any) -> dict[str, float]:
         """Mean losses that are to stand beside the scores."""

@@ -73,10 +73,14 @@ def option(
     return field(default=default, metadata=about)
 
 
-def codec_option(names: Sequence[str] = CODEC_NAMES) -> Any:
-    """The field of the codec of all messages."""
+def codec_option(
+    names: Sequence[str] = CODEC_NAMES,
+    what: str = "how messages travel",
+    default: str = "as they are",
+) -> Any:
+    """The field of the codec of all messages or of some; `default` says what None means."""
     check = Check(f"one of {', '.join(names)}", names.__contains__)
-    return option(None, f"how messages travel: {', '.join(names)} [as they are]", "workers", check)
+    return option(None, f"{what}: {', '.join(names)} [{default}]", "workers", check)
 
 
 def checkpoint_option(default: int) -> Any:
@@ -148,8 +152,9 @@ class MethodOptions(ABC):
                 if getattr(self, name) != each.default and found not in allowed:
                     what = found if isinstance(found, str) else type(found).__name__
                     raise InputError(f"{spelled(name)} is not for {spelled(other, what)}")
-        if getattr(self, "codec", None) == "float64" and self.dtype == "float32":
-            raise InputError(f"{spelled('codec', 'float64')} needs {spelled('dtype', 'float64')}")
+        for name in ("codec", "codec_down"):
+            if getattr(self, name, None) == "float64" and self.dtype == "float32":
+                raise InputError(f"{spelled(name, 'float64')} needs {spelled('dtype', 'float64')}")
         # What is written down must be found again from elsewhere, and after os.chdir.
         if is_path(self.dataset) and not self.dataset.startswith(_MEMORY):
             object.__setattr__(self, "dataset", str(absolute(self.dataset)))

@@ -39,6 +39,24 @@ def pdadmm_g_flops(solver: PDADMMG, nodes: int, n_in: int, n_out: int, first: bo
     return total
 
 
+def stochastic_flops(rows: int, n_in: int, n_out: int, first: bool, factored: float) -> float:
+    """Of stochastic ADMM on rows: p W, pᵀδ, and, but in layer 1, δWᵀ; of some rows also pᵀp.
+
+    Args:
+        rows: How many.
+        n_in: Inputs of the layer.
+        n_out: Outputs.
+        first: Whether it is layer 1.
+        factored: The fraction of W-steps that factorise, and need pᵀp.
+
+    Example:
+        >>> stochastic_flops(rows=10, n_in=4, n_out=3, first=True, factored=0.25)
+        605.0
+    """
+    products = (2 if first else 3) * dense_flops(rows, (n_in, n_out))
+    return products + factored * dense_flops(rows, (n_in + 1, n_in + 1))
+
+
 def backprop_flops(nodes: int, n_in: int, n_out: int, first: bool) -> float:
     """Of a step of a layer: p W, pᵀg, and, but in layer 1, g Wᵀ.
 

@@ -1,5 +1,7 @@
 """What solvers can be set to, and the checks of it; needs no JAX, so that options can tell."""
 
+from dataclasses import fields
+from numbers import Real
 from typing import Any, Literal
 
 from admm.checks import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, Check
@@ -29,6 +31,11 @@ RULES: dict[str, Check] = {
     "relaxation": FRACTION,
     "inner": COUNT,
     "row_block": COUNT,
+    "rate": POSITIVE,
+    "damping": NOT_NEGATIVE,
+    "decay": NOT_NEGATIVE,
+    "factor_every": COUNT,
+    "dropout": Check("in [0, 1)", lambda value: 0 <= value < 1, Real),
 }
 
 
@@ -38,9 +45,9 @@ def check_rules(solver: Any) -> None:
     Raises:
         InputError: If not.
     """
-    for name, rule in RULES.items():
-        if getattr(solver, name, None) is not None:
-            rule(name, getattr(solver, name))
+    for name in (each.name for each in fields(solver) if each.name in RULES):
+        if getattr(solver, name) is not None:
+            RULES[name](name, getattr(solver, name))
 
 
 def check_alpha(alpha: float | None, rho: float | None, inner: int, refresh: bool) -> None:

@@ -16,8 +16,9 @@ from admm.comm import Transport
 from admm.errors import InputError, spelled
 from admm.memory import check_memory, memory_told
 from admm.methods.labelled import Labelled, description, load_at_root
-from admm.methods.layerwise.options import GAMLPOptions, PDADMMGOptions
+from admm.methods.layerwise.options import GAMLPOptions, HopOptions, PDADMMGOptions
 from admm.run.method import Arrays
+from admm.run.options import MethodOptions
 from admm.run.saved import Saved
 from layers import (
     basis_columns,
@@ -31,6 +32,8 @@ from layers import (
 
 # Bytes of the rows that are multiplied by the basis at a time: JAX has a copy of them.
 _BLOCK_BYTES = 64 * 2**20
+
+_COPIES = "copies of the inputs for JAX"
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def load_share(
     return LayerShare(options, facts, rows, inputs.basis, split)
 
 
-def full_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]:
+def full_inputs(options: HopOptions, data: Any = None) -> tuple[Facts, Inputs]:
     """Load a graph and compute the hop inputs of its labelled nodes, all columns kept.
 
     Args:
@@ -150,7 +153,7 @@ def full_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]
     """
     graph = read_graph(options, data)
     wanted, dtype = np.concatenate(graph.split), np.dtype(options.dtype)
-    facts = _facts(options, graph, wanted)
+    facts = graph_facts(options, graph, wanted)
     what = f"inputs of {len(wanted):,} nodes × {facts.columns:,} columns"
     check_memory(len(wanted) * facts.columns * dtype.itemsize, what, options)
     with memory_told(what, options), _in_range(graph.name):
@@ -171,7 +174,7 @@ def full_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inputs]
 
 
 def first_layer(
-    options: GAMLPOptions, saved: Saved, data: Any = None, every: bool = False
+    options: HopOptions, saved: Saved, data: Any = None, every: bool = False
 ) -> tuple[Facts, np.ndarray]:
     """X W₁ + b₁ of a saved network, (rows, n_1), without X: its inputs are never all there.
 
@@ -187,13 +190,13 @@ def first_layer(
     """
     graph = read_graph(options, data)
     wanted = np.arange(graph.nodes) if every else np.concatenate(graph.split)
-    facts = _facts(options, graph, wanted)
+    facts = graph_facts(options, graph, wanted)
     saved.check_dataset(facts.dataset)
     return facts, first_layer_rows(options, graph, wanted, saved.read(1))
 
 
 def first_layer_rows(
-    options: GAMLPOptions, graph: datasets.Graph, wanted: np.ndarray, first: Arrays
+    options: HopOptions, graph: datasets.Graph, wanted: np.ndarray, first: Arrays
 ) -> np.ndarray:
     """X W₁ + b₁ of some nodes of a graph, see `first_layer`.
 
@@ -223,7 +226,8 @@ def first_layer_rows(
     return rows
 
 
-def _facts(options: GAMLPOptions, graph: datasets.Graph, rows: np.ndarray) -> Facts:
+def graph_facts(options: HopOptions, graph: datasets.Graph, rows: np.ndarray) -> Facts:
+    """The facts of some nodes of a graph, all columns kept."""
     contents = (graph.adjacency, graph.features, graph.labels)
     width = graph.features.shape[1]
     counts = {"nodes": graph.nodes, "edges": graph.edges, "features": width}
@@ -242,7 +246,7 @@ def _in_range(name: str) -> Iterator[None]:
         raise InputError(f"{name}: {error}") from error
 
 
-def _check_finite(rows: np.ndarray, options: GAMLPOptions, name: str) -> None:
+def _check_finite(rows: np.ndarray, options: HopOptions, name: str) -> None:
     if (
         rows.size and not np.isfinite([rows.min(), rows.max()]).all()
     ):  # without an array of their size
@@ -253,14 +257,14 @@ def _check_finite(rows: np.ndarray, options: GAMLPOptions, name: str) -> None:
         )
 
 
-def read_graph(options: GAMLPOptions, data: Any = None) -> datasets.Graph:
+def read_graph(options: HopOptions, data: Any = None) -> datasets.Graph:
     """The graph that the options name, or the one that is given.
 
     Raises:
         InputError: If it cannot be loaded, or is none.
     """
     if data is None:
-        return datasets.load(
+        data = datasets.load(
             options.dataset,
             options.data_dir,
             options.split_seed,
@@ -273,13 +277,13 @@ def read_graph(options: GAMLPOptions, data: Any = None) -> datasets.Graph:
             f"{spelled('solver', options.solver)} trains on a Graph of admm.datasets, got "
             f"a {type(data).__name__}"
         )
-    return data
+    return options.with_first_rows(data)
 
 
 def _shapes(options: GAMLPOptions, data: Any = None) -> tuple[Facts, None]:
     """The facts that `training_inputs` returns; no input is computed."""
     graph = read_graph(options, data)
-    facts = _facts(options, graph, np.concatenate(graph.split))
+    facts = graph_facts(options, graph, np.concatenate(graph.split))
     if isinstance(options, PDADMMGOptions):
         facts = replace(facts, columns=basis_columns(facts.training_rows, facts.features))
     return facts, None
@@ -291,15 +295,26 @@ def training_inputs(options: GAMLPOptions, data: Any = None) -> tuple[Facts, Inp
     Optimisers that scale every weight by itself depend on the coordinates: they get all columns.
     """
     facts, inputs = full_inputs(options, data)
-    basis = None
     if isinstance(options, PDADMMGOptions):
-        with memory_told(f"the basis of {facts.training_rows:,} training rows", options):
-            basis = row_basis(inputs.rows[: facts.training_rows])
+        inputs = in_basis(options, inputs.rows, facts.training_rows)
+    else:
+        check_memory(inputs.rows.nbytes, _COPIES, options)
+    return replace(facts, columns=inputs.rows.shape[1]), inputs
+
+
+def in_basis(options: MethodOptions, rows: np.ndarray, training: int) -> Inputs:
+    """Rows in the coordinates of `row_basis` of the first so many, where that is narrower.
+
+    Raises:
+        AdmmError: If there is not enough memory.
+    """
+    with memory_told(f"the basis of {training:,} training rows", options):
+        basis = row_basis(rows[:training])
     if basis is None:
-        check_memory(inputs.rows.nbytes, "copies of the inputs for JAX", options)
-        return facts, inputs
-    rows = np.empty((len(inputs.rows), basis.shape[1]), basis.dtype)
-    on_device, size = jnp.asarray(basis), max(1, _BLOCK_BYTES // inputs.rows[0].nbytes)
+        check_memory(rows.nbytes, _COPIES, options)
+        return Inputs(rows, None)
+    found = np.empty((len(rows), basis.shape[1]), basis.dtype)
+    on_device, size = jnp.asarray(basis), max(1, _BLOCK_BYTES // rows[0].nbytes)
     for start in range(0, len(rows), size):
-        rows[start : start + size] = jnp.asarray(inputs.rows[start : start + size]) @ on_device
-    return replace(facts, columns=basis.shape[1]), Inputs(rows, basis)
+        found[start : start + size] = jnp.asarray(rows[start : start + size]) @ on_device
+    return Inputs(found, basis)

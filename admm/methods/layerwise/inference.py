@@ -9,13 +9,13 @@ from admm.comm import Transport, chain, pass_dense
 from admm.errors import InputError
 from admm.methods.labelled import load_at_root
 from admm.methods.layerwise.data import Facts, first_layer
-from admm.methods.layerwise.options import GAMLPOptions
+from admm.methods.layerwise.options import HopOptions
 from admm.run.saved import Saved
 from layers import RELU, Dense, identity_dense, layer_costs, split_layers, widths
 
 
 def pass_saved(
-    options: GAMLPOptions, saved: Saved, transport: Transport, data: Any, every: bool
+    options: HopOptions, saved: Saved, transport: Transport, data: Any, every: bool
 ) -> tuple[Facts, Array | None]:
     """Facts, and where the output layer is the logits: of what is labelled, or of every node.
 

@@ -20,10 +20,8 @@ _FORWARD_DEPTH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class GAMLPOptions(SupervisedOptions):
-    """What to train: a GA-MLP on a graph, or on rows."""
-
-    grows: ClassVar[bool] = False  # unless told otherwise
+class HopOptions(SupervisedOptions):
+    """An MLP on hops: of a graph, or of rows, which have no edges."""
 
     split: int = option(
         0,
@@ -41,6 +39,14 @@ class GAMLPOptions(SupervisedOptions):
     hidden: int = option(100, "width of the hidden layers", "network", COUNT)
     hops: int = option(4, "number of hop operators", "network", COUNT)
     normalize: Normalization = option("hops", "scaling of the input rows", "network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GAMLPOptions(HopOptions):
+    """What to train: a GA-MLP on a graph, or on rows."""
+
+    grows: ClassVar[bool] = False  # unless told otherwise
+
     grow: tuple[int, ...] | Literal["none"] | None = option(
         None,
         "depths of the stages, or none [--layers halved down to 2; backpropagation: none]",

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from admm import datasets
 from admm.errors import InputError, spelled
 from admm.memory import check_memory, memory_told
-from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.task import read_task
+from admm.methods.supervised import SupervisedOptions
 from admm.methods.tasks import Task
 from layers import Network
 
@@ -29,7 +29,7 @@ class RowFacts(NamedTuple):
         return self.task.dataset
 
 
-def row_inputs(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, np.ndarray]:
+def row_inputs(options: SupervisedOptions, data: Any = None) -> tuple[RowFacts, np.ndarray]:
     """Load images or rows to train on: the facts, and inputs in the order of the labels.
 
     Args:
@@ -50,7 +50,7 @@ def row_inputs(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, 
 
 
 def compact_inputs(
-    options: SubnetworkOptions, data: Any = None, every: bool = False
+    options: SupervisedOptions, data: Any = None, every: bool = False
 ) -> tuple[RowFacts, np.ndarray | sp.csr_array]:
     """As `row_inputs`, those of a graph sparse.
 
@@ -79,7 +79,7 @@ def compact_inputs(
     return _facts(options, data, contents, order, rows.shape[1:], rows.dtype), rows
 
 
-def row_shapes(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, None]:
+def row_shapes(options: SupervisedOptions, data: Any = None) -> tuple[RowFacts, None]:
     """The facts that `row_inputs` returns; no inputs are made.
 
     Raises:
@@ -95,7 +95,7 @@ def row_shapes(options: SubnetworkOptions, data: Any = None) -> tuple[RowFacts, 
     return _facts(options, data, contents, order, contents.shape[1:], dtype), None
 
 
-def read_rows(options: SubnetworkOptions, data: Any = None) -> Rows:
+def read_rows(options: SupervisedOptions, data: Any = None) -> Rows:
     """The images that the options name, or the data that are given.
 
     Raises:
@@ -108,7 +108,7 @@ def read_rows(options: SubnetworkOptions, data: Any = None) -> Rows:
             f"{spelled('solver', options.solver)} trains on Images, a Graph or Samples of "
             f"admm.datasets, got a {type(data).__name__}; checked_samples(X, y) makes Samples"
         )
-    return data
+    return options.with_first_rows(data)
 
 
 def _order(data: Rows, every: bool) -> np.ndarray:
@@ -117,7 +117,7 @@ def _order(data: Rows, every: bool) -> np.ndarray:
 
 
 def _facts(
-    options: SubnetworkOptions,
+    options: SupervisedOptions,
     data: Rows,
     contents: np.ndarray | sp.csr_array,
     order: np.ndarray,
@@ -128,7 +128,7 @@ def _facts(
     return RowFacts(task, shape, dtype.name if dtype.kind == "i" else None)
 
 
-def _input_dtype(data: datasets.Samples, options: SubnetworkOptions) -> np.dtype:
+def _input_dtype(data: datasets.Samples, options: SupervisedOptions) -> np.dtype:
     """The type that the network takes: whole numbers stay such for one's own."""
     network, whole = options.network, data.inputs.dtype.kind in "iu"
     if isinstance(network, str) or (isinstance(network, Network) and not network.input_dtype):
@@ -136,7 +136,7 @@ def _input_dtype(data: datasets.Samples, options: SubnetworkOptions) -> np.dtype
     return np.dtype("int32" if whole else options.dtype)
 
 
-def _typed(data: datasets.Samples, options: SubnetworkOptions) -> np.ndarray:
+def _typed(data: datasets.Samples, options: SupervisedOptions) -> np.ndarray:
     """Inputs in the type that the network takes.
 
     Raises:
@@ -152,7 +152,7 @@ def _typed(data: datasets.Samples, options: SubnetworkOptions) -> np.ndarray:
     return typed
 
 
-def _features(data: datasets.Graph, options: SubnetworkOptions, order: np.ndarray) -> sp.csr_array:
+def _features(data: datasets.Graph, options: SupervisedOptions, order: np.ndarray) -> sp.csr_array:
     with np.errstate(over="ignore"):
         features = data.features.astype(options.dtype)
     rows = features[order]

@@ -9,12 +9,12 @@ from admm.datasets import Graph, Images, Samples
 from admm.datasets.labels import read_labels
 from admm.errors import InputError, spelled
 from admm.methods.labelled import Labelled, description
-from admm.methods.subnetworks.options import SubnetworkOptions
+from admm.methods.supervised import SupervisedOptions
 from admm.methods.tasks import Measured, MultiLabelled, Task, Unscored
 
 
 def read_task(
-    options: SubnetworkOptions,
+    options: SupervisedOptions,
     data: Graph | Images | Samples,
     contents: np.ndarray | sp.csr_array,
     features: int,
@@ -71,7 +71,7 @@ def read_task(
     return kind(dataset, y[order], sizes)
 
 
-def _kind(options: SubnetworkOptions, data: Samples) -> type[Task]:
+def _kind(options: SupervisedOptions, data: Samples) -> type[Task]:
     y, loss = data.targets, options.loss
     if loss == "cross_entropy" and (y.ndim == 1 or y.shape[1:] == (1,)):
         if y.dtype.kind == "f" and (y != np.round(y)).any():

@@ -1,0 +1,179 @@
+"""Options of stochastic ADMM. Needs no JAX."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from admm.checks import COUNT, POSITIVE, Check
+from admm.errors import InputError, spelled
+from admm.methods.layerwise.options import HopOptions
+from admm.run.options import checkpoint_option, codec_of, codec_option, option
+from admm.solvers.settings import RULES, LossName
+from quant import CODEC_NAMES
+
+# Codecs without a memory: a sample's next message comes a pass later.
+_CODECS = [name for name in CODEC_NAMES if not name.startswith(("delta", "levels"))]
+
+# Micro-batches of a W-step where the round trip is shorter.
+_LEAST_GROUP = 18
+
+# η of the cross-entropy and of the squared error, and the depth up to which they need no lowering.
+_RATE, _SQUARED_RATE, _FULL_RATE_DEPTH = 0.3, 0.5, 15
+
+_SIZES = Check("whole numbers, at least 1 each", lambda value: bool(value) and min(value) >= 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StochasticOptions(HopOptions):
+    """An MLP trained with stochastic ADMM, on images, on rows, or on the hops of a graph.
+
+    The history has the objective, the mean loss as the micro-batches of the epoch saw it; η after
+    the epoch; the rows of a micro-batch; and the fraction of W-steps that κ bound. Of real numbers
+    the objective is that of standardised targets, and losses are in their own units.
+
+    A run that goes on with more `epochs` has the rates and sizes of as many: η rises again.
+
+    Example:
+        >>> StochasticOptions(layers=20).first_rate, StochasticOptions(layers=3).parts
+        (0.225, 3)
+    """
+
+    bounded: ClassVar[str | None] = "objective"
+    network: ClassVar[str] = "mlp"
+
+    solver: Literal["sadmm"] = option("sadmm", "the method [pdadmm-g]")
+    loss: LossName = option("cross_entropy", "cross_entropy, or squared_error of real numbers")
+    subnetworks: int | None = option(
+        None,
+        "parts of the network that work on a micro-batch each [--layers]; fewer have less delay",
+        "network",
+        COUNT,
+    )
+    epochs: int = option(
+        20, "passes over the rows; where these are few, several passes each", check=COUNT
+    )
+    batch: tuple[int, ...] | None = option(
+        None,
+        "rows of a micro-batch, each size for an equal part of the epochs [10,25,50,100, but fewer "
+        "where an epoch would have less than 16 W-steps, down to 5]",
+        check=_SIZES,
+        metavar="10,50",
+    )
+    accumulate: int | None = option(
+        None, "micro-batches of a W-step, at least [2(--subnetworks − 1), and 18]", check=COUNT
+    )
+    rate: float | None = option(
+        None,
+        "η at the start, which falls to 0 [0.3, of squared_error 0.5; times 15/--layers beyond 15]",
+        check=RULES["rate"],
+    )
+    decay: float = option(
+        50.0, "pull c towards the start, of ω = c/rows of an epoch", check=RULES["decay"]
+    )
+    damping: float = option(1.0, "λ of the W-step", check=POSITIVE)
+    reach: float = option(
+        0.3, "longest W-step κ, in lengths of a pre-activation", check=RULES["reach"]
+    )
+    factor_every: int = option(
+        4, "W-steps from one factorisation to the next", check=RULES["factor_every"]
+    )
+    dropout: float | None = option(
+        None,
+        "fraction of its inputs that a row loses in training [0.5 where there are more inputs than "
+        "training rows, else 0]",
+        check=RULES["dropout"],
+    )
+    codec: str | None = codec_option(_CODECS)
+    codec_down: str | None = codec_option(_CODECS, "how multipliers travel", "--codec")
+    checkpoint_every: int = checkpoint_option(5)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batch, int):
+            object.__setattr__(self, "batch", (self.batch,))
+        super().__post_init__()
+        if self.parts > self.layers:
+            raise InputError(
+                f"got {spelled('subnetworks', self.subnetworks)} for {self.layers} layers; every "
+                "subnetwork needs at least one"
+            )
+
+    @property
+    def parts(self) -> int:
+        """Subnetworks."""
+        return self.layers if self.subnetworks is None else self.subnetworks
+
+    @property
+    def least_group(self) -> int:
+        """Micro-batches of a W-step: by default the round trip of the pipeline, and at least 18."""
+        return self.accumulate or max(_LEAST_GROUP, 2 * (self.parts - 1))
+
+    @property
+    def first_rate(self) -> float:
+        """η at the start."""
+        if self.rate is not None:
+            return self.rate
+        full = _SQUARED_RATE if self.loss == "squared_error" else _RATE
+        return full * min(1.0, _FULL_RATE_DEPTH / self.layers)
+
+    @property
+    def select(self) -> str:
+        return "val_r2" if self.loss == "squared_error" else "val_accuracy"
+
+    @property
+    def stages(self) -> Sequence[str]:
+        return ["the network"]
+
+    @property
+    def remedy(self) -> str:
+        return f"a {spelled('rate')} below {self.first_rate:g}"
+
+    def load(self, transport: Any, data: Any = None) -> Any:
+        from admm.methods.stochastic.share import load_share
+
+        return load_share(self, transport, data)
+
+    def look(self, transport: Any, data: Any = None) -> Any:
+        from admm.methods.stochastic.share import load_share
+
+        return load_share(self, transport, data, shapes_only=True)
+
+    def read(self) -> Any:
+        from admm.methods.stochastic.share import read_data
+
+        return read_data(self)
+
+    def costs(self, share: Any) -> Any:
+        from admm.methods.stochastic.costs import Costs
+
+        return [Costs(share).stage()]
+
+    def peak_memory(self, share: Any) -> Sequence[int]:
+        from admm.methods.stochastic.costs import Costs
+
+        return Costs(share).peak_memory()
+
+    def begin(self, share: Any, transport: Any, stage: int, kept: Any) -> Any:
+        from admm.methods.stochastic.training import StochasticTraining
+
+        return StochasticTraining(self, share, transport)
+
+    def safer(self, training: Any) -> tuple["StochasticOptions", str]:
+        """A third of the rate."""
+        rate = self.first_rate / 3
+        return replace(self, rate=rate), spelled("rate", f"{rate:g}")
+
+    def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
+        from admm.methods.stochastic.inference import pass_saved
+
+        return pass_saved(self, saved, transport, data, every)
+
+    def losses(self, facts: Any, outputs: Any) -> dict[str, float]:
+        from admm.methods.subnetworks.losses import mean_losses
+
+        return {} if self.select == "val_accuracy" else mean_losses(self.loss, facts, outputs)
+
+    def as_json(self) -> dict[str, Any]:
+        codec = codec_of(self)
+        followed = {"rate": self.first_rate, "subnetworks": self.parts, "codec": codec}
+        followed["accumulate"] = self.least_group
+        return {**super().as_json(), **followed, "codec_down": self.codec_down or codec}

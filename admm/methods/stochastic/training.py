@@ -1,0 +1,197 @@
+"""Training of stochastic ADMM: one stage, an epoch being a pass over all rows."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from admm.comm import Transport, in_turns, pass_forward
+from admm.methods.chain import ChainTraining
+from admm.methods.stochastic.options import StochasticOptions
+from admm.methods.stochastic.share import StochasticShare, dropout_of
+from admm.methods.stochastic.worker import VARIABLES, Codecs, Schedule, StochasticWorker
+from admm.methods.subnetworks.losses import loss_of, mean_losses
+from admm.run.method import Arrays, Network
+from admm.run.options import codec_of
+from admm.solvers.stochastic import StochasticADMM
+from admm.solvers.tssm import noise_key
+from layers import Dense, identity_dense, init_dense
+from quant import make_codec
+
+# Root mean square of the first pre-activation at the start.
+_FIRST = 0.42
+
+
+class StochasticTraining(ChainTraining):
+    """Consecutive subnetworks for every worker.
+
+    Args:
+        options: What to train.
+        share: Data and network.
+        transport: Of the run.
+    """
+
+    variables = VARIABLES
+
+    def __init__(
+        self, options: StochasticOptions, share: StochasticShare, transport: Transport
+    ) -> None:
+        self.depth = options.layers
+        self._options, self._share = options, share
+        solver, codecs = solver_of(share), codecs_of(options)
+        workers = [StochasticWorker(n, solver, transport, codecs) for n in transport.local]
+        super().__init__(share.facts.task, transport, share.owned, workers)
+        for worker in workers:
+            own = share.owned[worker.index]
+            worker.start(
+                [[self._start(number) for number in share.cuts[part]] for part in own],
+                own,
+                len(share.cuts),
+                self.neighbors[worker.index],
+                self._training_inputs(),
+                share.targets,
+                None if share.dropped is None else jnp.asarray(share.basis),
+            )
+
+    def _training_inputs(self) -> Array | None:
+        share = self._share
+        return share.rows if share.dropped is None else share.dropped
+
+    def _start(self, number: int) -> Dense:
+        """A layer before training: random the first, the identity, 0 the last."""
+        options, (n_in, n_out) = self._options, self._share.shape[number - 1 : number + 1]
+        if number == options.layers:
+            return Dense(jnp.zeros((n_in, n_out), options.dtype), jnp.zeros(n_out, options.dtype))
+        if number > 1:
+            return identity_dense((n_in, n_out), options.dtype)
+        assert self._share.rows is not None  # the worker of the first layer has them
+        rows = self._share.rows[: self.facts.training_rows]
+        length = float(jnp.sqrt(jnp.sum(rows**2) / len(rows)))
+        scale = _FIRST / length if length else 1.0
+        return init_dense(options.seed, number, (n_in, n_out), scale, options.dtype)
+
+    def units(self, worker: int) -> str:
+        return f"layers {self._share.units(worker)}"
+
+    def epoch(self, number: int, measure: bool) -> None:
+        options, epoch = self._options, self._share.epoch(number)
+        rows = self.facts.training_rows
+        behind = [
+            (number - 1 + group.start / epoch.batches) / options.epochs for group in epoch.groups
+        ]
+        schedule = Schedule(
+            micro_batches(options.seed, number, rows, epoch.batches, epoch.size),
+            epoch.groups,
+            [options.first_rate * (1 - part) for part in behind],
+            options.decay / (epoch.batches * epoch.size),
+            noise_key(options.seed, number),
+        )
+        in_turns(worker.iteration(schedule) for worker in self.workers)
+        self.finish()
+        self._last = number
+
+    def outputs(self, worker: StochasticWorker) -> Array | None:
+        share = self._share
+        width = share.shape[share.cuts[share.owned[worker.index].start].start - 1]
+        found = pass_forward(
+            worker.apply,
+            jnp.zeros((0, width), self._options.dtype),
+            len(self.facts.targets),
+            share.rows,
+            worker.index,
+            self.neighbors[worker.index],
+            self.transport,
+        )
+        if found is None:
+            return None
+        mean, scale = share.target_scale
+        return found * jnp.asarray(scale, found.dtype) + jnp.asarray(mean, found.dtype)
+
+    def losses(self, outputs: Array) -> dict[str, float]:
+        """That of training alone where accuracy picks the best network."""
+        every = mean_losses(self._options.loss, self.facts, outputs)
+        if self._options.select == "val_accuracy":
+            return {"train_loss": every["train_loss"]}
+        return every
+
+    def measure(self) -> Mapping[str, float]:
+        scores, epoch = self.scores(), self._share.epoch(self._last)
+        found = [np.array([float(w.loss), float(w.bound)]) for w in self.workers]
+        loss, bound = self.transport.total(found).tolist()
+        return {
+            "layers": self.depth,
+            **scores,
+            "objective": loss / (epoch.batches * epoch.size),
+            "rate": self._options.first_rate * (1 - self._last / self._options.epochs),
+            "batch": epoch.size,
+            "bound": bound / (self.depth * len(epoch.groups)),
+        }
+
+    def network(self) -> dict[int, Dense]:
+        """Copies, since the arrays in training are overwritten."""
+        return {
+            number: jax.tree.map(jnp.copy, params)
+            for worker in self.workers
+            for part, own in zip(worker.network, self.owned[worker.index], strict=True)
+            for number, params in zip(self._share.cuts[own], part, strict=True)
+        }
+
+    def export(self, network: Network) -> dict[int, Dense]:
+        """On one device, with inputs and targets as the user has them."""
+        layers, basis = dict(network), self._share.basis
+        if basis is not None and 1 in layers:
+            layers[1] = layers[1]._replace(W=jnp.asarray(basis) @ layers[1].W)
+        if self.depth in layers:
+            W, b = layers[self.depth]
+            mean, scale = (jnp.asarray(each, W.dtype) for each in self._share.target_scale)
+            layers[self.depth] = Dense(W * scale, b * scale + mean)
+        return self._on_one_device(layers)
+
+    def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> dict[int, Dense]:
+        share = self._share
+        own = [n for w in self.workers for part in self.owned[w.index] for n in share.cuts[part]]
+        return self._on_one_device({number: Dense(**read(number)) for number in own})
+
+    def _on_one_device(self, layers: dict[int, Dense]) -> dict[int, Dense]:
+        return jax.device_put(layers, self.transport.device(self.transport.local[0]))
+
+    def report(self) -> Mapping[str, Any]:
+        return {"dropout": dropout_of(self._options, self._share.facts)}
+
+
+def micro_batches(seed: int, epoch: int, rows: int, count: int, size: int) -> np.ndarray:
+    """Row numbers of the micro-batches of an epoch, (count, size), drawn alike in every process.
+
+    Every row comes up before any does again, and so on: the last micro-batch is filled with rows
+    that have come up.
+
+    Example:
+        >>> batches = micro_batches(0, 1, rows=4, count=3, size=2)
+        >>> sorted(batches[:2].ravel().tolist()), batches.shape
+        ([0, 1, 2, 3], (3, 2))
+    """
+    rng = np.random.default_rng([seed, epoch])
+    passes = -(-count * size // rows)
+    order = np.concatenate([rng.permutation(rows) for _ in range(passes)])
+    return order[: count * size].reshape(count, size).astype(np.int32)
+
+
+def solver_of(share: StochasticShare) -> StochasticADMM:
+    """The algorithm that the options set, for a task."""
+    options = share.options
+    return StochasticADMM(
+        loss=loss_of(options.loss, share.facts.task),
+        damping=options.damping,
+        reach=options.reach,
+        factor_every=options.factor_every,
+        dropout=dropout_of(share.options, share.facts),
+    )
+
+
+def codecs_of(options: StochasticOptions) -> Codecs:
+    """The codecs of q and g."""
+    up = codec_of(options)
+    return Codecs(make_codec(up), make_codec(options.codec_down or up))

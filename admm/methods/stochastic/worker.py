@@ -1,0 +1,380 @@
+"""Workers of stochastic ADMM: owners of consecutive subnetworks, who pass micro-batches along.
+
+An epoch is a sequence of ticks. In tick t of S subnetworks, numbered from 0,
+
+- subnetwork j passes batch t − j up, first of all;
+- then it passes batch t − (2(S − 1) − j) down, whose multiplier the tick before has brought;
+- then it takes its W-step if that batch was the last of a group.
+
+All subnetworks work in every tick, nothing that is sent is needed in the same tick, and the ticks
+are the same however the subnetworks are dealt out: so are the iterates. What goes up is on its way
+while batches go down, and the other way round.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from admm.comm import BatchChannel, Neighbors, Transport, fill_leaves, named_leaves
+from admm.solvers.stochastic import Place, Record, StochasticADMM, Window
+from layers import RELU, Dense, apply_dense
+from quant import Codec
+
+VARIABLES = ("q", "g")  # up and down
+
+
+class Codecs(NamedTuple):
+    """How messages travel."""
+
+    up: Codec
+    down: Codec
+
+
+class Schedule(NamedTuple):
+    """The micro-batches and W-steps of an epoch, the same on all workers."""
+
+    order: np.ndarray  # (batches, rows)  numbers of the rows
+    groups: Sequence[range]  # batches of every W-step
+    rates: Sequence[float]  # η of every W-step
+    decay: float  # ω
+    key: PRNGKeyArray  # of the dropout
+
+
+class StochasticWorker:
+    """Consecutive subnetworks on one device, each of consecutive layers.
+
+    Memory of a layer of subnetwork j of S, B being the rows of a micro-batch: W, b and two matrices
+    of (n_in + 1)²; (2(S − 1 − j) + 1)·B rows of p and of s, which wait for their multipliers; and
+    of p and δ as many rows as the largest group has, and B more.
+
+    Args:
+        index: Number of the worker, from 0.
+        solver: The algorithm.
+        transport: Ways to the neighbours.
+        codecs: How q and g travel.
+
+    Attributes:
+        loss: R as the last epoch saw it, summed over rows, where the last subnetwork is.
+        bound: W-steps of the last epoch that κ bound.
+    """
+
+    def __init__(
+        self, index: int, solver: StochasticADMM, transport: Transport, codecs: Codecs
+    ) -> None:
+        self.index = index
+        self.device = transport.device(index)
+        self._solver = solver
+        self._transport = transport
+        self._codecs = codecs
+        transport.declare(*VARIABLES)
+
+    def start(
+        self,
+        network: Sequence[Sequence[Dense]],
+        own: range,
+        total: int,
+        neighbors: Neighbors,
+        inputs: Array | None,
+        targets: Array | None,
+        basis: Array | None = None,
+    ) -> None:
+        """Take subnetworks to train.
+
+        Args:
+            network: Layers of each own subnetwork.
+            own: Numbers of these, from 0.
+            total: S.
+            neighbors: Workers below and above.
+            inputs: X, the training rows first; only the worker of the first subnetwork needs it.
+            targets: What the loss compares the outputs with; only that of the last one needs it.
+            basis: What the inputs are multiplied by when some of them have been dropped, for the
+                first layer to read.
+        """
+        started = [[self._solver.init(params) for params in part] for part in network]
+        self._parts = jax.device_put(started, self.device)
+        self._span = _Span(own.start, own.stop, total)
+        is_first, is_last = own.start == 0, own.stop == total
+        given = (inputs, basis) if is_first else (None, None), targets if is_last else None
+        self._inputs, self._targets = jax.device_put(given, self.device)
+        self._dtype = network[0][0].W.dtype
+        widths = network[0][0].W.shape[0], network[-1][-1].W.shape[1]
+        self._below = self._cut(neighbors.below, self.index, widths[0])
+        self._above = self._cut(self.index, neighbors.above, widths[1])
+        self.loss, self.bound = self._zeros(), self._zeros()
+
+    def _zeros(self, *shape: int) -> Array:
+        return jnp.zeros(shape, self._dtype, device=self.device)
+
+    def _cut(self, lower: int | None, upper: int | None, width: int) -> "_Cut | None":
+        if lower is None or upper is None:
+            return None
+        ends = zip(self._codecs, VARIABLES, ((lower, upper), (upper, lower)), strict=True)
+        return _Cut(
+            *[
+                BatchChannel(
+                    self._transport,
+                    codec,
+                    (variable, *way),
+                    lambda rows: self._zeros(rows, width),
+                    None,
+                )
+                for codec, variable, way in ends
+            ]
+        )
+
+    # An epoch.
+
+    def iteration(self, schedule: Schedule) -> Iterator[None]:
+        """An epoch, tick by tick; it may go on after the generator has ended, see `finish`."""
+        span, batches = self._span, list(schedule.order)
+        place = {
+            number: (g, n)
+            for g, group in enumerate(schedule.groups)
+            for n, number in enumerate(group)
+        }
+        self._begin(schedule, [place[number][1] for number in range(len(batches))])
+        for channel in (self._below and self._below.up, self._above and self._above.down):
+            if channel:
+                channel.begin(batches)
+        for tick in range(len(batches) + 2 * (span.total - 1)):
+            if tick in span.up(len(batches)):
+                self._pass_up(tick, batches)
+            if tick in span.down(len(batches)):
+                self._pass_down(tick, batches)
+            for index in range(len(self._parts)):
+                number = tick - span.lag(index)
+                if number in range(len(batches)):
+                    group, position = place[number]
+                    if position == len(schedule.groups[group]) - 1:
+                        self._step(index, position + 1, schedule.rates[group], schedule.decay)
+            yield
+        del self._epoch
+
+    def _begin(self, schedule: Schedule, positions: Sequence[int]) -> None:
+        size = schedule.order.shape[1]
+        slots = max(map(len, schedule.groups)) + 1  # the last for batches that are none
+        waiting, windows = [], []
+        for index, part in enumerate(self._parts):
+            rows = self._span.waiting(index), size
+            shapes = [layer.params.W.shape for layer in part]
+            waiting.append(
+                [Record(self._zeros(*rows, n), self._zeros(*rows, m)) for n, m in shapes]
+            )
+            rows = slots, size
+            windows.append(
+                [
+                    Window(self._zeros(*rows, n_in), self._zeros(*rows, n_out), self._zeros(slots))
+                    for n_in, n_out in shapes
+                ]
+            )
+        given = np.asarray(schedule.order, np.int32), np.asarray(positions, np.int32), schedule.key
+        self._epoch = _Epoch(*jax.device_put(given, self.device))
+        self._waiting, self._windows = waiting, windows
+        self._q = [self._zeros(size, part[0].params.W.shape[0]) for part in self._parts]
+        self._g = [self._zeros(size, part[-1].params.W.shape[1]) for part in self._parts]
+        self.loss, self.bound = self._zeros(), self._zeros()
+
+    def _pass_up(self, tick: int, batches: Sequence[np.ndarray]) -> None:
+        span = self._span
+        number = tick - span.first
+        if self._below is not None and number in range(len(batches)):
+            self._q[0] = self._below.up.receive(batches[number])
+        self._waiting, outputs = self._run(
+            "up",
+            _up,
+            *(self._solver, span, self.network, self._waiting, self._q),
+            *(self._inputs, self._epoch, tick),
+        )
+        self._q[1:] = outputs[:-1]
+        number = tick - (span.stop - 1)
+        if self._above is not None and number in range(len(batches)):
+            self._above.up.send(outputs[-1], batches[number])
+
+    def _pass_down(self, tick: int, batches: Sequence[np.ndarray]) -> None:
+        span = self._span
+        number = tick - span.lag(-1)
+        if self._above is not None and number in range(len(batches)):
+            self._g[-1] = self._above.down.receive(batches[number])
+        self._windows, outputs, self.loss = self._run(
+            "down",
+            _down,
+            *(self._solver, span, self.network, self._waiting, self._windows, self._g),
+            *(self._targets, self._epoch, tick, self.loss),
+        )
+        self._transport.computing = self.loss
+        self._g[:-1] = outputs[1:]
+        number = tick - span.lag(0)
+        if self._below is not None and number in range(len(batches)):
+            self._below.down.send(outputs[0], batches[number])
+
+    def _step(self, index: int, count: int, rate: float, decay: float) -> None:
+        part, place = self._parts[index], self._span.places(index, len(self._parts[index]))
+        for number, window in enumerate(self._windows[index]):
+            part[number], bound = self._run(
+                f"step {self._span.first + index + 1}",
+                _step,
+                *(self._solver, part[number], window, count, rate, decay, place[number]),
+            )
+            self.bound += bound
+
+    def _run(self, name: str, function: Callable, *arguments: Any) -> Any:
+        return self._transport.traced("compute", name, function, *arguments)
+
+    def finish(self) -> None:
+        """Wait until the epoch is done."""
+        self._transport.flush()
+        self._transport.until(jax.tree.leaves(self._parts))
+
+    # Between epochs.
+
+    @property
+    def network(self) -> list[list[Dense]]:
+        """Layers of each own subnetwork as they are now; the next W-step overwrites them."""
+        return [[layer.params for layer in part] for part in self._parts]
+
+    def apply(self, x: Array) -> Array:
+        """Pass rows through the own layers."""
+        every = [params for part in self.network for params in part]
+        for params in every[:-1]:
+            x = apply_dense(params, x, RELU)
+        return apply_dense(every[-1], x, None if self._span.is_top else RELU)
+
+    def state(self) -> list[dict[str, Array]]:
+        """All that the next epoch needs of the own subnetworks, by name; `finish` comes before."""
+        return [named_leaves(part) for part in self._parts]
+
+    def restore(self, numbers: Sequence[int], read: Callable[[int], Mapping[str, Array]]) -> None:
+        """Go on from a state; `start` comes before."""
+        self._parts = [
+            fill_leaves(part, jax.device_put(dict(read(number)), self.device))
+            for number, part in zip(numbers, self._parts, strict=True)
+        ]
+
+
+class _Cut(NamedTuple):
+    up: BatchChannel
+    down: BatchChannel
+
+
+class _Epoch(NamedTuple):
+    order: Array  # (batches, rows)
+    positions: Array  # (batches,)  of a batch in its group
+    key: Array
+
+
+class _Span(NamedTuple):
+    """The subnetworks of a worker."""
+
+    first: int
+    stop: int
+    total: int
+
+    @property
+    def is_top(self) -> bool:
+        return self.stop == self.total
+
+    def lag(self, index: int) -> int:
+        """The tick in which the first batch comes down to an own subnetwork."""
+        return 2 * (self.total - 1) - range(self.first, self.stop)[index]
+
+    def waiting(self, index: int) -> int:
+        """Batches between their ways up and down, the present one included."""
+        return 2 * (self.total - 1 - self.first - index) + 1
+
+    def up(self, batches: int) -> range:
+        """The ticks in which batches go up here."""
+        return range(self.first, batches + self.stop - 1)
+
+    def down(self, batches: int) -> range:
+        """The ticks in which batches come down here."""
+        return range(self.lag(-1), batches + self.lag(0))
+
+    def places(self, index: int, layers: int) -> list[Place]:
+        """Those of the layers of an own subnetwork."""
+        number = self.first + index
+        return [
+            Place(number == 0 and n == 0, number == self.total - 1 and n == layers - 1)
+            for n in range(layers)
+        ]
+
+
+_step = jax.jit(StochasticADMM.step, static_argnames=("self", "place"), donate_argnames="layer")
+
+
+@partial(jax.jit, static_argnames=("solver", "span"), donate_argnames="waiting")
+def _up(
+    solver: StochasticADMM,
+    span: _Span,
+    network: list[list[Dense]],
+    waiting: list[list[Record]],
+    q: list[Array],
+    inputs: tuple[Array | None, Array | None],
+    epoch: _Epoch,
+    tick: Array,
+) -> tuple[list[list[Record]], list[Array]]:
+    """What waits in each own subnetwork, and its output; of no batch too, which nobody reads."""
+    kept, outputs = [], []
+    for index, (part, rings) in enumerate(zip(network, waiting, strict=True)):
+        batch, x = tick - (span.first + index), q[index]
+        if span.first + index == 0:
+            number, (rows, basis) = jnp.clip(batch, 0, len(epoch.order) - 1), inputs
+            assert rows is not None  # the worker of the first subnetwork has them
+            x = solver.drop(rows[epoch.order[number]], jax.random.fold_in(epoch.key, number))
+            x = x if basis is None else x @ basis
+        records, output = solver.up(part, x, last=span.is_top and index == len(network) - 1)
+        slot = batch % span.waiting(index)
+        kept.append(
+            [
+                Record(*[ring.at[slot].set(rows) for ring, rows in zip(ring, record, strict=True)])
+                for ring, record in zip(rings, records, strict=True)
+            ]
+        )
+        outputs.append(output)
+    return kept, outputs
+
+
+@partial(jax.jit, static_argnames=("solver", "span"), donate_argnames="windows")
+def _down(
+    solver: StochasticADMM,
+    span: _Span,
+    network: list[list[Dense]],
+    waiting: list[list[Record]],
+    windows: list[list[Window]],
+    g: list[Array],
+    targets: Array | None,
+    epoch: _Epoch,
+    tick: Array,
+    loss: Array,
+) -> tuple[list[list[Window]], list[Array | None], Array]:
+    """The windows, the multiplier for below each own subnetwork, and the sum of the loss."""
+    kept, outputs = [], []
+    for index, (part, rings) in enumerate(zip(network, waiting, strict=True)):
+        batch = tick - span.lag(index)
+        number = jnp.clip(batch, 0, len(epoch.order) - 1)
+        slot = batch % span.waiting(index)
+        records = [Record(*[ring[slot] for ring in both]) for both in rings]
+        s = records[-1].s
+        if targets is not None and index == len(network) - 1:
+            delta, value = solver.at_top(s, targets[epoch.order[number]])
+            loss += jnp.where(batch == number, value, 0)
+        else:
+            delta = solver.pull(s, g[index])
+        deltas, below = solver.down(part, records, delta)
+        slot = jnp.where(batch == number, epoch.positions[number], len(windows[index][0].p) - 1)
+        kept.append(
+            [
+                Window(
+                    window.p.at[slot].set(record.p),
+                    window.delta.at[slot].set(delta),
+                    window.squares.at[slot].set(jnp.sum(record.s**2)),
+                )
+                for window, record, delta in zip(windows[index], records, deltas, strict=True)
+            ]
+        )
+        outputs.append(below if span.first + index > 0 else None)
+    return kept, outputs, loss

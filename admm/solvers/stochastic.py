@@ -1,0 +1,270 @@
+"""Stochastic ADMM: exact multipliers from layer to layer, and local Newton steps.
+
+The functions here act on consecutive layers and one micro-batch;
+`admm.methods.stochastic.worker` says who does what when.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_factor, cho_solve
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from admm.solvers.losses import Loss, cross_entropy
+from admm.solvers.settings import check_rules
+from layers import Dense
+
+Scalar = Float[Array, ""]
+Rows = Float[Array, "rows _"]
+
+# W-steps at the start that each factorise anew: the moment still changes fast.
+WARM_UP = 16
+
+# Floor of the damping, beside inputs that are all but zero.
+_FLOOR = 1e-6
+
+
+class Layer(NamedTuple):
+    """One layer in training. With p̃ = (p, 1), m = n_in + 1."""
+
+    params: Dense
+    moment: Array  # (m, m)  A: average of N, not corrected for its start from 0
+    factor: Array  # (m, m)  Cholesky factor of A + εI
+    damping: Array  # ()     ε
+    steps: Array  # ()       W-steps so far
+
+
+class Record(NamedTuple):
+    """What a layer keeps of a micro-batch between its way up and its way down."""
+
+    p: Array  # (rows, n_in)   input
+    s: Array  # (rows, n_out)  pre-activation
+
+
+class Window(NamedTuple):
+    """What a layer keeps of micro-batches on their way down until its W-step."""
+
+    p: Array  # (slots, rows, n_in)
+    delta: Array  # (slots, rows, n_out)  gradient at s of the loss of each row
+    squares: Array  # (slots,)  ‖s‖²
+
+
+class Place(NamedTuple):
+    """Where a layer is: the first and the last one are not pulled towards the identity."""
+
+    is_first: bool
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class StochasticADMM:
+    """An MLP whose layers all work at once, each on another micro-batch.
+
+    For a row y of targets, the problem
+
+        minimise  R(s_L; y)  so that  s_l = p_l W_l + b_l,  p_{l+1} = f(s_l)
+
+    has a multiplier u for every constraint p_{l+1} = q_l, q_l = f(s_l). With g the gradient at p of
+    all that lies above, the linearised update of p at q, p ← q − (g + u)/ρ, and the dual update
+    u ← u + ρ(p − q) give u = −g: exact, whatever ρ and the old u. So q goes up and g down, and
+    no slack is left between layers. With δ_l the gradient at s_l,
+
+        up      s = p W + b,   q = f(s)
+        down    δ = f'(s) ∘ g (of the last layer: the gradient of R),   g of below = δ Wᵀ
+        W-step  G = mean of p̃ᵀδ  over the rows of some micro-batches, and from time to time
+                N = mean of p̃ᵀp̃,   A ← μA + (1 − μ)N,
+                D = η (A/(1 − μᵏ) + εI)⁻¹ G,   ε = λ tr(A)/m + 10⁻⁶,
+                D ← D min(1, κ‖s‖/√tr(DᵀAD)),   W ← (W − D + ηω W⁰)/(1 + ηω)
+
+    where b is the last row of W, which no decay pulls, p̃ = (p, 1) and ‖s‖ the root mean square over
+    rows, of the last layer at least 1. The W-step is the damped least-squares step of one layer:
+    with δ fixed it minimises the mean of −⟨δ, p̃D⟩ + ‖p̃D‖²/2η, but for ε and the average in A. W⁰ is
+    the identity for hidden layers, which start there, and 0 for the first layer, which starts from
+    random weights, and the last, which starts
+    from 0. The rate η falls linearly to 0.
+
+    A micro-batch comes down to layer l 2(L − l) ticks after it went up; p and s are those of then,
+    W is that of now. So, plainly: without delay, this is backpropagation with a block-diagonal
+    Gauss–Newton step of which only the input factor is kept; with it, that of a pipeline.
+
+    Its kin: K-FAC (Martens and Grosse, arXiv 1503.05671) has the same input factor, and another one
+    for δ. PipeDream (arXiv 1806.03377) and decoupled backpropagation (DDG, arXiv 1804.10574) train
+    layers on delayed gradients with first-order steps; Features Replay (arXiv 1807.04511)
+    computes p and s anew with the weights of now. gsADMM (`TSSM`) has the same messages, with an
+    optimiser in the place of the W-step, and a proximal term that bounds the delay's harm.
+
+    Args:
+        loss: R of each row, from outputs and targets.
+        damping: λ.
+        reach: κ; None for no bound.
+        memory: μ.
+        factor_every: W-steps from one N and its factorisation to the next, after the first 16.
+        dropout: Fraction of the inputs of the first layer that a row loses in training.
+
+    Raises:
+        InputError: If a parameter is out of range.
+
+    Example:
+        >>> solver, place = StochasticADMM(), Place(is_first=True, is_last=True)
+        >>> x, y = jnp.eye(2), jnp.array([0, 1])
+        >>> layer = solver.init(Dense(jnp.zeros((2, 2)), jnp.zeros(2)))
+        >>> for _ in range(5):
+        ...     (record,), s = solver.up([layer.params], x, last=True)
+        ...     delta, _ = solver.at_top(s, y)
+        ...     window = Window(x[None], delta[None], jnp.sum(s**2)[None])
+        ...     layer, _ = solver.step(layer, window, 1, rate=1.0, decay=0.0, place=place)
+        >>> (x @ layer.params.W + layer.params.b).argmax(axis=1).tolist()
+        [0, 1]
+    """
+
+    loss: Loss = cross_entropy
+    damping: float = 1.0
+    reach: float | None = 0.3
+    memory: float = 0.9
+    factor_every: int = 4
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rules(self)
+
+    def init(self, params: Dense) -> Layer:
+        """A layer about to be trained."""
+        dtype, m = params.W.dtype, params.W.shape[0] + 1
+        moment, factor = jnp.zeros((2, m, m), dtype)
+        return Layer(params, moment, factor, jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
+
+    # A micro-batch.
+
+    def drop(self, x: Rows, key: PRNGKeyArray) -> Rows:
+        """Inputs of the first layer, of which a row loses some."""
+        if not self.dropout:
+            return x
+        kept = jax.random.bernoulli(key, 1 - self.dropout, x.shape)
+        return jnp.where(kept, x / (1 - self.dropout), 0)
+
+    def up(self, network: Sequence[Dense], x: Rows, last: bool) -> tuple[list[Record], Rows]:
+        """Pass a micro-batch through consecutive layers: what each keeps of it, and what goes up.
+
+        Args:
+            network: The layers.
+            x: What the first of them reads.
+            last: Whether the last one is the output layer, which has no activation.
+        """
+        records = []
+        for number, (W, b) in enumerate(network, start=1):
+            records.append(Record(x, x @ W + b))
+            x = records[-1].s
+            x = x if last and number == len(network) else jax.nn.relu(x)
+        return records, x
+
+    def at_top(self, s: Rows, targets: Array) -> tuple[Rows, Scalar]:
+        """δ of the output layer, and the loss, summed over rows."""
+        loss, delta = jax.value_and_grad(lambda s: jnp.sum(self.loss(s, targets)))(s)
+        return delta, loss
+
+    def down(
+        self, network: Sequence[Dense], records: Sequence[Record], delta: Rows
+    ) -> tuple[list[Rows], Rows]:
+        """Pass multipliers down through consecutive layers: δ of each, and what goes down.
+
+        Args:
+            network: The layers.
+            records: What they kept of the micro-batch.
+            delta: That of the last of them.
+        """
+        deltas = [delta]
+        for below, (W, _) in zip(records[-2::-1], network[:0:-1], strict=True):
+            deltas.insert(0, self.pull(below.s, deltas[0] @ W.T))
+        return deltas, deltas[0] @ network[0].W.T
+
+    def pull(self, s: Rows, g: Rows) -> Rows:
+        """δ = f'(s) ∘ g."""
+        return jnp.where(s > 0, g, 0)
+
+    # A W-step.
+
+    def step(
+        self,
+        layer: Layer,
+        window: Window,
+        count: Int[Array, ""] | int,
+        rate: Scalar | float,
+        decay: Scalar | float,
+        place: Place,
+    ) -> tuple[Layer, Array]:
+        """The W-step of a layer, and 1 if κ has bound it, else 0.
+
+        Args:
+            layer: The layer.
+            window: Its micro-batches; those after the first `count` do not count.
+            count: How many there are.
+            rate: η.
+            decay: ω.
+            place: Of the layer.
+        """
+        (W, b), moment, factor, damping, steps = layer
+        slots, size, _ = window.p.shape
+        dtype, rows = W.dtype, (count * size)
+        used = jnp.arange(slots * size)[:, None] < rows
+        p = jnp.where(used, window.p.reshape(slots * size, -1), 0)
+        p = jnp.concatenate([p, used.astype(dtype)], axis=1)
+        delta = jnp.where(used, window.delta.reshape(slots * size, -1), 0)
+        squares = jnp.sum(jnp.where(jnp.arange(slots) < count, window.squares, 0))
+
+        def factorise() -> tuple[Array, Array, Array]:
+            averaged = self.memory * moment + (1 - self.memory) * (p.T @ p) / rows
+            later = jnp.maximum(steps - WARM_UP, 0) // self.factor_every
+            times = jnp.minimum(steps, WARM_UP) + later + 1  # k
+            corrected = averaged / (1 - self.memory ** jnp.asarray(times, dtype))
+            epsilon = self.damping * jnp.trace(corrected) / len(moment) + self._floor
+            damped = corrected + epsilon * jnp.eye(len(moment), dtype=dtype)
+            return averaged, cho_factor(damped, lower=True)[0], epsilon
+
+        anew = (steps < WARM_UP) | (steps % self.factor_every == 0)
+        moment, factor, damping = jax.lax.cond(anew, factorise, lambda: (moment, factor, damping))
+        gradient = p.T @ (delta * (rate / rows))
+        change = cho_solve((factor, True), gradient)
+        # tr(DᵀAD): with (A + εI)D = G, no product is needed.
+        length = jnp.sum(change * gradient) - damping * jnp.sum(change**2)
+        room = jnp.sqrt(squares / rows)
+        room = jnp.maximum(room, 1) if place.is_last else room
+        reach = jnp.inf if self.reach is None else self.reach
+        scale = reach * room / jnp.sqrt(jnp.maximum(length, jnp.finfo(dtype).tiny))
+        change = change * jnp.minimum(scale, 1)
+        pulled = W - change[:-1] + rate * decay * anchor(W.shape, place, dtype)
+        params = Dense(pulled / (1 + rate * decay), b - change[-1])
+        return Layer(params, moment, factor, damping, steps + 1), (scale < 1).astype(dtype)
+
+    @property
+    def _floor(self) -> float:
+        return _FLOOR if self.damping else 0.0
+
+
+def anchor(shape: tuple[int, ...], place: Place, dtype: np.dtype | str) -> Array:
+    """W⁰, where decay pulls a layer.
+
+    Example:
+        >>> anchor((2, 2), Place(False, False), "float32").tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    return jnp.zeros(shape, dtype) if any(place) else jnp.eye(shape[0], shape[1], dtype=dtype)
+
+
+# Rules.
+
+
+def groups(batches: int, least: int) -> list[range]:
+    """The micro-batches of an epoch, by W-step: as many steps as there are full groups.
+
+    Example:
+        >>> groups(40, least=18)
+        [range(0, 20), range(20, 40)]
+    """
+    count = max(1, batches // least)
+    edges = [round(number * batches / count) for number in range(count + 1)]
+    return [range(*ends) for ends in pairwise(edges)]

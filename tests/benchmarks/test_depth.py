@@ -1,0 +1,74 @@
+"""The benchmark of depth: its settings, the choice on validation rows, its rows."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from admm.datasets import load_images
+from benchmarks import depth, minibatch
+from benchmarks.minibatch import GRIDS, Score, Setting, rows_of, settings, train
+
+
+def test_settings():
+    given, options = depth.parse(["--quick"], ["--rate", "0.2"])
+    assert options == ["--rate", "0.2"]
+    assert (given.dataset, given.rows, given.passes, given.seeds) == ("digits", 800, 3, 1)
+    given, _ = depth.parse(["--passes", "5", "--rival-passes", "5", "10"], [])
+    assert (given.dataset, given.rows, given.rival_passes) == ("mnist14", 3000, [5, 10])
+    assert given.methods == ("sadmm", *GRIDS)
+
+
+def test_what_the_benchmark_sets_is_told(capsys):
+    with pytest.raises(SystemExit):
+        depth.parse([], ["--epochs", "3"])
+    assert "--epochs is set by the benchmark" in capsys.readouterr().err
+
+
+def test_the_first_training_rows_and_all_others():
+    rows = rows_of(load_images("digits"), 50)
+    assert [len(part) for part in rows.x] == [50, 300, 300] == [len(part) for part in rows.y]
+    assert rows.x[0].shape[1] == 64
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_rival_learns(name):
+    rows = rows_of(load_images("digits"), 300)
+    lr = {"sgd": 3e-2}.get(name, 3e-3)
+    score = train(name, Setting(lr, 50, GRIDS[name][2][0], 1.0), rows, 2, 32, passes=20, seed=0)
+    assert score.test > 0.85
+
+
+def test_the_best_on_validation_rows_is_taken(monkeypatch):
+    wanted = list(settings("adamw"))[7]
+
+    def fake(name, setting, *rest):
+        return Score(float(setting == wanted), float(setting != wanted), 0.0)
+
+    monkeypatch.setattr(depth, "train", fake)
+    assert depth._tuned("adamw", None, 2, 8, 1) == wanted
+    assert len(list(settings("adamw"))) == 48
+
+
+def test_an_optimiser_takes_the_step_of_its_equations():
+    """Decoupled decay of AdamW, and decay in the gradient of momentum."""
+    w, g, setting = jnp.array([2.0]), jnp.array([0.5]), Setting(0.1, 1, 0.3, 1.0)
+    step = {name: minibatch.make_optimizer(name, setting) for name in GRIDS}
+    with jax.numpy_dtype_promotion("standard"):
+        moved = {n: float(o.update(g, o.init(w), w)[0][0]) for n, o in step.items()}
+    assert moved["adam"] == pytest.approx(-0.1, rel=1e-4)
+    assert moved["adamw"] == pytest.approx(-0.1 - 0.1 * 0.3 * 2, rel=1e-4)
+    assert moved["sgd"] == pytest.approx(-0.1 * 1.9 * (0.5 + 0.3 * 2), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_quick_run_has_a_row_for_each_method(benchmark, tmp_path):
+    path = tmp_path / "depth.json"
+    done = benchmark("depth", "--quick", "--methods", "sadmm", "adam", "--json", path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["method"] for row in rows] == ["sadmm", "adam"]
+    assert all(0.5 < row["test"] <= 1 for row in rows)
+    assert np.isfinite([row["seconds"] for row in rows]).all()
