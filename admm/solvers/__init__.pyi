@@ -5,6 +5,7 @@ from .flops import (
     backprop_flops as backprop_flops,
     dense_flops as dense_flops,
     pdadmm_g_flops as pdadmm_g_flops,
+    stochastic_flops as stochastic_flops,
     tssm_flops as tssm_flops,
 )
 from .growth import (
@@ -25,4 +26,5 @@ from .settings import (
     StepRule as StepRule,
     default_stages as default_stages,
 )
+from .stochastic import StochasticADMM as StochasticADMM
 from .tssm import TSSM as TSSM

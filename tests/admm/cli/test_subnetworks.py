@@ -29,9 +29,9 @@ CASES = [
     ("adam --no-refresh", "--no-refresh is not for --solver adam, which takes"),
     (
         "gsx",
-        "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, got",
+        "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm, got",
     ),
-    ("gsamm", "got 'gsamm'; did you mean gsadmm or gsam?"),
+    ("gsamm", "got 'gsamm'; did you mean gsadmm or gsam or sadmm?"),
     ("gsam --bach 5", "there is no option --bach; did you mean --batch or --reach?"),
     ("gsam --bach=5", "there is no option --bach; did you mean --batch or --reach?"),
     ("gsam five", "unrecognized argument 'five' (see admm train --help)"),

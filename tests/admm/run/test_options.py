@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from admm import BackpropOptions, PDADMMGOptions, SubnetworkOptions, options
+from admm import (
+    BackpropOptions,
+    PDADMMGOptions,
+    StochasticOptions,
+    SubnetworkOptions,
+    options,
+)
 from admm.cli.main import main
 from admm.errors import InputError, shell_spelling, spelled, switched_off
 from admm.run.registry import find_method, options_of, solver_places
@@ -333,8 +339,10 @@ def test_solvers_and_their_options():
         "adam",
         "gsadmm",
         "gsam",
+        "sadmm",
     ]
     kinds = {"pdadmm-g": PDADMMGOptions, "gsadmm": SubnetworkOptions, "gsam": SubnetworkOptions}
+    kinds["sadmm"] = StochasticOptions
     for solver in solver_places():
         assert find_method(solver) is type(options(solver)) is kinds.get(solver, BackpropOptions)
         assert options(solver).solver == solver
@@ -343,15 +351,16 @@ def test_solvers_and_their_options():
 @pytest.mark.parametrize(
     ("solver", "hint"),
     [
-        ("admm", "; did you mean gsadmm or adam or pdadmm-g?"),
-        ("gsamm", "; did you mean gsadmm or gsam?"),
-        ("pdadmm_g", "; did you mean pdadmm-g?"),
+        ("admm", "; did you mean sadmm or gsadmm or adam?"),
+        ("gsamm", "; did you mean gsadmm or gsam or sadmm?"),
+        ("pdadmm_g", "; did you mean pdadmm-g or sadmm?"),
         ("sgd", "; did you mean gd?"),
         ("zzz", ""),
     ],
 )
 def test_a_solver_that_looks_alike(solver, hint, capsys):
-    message = f"must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, got {solver!r}"
+    known = "pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm"
+    message = f"must be one of {known}, got {solver!r}"
     with pytest.raises(InputError) as error:
         options(solver)
     assert str(error.value) == f"solver= {message}{hint}"

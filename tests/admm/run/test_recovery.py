@@ -103,8 +103,12 @@ def stop_after(monkeypatch, epochs, number=signal.SIGTERM):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_leaves_a_checkpoint_and_a_summary(tmp_path, monkeypatch, number):
     stop_after(monkeypatch, epochs=3, number=number)
-    with pytest.raises(StoppedError, match=f"stopped by {number.name}"):
-        run(KINDS["pdadmm-g"], epochs=50, workers=2, out=tmp_path, checkpoint_every=0)
+    before = signal.signal(number, signal.SIG_DFL)  # nohup has SIGHUP ignored, and that stays
+    try:
+        with pytest.raises(StoppedError, match=f"stopped by {number.name}"):
+            run(KINDS["pdadmm-g"], epochs=50, workers=2, out=tmp_path, checkpoint_every=0)
+    finally:
+        signal.signal(number, before)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "interrupted"
     newest = checkpoint.newest_checkpoint(tmp_path)
