@@ -143,7 +143,7 @@ def _add_rivals(
 def _tuned(
     method: str, rows: Rows, layers: int, hidden: int, passes: int, seeds: int
 ) -> tuple[Setting, list[Score]]:
-    """The setting of the best mean validation accuracy, and its scores; what diverges has a bad one.
+    """The setting of the best mean validation accuracy, and its scores.
 
     Of all seeds: one that is chosen by few was lucky with them.
     """
