@@ -34,8 +34,8 @@ class StochasticOptions(HopOptions):
     A run that goes on with more `epochs` has the rates and sizes of as many: η rises again.
 
     Example:
-        >>> StochasticOptions(layers=20).first_rate, StochasticOptions(layers=3).parts
-        (0.225, 3)
+        >>> StochasticOptions(layers=30).first_rate, StochasticOptions(layers=3).parts
+        (0.15, 3)
     """
 
     bounded: ClassVar[str | None] = "objective"
