@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from admm import options, train
-from admm.cli import main
 from admm.errors import DivergedError
 from admm.methods.layerwise.data import training_inputs
 
@@ -63,7 +62,7 @@ def test_divergence_names_the_learning_rate():
         train(given)
 
 
-def test_the_command_on_one_and_two_ranks(admm, tmp_path, capsys):
+def test_the_command_on_one_and_two_ranks(admm, tmp_path):
     """The same training, an accuracy worth having, and the bytes of what travels."""
     for ranks in (None, 2):
         given = ("--solver", "adam", "--layers", 2, "--epochs", 60, "--eval-every", 10)
@@ -84,5 +83,5 @@ def test_the_command_on_one_and_two_ranks(admm, tmp_path, capsys):
     assert summary["bytes"]["by_variable"] == {"activation": size, "gradient": size}
     assert summary["bytes"]["sent"] == summary["bytes"]["float32"] == 2 * size
     assert summary["workers"]["units_per_rank"] == ["layers 1–1", "layers 2–2"]
-    assert main(["evaluate", str(tmp_path / "2")]) == 0
-    assert f"test {summary['best']['test_accuracy']:.4f}" in capsys.readouterr().out
+    evaluated = admm("evaluate", tmp_path / "2")
+    assert f"test {summary['best']['test_accuracy']:.4f}" in evaluated.stdout, evaluated.stderr
