@@ -17,8 +17,8 @@ _CODECS = [name for name in CODEC_NAMES if not name.startswith(("delta", "levels
 # Micro-batches of a W-step where the round trip is shorter.
 _LEAST_GROUP = 18
 
-# η of the cross-entropy and of the squared error, and the depth up to which they need no lowering.
-_RATE, _SQUARED_RATE, _FULL_RATE_DEPTH = 0.3, 0.5, 15
+# η, and the depth up to which it needs no lowering.
+_RATE, _FULL_RATE_DEPTH = 0.3, 15
 
 _SIZES = Check("whole numbers, at least 1 each", lambda value: bool(value) and min(value) >= 1)
 
@@ -64,7 +64,7 @@ class StochasticOptions(HopOptions):
     )
     rate: float | None = option(
         None,
-        "η at the start, which falls to 0 [0.3, of squared_error 0.5; times 15/--layers beyond 15]",
+        "η at the start, which falls to 0 [0.3; times 15/--layers beyond 15]",
         check=RULES["rate"],
     )
     decay: float = option(
@@ -112,8 +112,7 @@ class StochasticOptions(HopOptions):
         """η at the start."""
         if self.rate is not None:
             return self.rate
-        full = _SQUARED_RATE if self.loss == "squared_error" else _RATE
-        return full * min(1.0, _FULL_RATE_DEPTH / self.layers)
+        return _RATE * min(1.0, _FULL_RATE_DEPTH / self.layers)
 
     @property
     def select(self) -> str:
