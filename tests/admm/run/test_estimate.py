@@ -89,6 +89,7 @@ GRAPH = ("--layers", 6, "--hops", 2, "--epochs", 3)
 
 
 @pytest.mark.slow
+@pytest.mark.optimised  # memory is that of the code that users run
 @pytest.mark.parametrize(
     ("words", "hidden", "ranks"),
     [
