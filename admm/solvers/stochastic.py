@@ -85,8 +85,7 @@ class StochasticADMM:
     rows, of the last layer at least 1. The W-step is the damped least-squares step of one layer:
     with δ fixed it minimises the mean of −⟨δ, p̃D⟩ + ‖p̃D‖²/2η, but for ε and the average in A. W⁰ is
     the identity for hidden layers, which start there, and 0 for the first layer, which starts from
-    random weights, and the last, which starts
-    from 0. The rate η falls linearly to 0.
+    random weights, and the last, which starts from 0. The rate η falls linearly to 0.
 
     A micro-batch comes down to layer l 2(L − l) ticks after it went up; p and s are those of then,
     W is that of now. So, plainly: without delay, this is backpropagation with a block-diagonal

@@ -1,5 +1,6 @@
 """A saved GA-MLP and its data, each worker holding only its own layers."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -30,24 +31,42 @@ def pass_saved(
     facts, rows = load_at_root(lambda: first_layer(options, saved, data, every), transport)
     rows = None if rows is None else jax.device_put(rows, transport.device(0))
     shape = widths(facts.columns, options.hidden, facts.classes, saved.depth)
+
+    def layer(number: int) -> Dense:
+        if number == 1:  # the rows have been through it, but for its activation
+            return identity_dense((shape[1], shape[1]), options.dtype)
+        return Dense(**saved.read(number))
+
+    return facts, pass_layers(layer, shape, rows, len(facts.labels), transport)
+
+
+def pass_layers(
+    layer: Callable[[int], Dense],
+    shape: Sequence[int],
+    rows: Array | None,
+    count: int,
+    transport: Transport,
+) -> Array | None:
+    """Outputs of so many rows, where the last layer is: every worker passes its own layers.
+
+    Args:
+        layer: Reads one by its number, from 1.
+        shape: Widths n_0…n_L.
+        rows: At the root.
+        count: How many there are.
+        transport: Its workers share the layers out.
+    """
     owned = [range(a, b + 1) for a, b in split_layers(layer_costs(shape), transport.size)]
     found = None
     for worker in transport.local:
-        network = [
-            # The rows have been through layer 1, but for its activation.
-            identity_dense((shape[1], shape[1]), options.dtype)
-            if number == 1
-            else Dense(**saved.read(number))
-            for number in owned[worker]
-        ]
-        logits = pass_dense(
-            jax.device_put(network, transport.device(worker)),
+        outputs = pass_dense(
+            jax.device_put([layer(n) for n in owned[worker]], transport.device(worker)),
             RELU,
-            len(facts.labels),
+            count,
             rows if worker == 0 else None,
             worker,
             chain(owned)[worker],
             transport,
         )
-        found = found if logits is None else logits
-    return facts, found
+        found = found if outputs is None else outputs
+    return found

@@ -6,16 +6,16 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from admm.comm import Transport, chain, pass_dense
+from admm.comm import Transport
 from admm.errors import InputError
 from admm.methods.labelled import load_at_root
-from admm.methods.layerwise.inference import pass_saved as pass_saved_hops
+from admm.methods.layerwise.inference import pass_layers, pass_saved as pass_saved_hops
 from admm.methods.stochastic.options import StochasticOptions
 from admm.methods.stochastic.share import is_graph
 from admm.methods.subnetworks.data import compact_inputs
 from admm.methods.tasks import Task
 from admm.run.saved import Saved
-from layers import RELU, Dense, layer_costs, split_layers, widths
+from layers import Dense, widths
 
 
 def pass_saved(
@@ -42,18 +42,8 @@ def pass_saved(
     rows = None if rows is None else jax.device_put(rows, transport.device(0))
     task, features = facts.task, int(np.prod(facts.shape))
     shape = widths(features, options.hidden, int(np.prod(task.outputs)), saved.depth)
-    owned = [range(a, b + 1) for a, b in split_layers(layer_costs(shape), transport.size)]
-    found = None
-    for worker in transport.local:
-        network = [Dense(**saved.read(number)) for number in owned[worker]]
-        outputs = pass_dense(
-            jax.device_put(network, transport.device(worker)),
-            RELU,
-            len(task.targets),
-            rows if worker == 0 else None,
-            worker,
-            chain(owned)[worker],
-            transport,
-        )
-        found = found if outputs is None else outputs
-    return task, found
+
+    def layer(number: int) -> Dense:
+        return Dense(**saved.read(number))
+
+    return task, pass_layers(layer, shape, rows, len(task.targets), transport)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from admm.comm import BatchChannel, Neighbors, Transport, fill_leaves, named_leaves
+from admm.comm import BatchChannel, Cut, Neighbors, Transport, fill_leaves, named_leaves
 from admm.solvers.stochastic import Place, Record, StochasticADMM, Window
 from layers import RELU, Dense, apply_dense
 from quant import Codec
@@ -110,11 +110,11 @@ class StochasticWorker:
     def _zeros(self, *shape: int) -> Array:
         return jnp.zeros(shape, self._dtype, device=self.device)
 
-    def _cut(self, lower: int | None, upper: int | None, width: int) -> "_Cut | None":
+    def _cut(self, lower: int | None, upper: int | None, width: int) -> Cut | None:
         if lower is None or upper is None:
             return None
         ends = zip(self._codecs, VARIABLES, ((lower, upper), (upper, lower)), strict=True)
-        return _Cut(
+        return Cut(
             *[
                 BatchChannel(
                     self._transport,
@@ -254,11 +254,6 @@ class StochasticWorker:
             fill_leaves(part, jax.device_put(dict(read(number)), self.device))
             for number, part in zip(numbers, self._parts, strict=True)
         ]
-
-
-class _Cut(NamedTuple):
-    up: BatchChannel
-    down: BatchChannel
 
 
 class _Epoch(NamedTuple):
