@@ -33,12 +33,21 @@ class Setting(NamedTuple):
     scale: float
 
 
+class Size(NamedTuple):
+    """Of a network, and of its training."""
+
+    layers: int
+    hidden: int
+    passes: int
+
+
 class Score(NamedTuple):
-    """Accuracies after the last pass, and the seconds of training."""
+    """Accuracies after the last pass, seconds of training, and those until an accuracy."""
 
     val: float
     test: float
     seconds: float
+    to: float | None = None
 
 
 _BATCHES, _SCALES = (10, 50, 120), (1.0, 0.3)
@@ -78,26 +87,38 @@ def make_optimizer(name: str, setting: Setting) -> optax.GradientTransformation:
 
 
 def train(
-    name: str, setting: Setting, rows: Rows, layers: int, hidden: int, passes: int, seed: int
+    name: str, setting: Setting, rows: Rows, size: Size, seed: int, to: float | None = None
 ) -> Score:
-    """Train from He's weights; a pass is one compiled call."""
+    """Train from He's weights; a pass is one compiled call.
+
+    Args:
+        name: Of the optimiser.
+        setting: Its own.
+        rows: What is learnt.
+        size: Of network and training.
+        seed: Of weights and mini-batches.
+        to: Validation accuracy whose time counts.
+    """
     parts, y = [setting.scale * x for x in rows.x], rows.y[0]
     x = parts[0]
-    shape = widths(x.shape[1], hidden, int(y.max()) + 1, layers)
+    shape = widths(x.shape[1], size.hidden, int(y.max()) + 1, size.layers)
     network = [
         init_dense(seed, number, (n_in, n_out), (2 / n_in) ** 0.5, "float32")
         for number, (n_in, n_out) in enumerate(pairwise(shape), start=1)
     ]
     state = network, make_optimizer(name, setting).init(network)
-    start = time.perf_counter()
-    for number in range(1, passes + 1):
+    seconds, reached = 0.0, None
+    for number in range(1, size.passes + 1):
+        start = time.perf_counter()
         order = batches(seed, number, len(x), setting.batch)
-        size = min(map(len, order))  # those of one more leave a row out
-        state = _pass(name, setting, state, x, y, np.stack([batch[:size] for batch in order]))
-    jax.block_until_ready(state)
-    seconds = time.perf_counter() - start
+        least = min(map(len, order))  # those of one more leave a row out
+        state = _pass(name, setting, state, x, y, np.stack([batch[:least] for batch in order]))
+        jax.block_until_ready(state)
+        seconds += time.perf_counter() - start
+        if to and reached is None and _accuracy(state[0], parts[1], rows.y[1]) >= to:
+            reached = seconds
     val, test = (_accuracy(state[0], parts[n], rows.y[n]) for n in (1, 2))
-    return Score(float(val), float(test), seconds)
+    return Score(float(val), float(test), seconds, reached)
 
 
 @partial(jax.jit, static_argnames=("name", "setting"), donate_argnames="state")

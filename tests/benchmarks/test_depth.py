@@ -9,13 +9,13 @@ import pytest
 
 from admm.datasets import load_images
 from benchmarks import depth, minibatch
-from benchmarks.minibatch import GRIDS, Score, Setting, rows_of, settings, train
+from benchmarks.minibatch import GRIDS, Score, Setting, Size, rows_of, settings, train
 
 
 def test_settings():
     given, options = depth.parse(["--quick"], ["--rate", "0.2"])
     assert options == ["--rate", "0.2"]
-    assert (given.dataset, given.rows, given.passes, given.seeds) == ("digits", 800, 3, 1)
+    assert (given.dataset, given.rows, given.passes, given.seeds) == ("digits", 800, [3], 1)
     given, _ = depth.parse(["--passes", "5", "--rival-passes", "5", "10"], [])
     assert (given.dataset, given.rows, given.rival_passes) == ("mnist14", 3000, [5, 10])
     assert given.methods == ("sadmm", *GRIDS)
@@ -37,18 +37,25 @@ def test_the_first_training_rows_and_all_others():
 def test_a_rival_learns(name):
     rows = rows_of(load_images("digits"), 300)
     lr = {"sgd": 3e-2}.get(name, 3e-3)
-    score = train(name, Setting(lr, 50, GRIDS[name][2][0], 1.0), rows, 2, 32, passes=20, seed=0)
+    score = train(
+        name, Setting(lr, 50, GRIDS[name][2][0], 1.0), rows, Size(2, 32, 20), seed=0, to=0.8
+    )
     assert score.test > 0.85
+    assert 0 < score.to <= score.seconds
 
 
 def test_the_best_on_validation_rows_is_taken(monkeypatch):
     wanted = list(settings("adamw"))[7]
 
-    def fake(name, setting, *rest):
+    seeds = set()
+
+    def fake(name, setting, rows, size, seed):
+        seeds.add(seed)
         return Score(float(setting == wanted), float(setting != wanted), 0.0)
 
     monkeypatch.setattr(depth, "train", fake)
-    assert depth._tuned("adamw", None, 2, 8, 1, seeds=2) == (wanted, 2 * [Score(1.0, 0.0, 0.0)])
+    assert depth._tuned("adamw", None, Size(2, 8, 1), seeds=2) == wanted
+    assert seeds == {1000, 1001}
     assert len(list(settings("adamw"))) == 48
 
 
@@ -72,3 +79,11 @@ def test_a_quick_run_has_a_row_for_each_method(benchmark, tmp_path):
     assert [row["method"] for row in rows] == ["sadmm", "adam"]
     assert all(0.5 < row["test"] <= 1 for row in rows)
     assert np.isfinite([row["seconds"] for row in rows]).all()
+
+
+def test_the_seconds_until_an_accuracy_are_those_of_the_first_line_that_has_it():
+    line = dict.fromkeys(("val_accuracy", "test_accuracy", "iterate_seconds"))
+    history = [{**line, "val_accuracy": v, "iterate_seconds": s} for v, s in ((0.8, 1), (0.9, 2))]
+    assert depth._score(history, 0.85).to == 2
+    assert depth._score(history, 0.95).to is None
+    assert depth._score(history, None).to is None

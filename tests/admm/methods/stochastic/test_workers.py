@@ -181,7 +181,8 @@ def test_ranks_do_not_change_the_run(ranks, dtype, mpi_python, tmp_path, request
     given |= {"dtype": dtype, "batch": [10, 20], "rate": 0.1}
     alone = train(options(**given, out=tmp_path / "alone")).network
     given["out"] = str(tmp_path / "ranks")
-    done = mpi_python(RANKS, json.dumps(given), ranks=ranks, timeout=300)
+    wide = str(int(dtype == "float64"))
+    done = mpi_python(RANKS, json.dumps(given), ranks=ranks, timeout=300, JAX_ENABLE_X64=wide)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     together = json.loads(line)
