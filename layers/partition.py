@@ -6,7 +6,7 @@ Everything here runs once, on the host, in SciPy. Networks over the parts are in
 
 from collections.abc import Collection, Iterator
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def partition(
     """Deal out the nodes of a graph to `parts` parts of about equal size, none of them empty.
 
     - `metis` cuts few edges (METIS, by pymetis). Isolated nodes go to the smallest parts.
-    - `bfs` cuts the reverse Cuthill–McKee order, a breadth-first one, into equal runs.
+    - `bfs` grows one part after the other, breadth-first from a node of least degree.
     - `random` cuts a random order into equal runs.
     - `auto` is `metis` where pymetis is installed, else `bfs`; the result says which it was.
 
@@ -101,29 +101,34 @@ def partition(
         seed: Of `metis` and `random`.
 
     Raises:
-        ValueError: If the graph is directed, there are more parts than nodes, or pymetis is missing
-            for `metis`.
+        ValueError: If the graph is directed, there are more parts than nodes, `how` is none of the
+            above, or it is `metis` and pymetis is not installed.
 
     Example:
         >>> path = sp.csr_array(np.eye(4, k=1) + np.eye(4, k=-1))
         >>> partition(path, 2, "bfs").cut == 1 / 3
         True
 
-    Source: Karypis and Kumar, SIAM J. Sci. Comput. 20 (1998) 359; Cuthill and McKee (1969).
+    Source: Karypis and Kumar, SIAM J. Sci. Comput. 20 (1998) 359; Farhat, Comput. Struct. 28 (1988)
+    579, here in the order of Cuthill and McKee.
     """
     nodes = adjacency.shape[0]
     if not 1 <= parts <= nodes:
         raise ValueError(f"got {parts} parts for {nodes} nodes; every part needs at least one node")
+    if how not in get_args(Partitioner):
+        known = ", ".join(get_args(Partitioner))
+        raise ValueError(f"unknown way {how!r} to deal out nodes; expected one of {known}")
     links = _links(adjacency)
     if how == "auto":
         how = "metis" if find_spec("pymetis") else "bfs"
     if how == "metis":
         owner = _metis(links, parts, seed)
     else:
-        random = np.random.default_rng(seed)
-        order = random.permutation(nodes) if how == "random" else reverse_cuthill_mckee(links, True)
+        runs = np.arange(nodes) * parts // nodes
+        random = how == "random"
+        order = np.random.default_rng(seed).permutation(nodes) if random else _grown(links, runs)
         owner = np.empty(nodes, np.int32)
-        owner[order] = np.arange(nodes) * parts // nodes
+        owner[order] = runs
     crossing = _crossing(links, owner)
     return Partition(owner, how, float(crossing.mean()) if crossing.size else 0.0)
 
@@ -205,6 +210,16 @@ def _links(adjacency: sp.csr_array) -> sp.csr_array:
     links -= sp.diags_array(links.diagonal(), format="csr", dtype=np.int8)
     links.eliminate_zeros()
     return links
+
+
+def _grown(links: sp.csr_array, runs: np.ndarray) -> np.ndarray:
+    """The nodes in an order whose runs are parts, each grown in what those before have left."""
+    order, rest = [], np.arange(links.shape[0])
+    for size in np.bincount(runs):
+        grown = reverse_cuthill_mckee(links[rest][:, rest], symmetric_mode=True)[::-1][:size]
+        order.append(rest[grown])
+        rest = np.delete(rest, grown)
+    return np.concatenate(order)
 
 
 def _metis(links: sp.csr_array, parts: int, seed: int) -> np.ndarray:

@@ -8,8 +8,6 @@ from hypothesis import given, strategies as st
 from admm.datasets import load
 from layers import drop_cut, normalized_adjacency, partition, propagation, split_graph
 
-HOWS = ("metis", "bfs", "random")
-
 
 def random_graph(nodes, edges, seed=0):
     """A symmetric graph with weights, without self-loops; sparse ones have isolated nodes."""
@@ -35,7 +33,7 @@ def pymetis():
     return pytest.importorskip("pymetis")
 
 
-@pytest.fixture(params=HOWS)
+@pytest.fixture(params=["metis", "bfs", "random"])
 def how(request):
     if request.param == "metis":
         request.getfixturevalue("pymetis")
@@ -151,12 +149,11 @@ def test_self_loops_and_weights_play_no_role(how):
     assert found.cut == expected.cut
 
 
-def test_cuts_of_real_graphs(data_dir, pymetis):
-    """On Cora, METIS cuts less than the order of nodes does, and that less than chance."""
-    adjacency = load("cora", data_dir).adjacency
-    cuts = {how: partition(adjacency, 8, how).cut for how in HOWS}
-    assert cuts["metis"] < 0.15
-    assert cuts["metis"] < cuts["bfs"] < 0.75 * cuts["random"]
+def test_cuts_of_real_graphs(data_dir, how):
+    """On Cora METIS cuts a tenth of the edges, growing parts a third, chance seven eighths."""
+    cut = partition(load("cora", data_dir).adjacency, 8, how).cut
+    low, high = {"metis": (0.05, 0.15), "bfs": (0.25, 0.4), "random": (0.85, 0.9)}[how]
+    assert low < cut < high
 
 
 def test_auto_is_metis(pymetis):
@@ -172,6 +169,11 @@ def test_without_pymetis(monkeypatch):
     assert partition(adjacency, 3).how == "bfs"
     with pytest.raises(ValueError, match="parts by metis need pymetis: pip install pymetis, or"):
         partition(adjacency, 3, "metis")
+
+
+def test_an_unknown_partitioner(unchecked):
+    with pytest.raises(ValueError, match="unknown way 'metsi' to deal out nodes; expected one of"):
+        partition(random_graph(6, 9), 2, "metsi")
 
 
 @pytest.mark.parametrize("parts", [0, 7])
