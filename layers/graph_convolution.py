@@ -200,8 +200,8 @@ def keep_mask(
         >>> bool((kept[7:9] == keep_mask(key, nodes[7:9], 64, 0.5)).all())
         True
 
-    Source: mix is the finaliser of Appleby's MurmurHash3. JAX's threefry takes 50 times as long
-    with a key for each node.
+    Source: mix is the finaliser of Appleby's MurmurHash3. It is far faster than JAX's threefry with
+    a key for each node.
     """
     rows = _mix(_mix(nodes.astype(jnp.uint32)) ^ key)
     bits = _mix(rows[:, None] ^ _mix(jnp.arange(columns, dtype=jnp.uint32)))
