@@ -67,17 +67,16 @@ def sparse_matrix(csr: sp.csr_array, entries: int | None = None) -> SparseMatrix
         [[2.0], [0.0]]
     """
     if entries is not None and entries < csr.nnz:
-        raise ValueError(f"got {entries} entries for a matrix of {csr.nnz}; expected at least them")
+        raise ValueError(
+            f"got {entries} entries for a matrix of {csr.nnz}; expected at least as many"
+        )
     spare = 0 if entries is None else entries - csr.nnz
 
     def stored(csr: sp.csr_array) -> BCSR:
-        numbers = jnp.asarray(np.pad(csr.indices, (0, spare)), jnp.int32)
-        arrays = (
-            jnp.asarray(np.pad(csr.data, (0, spare))),
-            numbers,
-            jnp.asarray(csr.indptr, jnp.int32),
-        )
-        return BCSR(arrays, shape=csr.shape, indices_sorted=True)
+        values = jnp.asarray(np.pad(csr.data, (0, spare)))
+        columns = jnp.asarray(np.pad(csr.indices, (0, spare)), jnp.int32)
+        starts = jnp.asarray(csr.indptr, jnp.int32)
+        return BCSR((values, columns, starts), shape=csr.shape, indices_sorted=True)
 
     return SparseMatrix(stored(csr.sorted_indices()), stored(csr.T.tocsr()))
 

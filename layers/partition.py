@@ -162,7 +162,6 @@ def split_graph(
         place[halo] = np.arange(len(own), len(own) + len(halo))
         shape = (len(own), len(own) + len(halo))
         local = sp.csr_array((rows.data, place[rows.indices], rows.indptr), shape=shape)
-        local.sort_indices()
         inner, outer = local[:, : len(own)], local[:, len(own) :]
         neighbours, first = np.unique(owner[halo], return_index=True)
         ends = [*first[1:].tolist(), len(halo)]

@@ -102,7 +102,9 @@ def test_matrices_with_room_share_compiled_code():
 
 
 def test_too_little_room():
-    with pytest.raises(ValueError, match="got 2 entries for a matrix of 3; expected at least"):
+    with pytest.raises(
+        ValueError, match="got 2 entries for a matrix of 3; expected at least as many"
+    ):
         sparse_matrix(sp.csr_array(np.eye(3)), entries=2)
 
 
