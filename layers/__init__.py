@@ -1,5 +1,5 @@
-"""What a network is made of: activations, risks, hop operators, the GA-MLP; networks of any
-modules; how layers and modules are split.
+"""What a network is made of: activations, risks, hop operators, the GA-MLP, graph convolutions;
+networks of any modules; how layers, modules and graphs are split.
 
 Nothing here knows solvers, workers or files.
 """

@@ -14,6 +14,18 @@ from .gamlp import (
     init_dense as init_dense,
     widths as widths,
 )
+from .graph_convolution import (
+    GraphLayer as GraphLayer,
+    SparseMatrix as SparseMatrix,
+    aggregate as aggregate,
+    drop as drop,
+    dropout_key as dropout_key,
+    init_graph_layer as init_graph_layer,
+    keep_mask as keep_mask,
+    matmul as matmul,
+    sparse_matrix as sparse_matrix,
+    transform as transform,
+)
 from .hops import (
     basis_columns as basis_columns,
     hop_inputs as hop_inputs,
@@ -27,7 +39,11 @@ from .modules import (
     split_model as split_model,
     takes_key as takes_key,
 )
-from .names import Normalization as Normalization
+from .names import (
+    GraphNetwork as GraphNetwork,
+    Normalization as Normalization,
+    Partitioner as Partitioner,
+)
 from .networks import (
     Builder as Builder,
     Network as Network,
@@ -35,6 +51,14 @@ from .networks import (
     forward_costs as forward_costs,
     from_modules as from_modules,
     module_shapes as module_shapes,
+)
+from .partition import (
+    Part as Part,
+    Partition as Partition,
+    drop_cut as drop_cut,
+    partition as partition,
+    propagation as propagation,
+    split_graph as split_graph,
 )
 from .proximal import prox as prox, prox_risk as prox_risk
 from .risks import (

@@ -4,3 +4,9 @@ from typing import Literal
 
 Normalization = Literal["hops", "features", "none"]
 """How `hop_inputs` scales its rows."""
+
+GraphNetwork = Literal["gcn", "sage"]
+"""Kinds of graph neural networks."""
+
+Partitioner = Literal["auto", "metis", "bfs", "random"]
+"""How `partition` deals out the nodes of a graph."""
