@@ -143,14 +143,14 @@ def aggregate(
 
 
 def transform(
-    layer: GraphLayer, p: Array | SparseMatrix, h: Array | SparseMatrix
+    layer: GraphLayer, p: Array | SparseMatrix, h: Array | SparseMatrix | None
 ) -> Float[Array, "own n_out"]:
     """A layer without its activation: z = p W + h W_self + b.
 
     Args:
         layer: Its parameters.
         p: What the nodes gather, shape (own, n_in); sparse in a first layer of sparse features.
-        h: Their own rows, as p; unused by a layer without W_self.
+        h: Their own rows, as p; a layer without W_self needs none.
 
     Example:
         >>> layer = GraphLayer(jnp.eye(2), 10 * jnp.eye(2), jnp.ones(2))
@@ -158,14 +158,16 @@ def transform(
         [[32.0, 43.0]]
     """
     z = _product(p, layer.W) + layer.b
-    return z if layer.W_self is None else z + _product(h, layer.W_self)
+    return z if layer.W_self is None or h is None else z + _product(h, layer.W_self)
 
 
 def _product(x: Array | SparseMatrix, W: Array) -> Array:
     return matmul(x, W) if isinstance(x, SparseMatrix) else x @ W
 
 
-def dropout_key(seed: int, epoch: int | Int[Array, ""], layer: int) -> UInt32[Array, ""]:
+def dropout_key(
+    seed: int, epoch: int | Int[Array, ""], layer: int | Int[Array, ""]
+) -> UInt32[Array, ""]:
     """The key of one layer's dropout in one epoch, which may be traced.
 
     Example:

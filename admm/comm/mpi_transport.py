@@ -16,13 +16,14 @@ import traceback
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from admm.comm import launch
-from admm.comm.transport import Message, Transport, in_order
+from admm.comm.transport import DATA, Message, Transport, in_order
 from admm.errors import AdmmError, WorkerLostError, spelled
 
 T = TypeVar("T")
@@ -119,11 +120,14 @@ class MPITransport(Transport):
         self._wait(self.comm.Ibcast(buffer, worker).Test)
         return value if owner else pickle.loads(buffer.tobytes())  # type: ignore[return-value]
 
-    def begin_total(self, values: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
+    def begin_sum(
+        self, values: Sequence[np.ndarray], counts: Sequence[int]
+    ) -> Callable[[], np.ndarray]:
         (own,) = values
         self.control_bytes += own.nbytes
-        every = np.empty((self.size, *own.shape), own.dtype)
-        request = self.comm.Iallgather(np.ascontiguousarray(own), every)
+        every = np.empty((sum(counts), *own.shape[1:]), own.dtype)
+        elements = [count * math.prod(own.shape[1:]) for count in counts]
+        request = self.comm.Iallgatherv(np.ascontiguousarray(own), (every, elements))
 
         def wait() -> np.ndarray:
             self._wait(request.Test)
@@ -145,6 +149,28 @@ class MPITransport(Transport):
         if failure is not None:
             raise failure
         return outcome  # type: ignore[return-value]
+
+    def deal(self, make: Callable[[int], T]) -> list[T]:
+        tag = self.tags[DATA]
+        if self.is_root:
+            value, failure = self._attempt(partial(make, 0))
+            for worker in range(1, self.size):
+                made = self._attempt(partial(make, worker))
+                packed = np.frombuffer(pickle.dumps(made), np.uint8)
+                self.control_bytes += packed.nbytes
+                size = np.array([packed.size])
+                for buffer in (size, packed):
+                    self._wait(self.comm.Isend(buffer, worker, tag).Test)
+        else:
+            size = np.empty(1, int)
+            self._wait(self.comm.Irecv(size, 0, tag).Test, source=0)
+            buffer = np.empty(size[0], np.uint8)
+            self._wait(self.comm.Irecv(buffer, 0, tag).Test, source=0)
+            value, failure = pickle.loads(buffer.tobytes())
+        for each in self.gather(failure):  # one may have failed after others were served
+            if each is not None:
+                raise each
+        return [value]  # type: ignore[list-item]
 
     def agreed(self, function: Callable[[], T]) -> T:
         outcome, failure = self._attempt(function)

@@ -18,6 +18,8 @@ from jaxtyping import Array, UInt8
 
 from admm.comm.trace import Category, Trace
 
+DATA = "data"  # what `deal` sends
+
 Message = UInt8[Array, " nbytes"]
 T = TypeVar("T")
 
@@ -31,8 +33,8 @@ class Transport(ABC):
         library: Name of the message library, or None.
         tags: Number of every variable that may travel, see `declare`.
         sent: Payload bytes handed over by this process, by variable.
-        control_bytes: Bytes that this process has given to `share`, `total`, `gather`, `agreed` and
-            `at_root` for others, each counted once.
+        control_bytes: Bytes that this process has given to `share`, `total`, `gather`, `agreed`,
+            `deal` and `at_root` for others, each counted once.
         sent_as_float32: What the same arrays take in float32.
         waited: Seconds this process has been blocked in messages with nothing to compute.
         computing: The newest array under computation here: until it is ready, a message that has
@@ -52,7 +54,7 @@ class Transport(ABC):
         self.waited = 0.0
         self.computing: jax.Array | None = None
         self.trace: Trace | None = None
-        self.declare("evaluation")
+        self.declare("evaluation", DATA)
 
     def declare(self, *variables: str) -> None:
         """Let these variables travel; all processes declare the same ones in the same order."""
@@ -129,9 +131,20 @@ class Transport(ABC):
         """
         return self.begin_total(values)()
 
-    @abstractmethod
     def begin_total(self, values: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
         """Begin to sum up; calling the result, in the same order everywhere, waits for the sum."""
+        return self.begin_sum([each[None] for each in values], [1] * self.size)
+
+    @abstractmethod
+    def begin_sum(
+        self, values: Sequence[np.ndarray], counts: Sequence[int]
+    ) -> Callable[[], np.ndarray]:
+        """As `begin_total`, of several summands a worker, which are added one after the other.
+
+        Args:
+            values: Those of every local worker, (summands, …).
+            counts: Summands of every worker.
+        """
 
     @abstractmethod
     def gather(self, value: T) -> list[T]:
@@ -143,6 +156,17 @@ class Transport(ABC):
 
         Raises:
             AdmmError: In every process, if it raises anything, but that a MemoryError stays one.
+        """
+
+    @abstractmethod
+    def deal(self, make: Callable[[int], T]) -> list[T]:
+        """Values that only the root can make, each in the process of its worker.
+
+        Args:
+            make: The value of a worker; the root's process calls it for one after the other.
+
+        Raises:
+            AdmmError: In every process, if it raises anything, as of `at_root`.
         """
 
     @abstractmethod
@@ -216,14 +240,19 @@ class LocalTransport(Transport):
     def share(self, value: T | None, worker: int) -> T:
         return value  # type: ignore[return-value]
 
-    def begin_total(self, values: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
-        return lambda: in_order(values)
+    def begin_sum(
+        self, values: Sequence[np.ndarray], counts: Sequence[int]
+    ) -> Callable[[], np.ndarray]:
+        return lambda: in_order([each for own in values for each in own])
 
     def gather(self, value: T) -> list[T]:
         return [value]
 
     def at_root(self, function: Callable[[], T]) -> T:
         return function()
+
+    def deal(self, make: Callable[[int], T]) -> list[T]:
+        return [make(worker) for worker in self.local]
 
     def agreed(self, function: Callable[[], T]) -> T:
         return function()

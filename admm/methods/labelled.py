@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.comm import Transport
-from admm.datasets import Graph, Images, Samples
+from admm.datasets import Graph, Images, Samples, load as load_graph
 from admm.datasets.fingerprint import fingerprint
+from admm.errors import InputError, spelled
+from admm.methods.supervised import GraphOptions
 from admm.methods.tasks import PARTS, Task, roc_auc
 from admm.run.saved import Saved
 
@@ -131,3 +133,26 @@ def load_at_root(
 
     facts = transport.at_root(load_both)
     return facts, own[0] if own else None
+
+
+def read_graph(options: GraphOptions, data: Any = None) -> Graph:
+    """The graph that the options name, or the one that is given.
+
+    Raises:
+        InputError: If it cannot be loaded, or is none.
+    """
+    if data is None:
+        data = load_graph(
+            options.dataset,
+            options.data_dir,
+            options.split_seed,
+            split=options.split,
+            weights=options.weights,
+            features=options.features,
+        )
+    if not isinstance(data, Graph):
+        raise InputError(
+            f"{spelled('solver', options.solver)} trains on a Graph of admm.datasets, got "
+            f"a {type(data).__name__}"
+        )
+    return options.with_first_rows(data)

@@ -2,9 +2,9 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from admm.checks import COUNT
+from admm.checks import COUNT, Check
 from admm.errors import InputError, spelled
 from admm.run.options import MethodOptions, option
 
@@ -74,3 +74,21 @@ class SupervisedOptions(MethodOptions):
         facts, outputs = self.outputs(saved, transport, data, every=True)
         found = None if outputs is None else facts.predicted(outputs)
         return transport.share(found, transport.size - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphOptions(SupervisedOptions):
+    """Of methods that read a graph."""
+
+    split: int = option(
+        0,
+        "which of the splits that come with the data",
+        "data",
+        Check("0 or more", lambda value: value >= 0),
+    )
+    weights: Literal["use", "ignore"] | None = option(
+        None, "of edges [of a file or folder: use; of a known name: ignore]", "data"
+    )
+    features: Literal["identity", "degrees"] | None = option(
+        None, "a column for each node, or each number of neighbours [those of the file]", "data"
+    )

@@ -26,6 +26,7 @@ _BUILT_IN = {
     "pdadmm-g": f"{_LAYERWISE}:PDADMMGOptions",
     **dict.fromkeys(("gd", "adadelta", "adagrad", "adam"), f"{_LAYERWISE}:BackpropOptions"),
     **dict.fromkeys(("gsadmm", "gsam"), f"{_SUBNETWORKS}:SubnetworkOptions"),
+    **dict.fromkeys(("partitions", "digest"), "admm.methods.partitions.options:PartitionOptions"),
     "sadmm": "admm.methods.stochastic.options:StochasticOptions",
 }
 

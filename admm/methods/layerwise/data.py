@@ -15,7 +15,7 @@ from admm import datasets
 from admm.comm import Transport
 from admm.errors import InputError, spelled
 from admm.memory import check_memory, memory_told
-from admm.methods.labelled import Labelled, description, load_at_root
+from admm.methods.labelled import Labelled, description, load_at_root, read_graph
 from admm.methods.layerwise.options import GAMLPOptions, HopOptions, PDADMMGOptions
 from admm.run.method import Arrays
 from admm.run.options import MethodOptions
@@ -255,29 +255,6 @@ def _check_finite(rows: np.ndarray, options: HopOptions, name: str) -> None:
             f"{spelled('normalize', options.normalize)}; scale them down, or train with "
             f"{spelled('normalize', 'hops')}"
         )
-
-
-def read_graph(options: HopOptions, data: Any = None) -> datasets.Graph:
-    """The graph that the options name, or the one that is given.
-
-    Raises:
-        InputError: If it cannot be loaded, or is none.
-    """
-    if data is None:
-        data = datasets.load(
-            options.dataset,
-            options.data_dir,
-            options.split_seed,
-            split=options.split,
-            weights=options.weights,
-            features=options.features,
-        )
-    if not isinstance(data, datasets.Graph):
-        raise InputError(
-            f"{spelled('solver', options.solver)} trains on a Graph of admm.datasets, got "
-            f"a {type(data).__name__}"
-        )
-    return options.with_first_rows(data)
 
 
 def _shapes(options: GAMLPOptions, data: Any = None) -> tuple[Facts, None]:

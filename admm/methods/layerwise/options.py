@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
-from admm.checks import COUNT, LAYERS, Check
+from admm.checks import COUNT, LAYERS
 from admm.errors import InputError, spelled
-from admm.methods.supervised import SupervisedOptions
+from admm.methods.supervised import GraphOptions
 from admm.run.options import codec_of, codec_option, option
 from admm.solvers.settings import LEARNING_RATES, RULES, Optimizer, StepRule, default_stages
 from layers.names import Normalization
@@ -20,21 +20,9 @@ _FORWARD_DEPTH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class HopOptions(SupervisedOptions):
+class HopOptions(GraphOptions):
     """An MLP on hops: of a graph, or of rows, which have no edges."""
 
-    split: int = option(
-        0,
-        "which of the splits that come with the data",
-        "data",
-        Check("0 or more", lambda value: value >= 0),
-    )
-    weights: Literal["use", "ignore"] | None = option(
-        None, "of edges [of a file or folder: use; of a known name: ignore]", "data"
-    )
-    features: Literal["identity", "degrees"] | None = option(
-        None, "a column for each node, or each number of neighbours [those of the file]", "data"
-    )
     layers: int = option(10, "layers, the output layer included", "network", LAYERS)
     hidden: int = option(100, "width of the hidden layers", "network", COUNT)
     hops: int = option(4, "number of hop operators", "network", COUNT)
@@ -89,7 +77,7 @@ class GAMLPOptions(HopOptions):
         return load_share(self, transport, data, shapes_only=True)
 
     def read(self) -> Any:
-        from admm.methods.layerwise.data import read_graph
+        from admm.methods.labelled import read_graph
 
         return read_graph(self)
 

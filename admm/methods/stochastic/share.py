@@ -15,8 +15,8 @@ from jaxtyping import Array
 from admm import datasets
 from admm.comm import Transport
 from admm.errors import InputError, spelled
-from admm.methods.labelled import load_at_root
-from admm.methods.layerwise.data import full_inputs, graph_facts, in_basis, read_graph
+from admm.methods.labelled import load_at_root, read_graph
+from admm.methods.layerwise.data import full_inputs, graph_facts, in_basis
 from admm.methods.stochastic.options import StochasticOptions
 from admm.methods.subnetworks.data import read_rows, row_inputs, row_shapes
 from admm.methods.subnetworks.losses import loss_targets

@@ -1,0 +1,1 @@
+"""Full-graph training of graph neural networks over parts of the graph."""

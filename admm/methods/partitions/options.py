@@ -1,0 +1,142 @@
+"""Options of full-graph training over parts of a graph. Needs no JAX."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, get_args
+
+from admm.checks import COUNT, LAYERS, NOT_NEGATIVE, POSITIVE, Check
+from admm.errors import InputError, spelled
+from admm.methods.supervised import GraphOptions
+from admm.run.options import checkpoint_option, codec_of, codec_option, option
+from admm.solvers.settings import RULES, Optimizer
+from layers.names import GraphNetwork, Partitioner
+from quant import CODEC_NAMES
+
+HaloName = Literal["exact", "drop", "pipe", "stale", "refresh", "admm"]
+Order = Literal["fresh", "end", "kvs"]
+
+# The ways that synchronise from time to time only.
+_PERIODIC = ("stale", "refresh", "admm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionOptions(GraphOptions):
+    """A GCN or GraphSAGE on a whole graph, whose nodes are dealt out to parts.
+
+    The history has the objective, the mean training loss as the epoch saw it, and for every layer
+    but the first the staleness ‖H̄_l − H_l‖/‖H_l‖ of the halo: rows as training last had them
+    against those of the network of now without dropout.
+
+    Iterates depend on the parts and not on who owns them: a run goes on with any number of workers.
+
+    Example:
+        >>> PartitionOptions(halo="stale").interval, PartitionOptions(solver="digest").halo
+        (10, 'stale')
+    """
+
+    bounded: ClassVar[str | None] = "objective"
+    loss: ClassVar[str] = "cross_entropy"
+
+    solver: Literal["partitions", "digest"] = option("partitions", "the method [pdadmm-g]")
+    network: GraphNetwork = option("gcn", "gcn or sage", "network")
+    layers: int = option(3, "layers, the output layer included", "network", LAYERS)
+    hidden: int = option(64, "width of the hidden layers", "network", COUNT)
+    epochs: int = option(200, "steps, each of all training nodes", check=COUNT)
+    halo: HaloName | None = option(
+        None,
+        "rows of neighbours in other parts: exact, dropped, of the epoch before (pipe), stale, "
+        "recomputed (refresh), or constrained (admm) [refresh; digest: stale]",
+    )
+    order: Order = option("fresh", "when stale rows travel: fresh, end or kvs")
+    interval: int = option(10, "epochs from one synchronisation to the next", check=COUNT)
+    gamma: float = option(
+        0.3, "penalty of admm, in lengths of multipliers over rows", check=NOT_NEGATIVE
+    )
+    exact_epochs: int = option(
+        25, "exact epochs before admm", check=Check("0 or more", lambda value: value >= 0)
+    )
+    dropout: float = option(
+        0.5, "fraction of the values of hidden layers that training drops", check=RULES["dropout"]
+    )
+    optimizer: Optimizer | Any = option(
+        "adam", "gd, adadelta, adagrad, adam; in Python also any of optax [adam]", metavar="NAME"
+    )
+    lr: float = option(0.01, "its learning rate", check=POSITIVE)
+    weight_decay: float = option(
+        5e-4, "λ of λ/2 Σ‖W‖², in the gradient", check=RULES["weight_decay"]
+    )
+    parts: int = option(8, "parts of the graph; a worker has one or more", "workers", COUNT)
+    partition: Partitioner = option(
+        "auto", "metis, bfs, random, or auto: metis where pymetis is installed, else bfs", "workers"
+    )
+    codec: str | None = codec_option([name for name in CODEC_NAMES if name != "levels"])
+    checkpoint_every: int = checkpoint_option(50)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "halo", self.halo or self._preset or "refresh")
+        super().__post_init__()
+        if self._preset and self.halo != self._preset:
+            raise InputError(
+                f"{spelled('halo', self.halo)} is not {self.solver}, which is "
+                f"{spelled('halo', self._preset)}; take {spelled('solver', 'partitions')}"
+            )
+        only = {"order": ("stale",), "interval": _PERIODIC}
+        only |= dict.fromkeys(("gamma", "exact_epochs"), ("admm",))
+        for name, halos in only.items():
+            if getattr(self, name) != getattr(type(self), name) and self.halo not in halos:
+                raise InputError(f"{spelled(name)} is not for {spelled('halo', self.halo)}")
+        if isinstance(self.optimizer, str) and self.optimizer not in get_args(Optimizer):
+            raise InputError(
+                f"{spelled('optimizer')} must be one of {', '.join(get_args(Optimizer))}, got "
+                f"{self.optimizer!r}"
+            )
+
+    @property
+    def _preset(self) -> HaloName | None:
+        return None if self.solver == "partitions" else "stale"
+
+    @property
+    def stages(self) -> Sequence[str]:
+        return ["the network"]
+
+    @property
+    def remedy(self) -> str:
+        return f"a {spelled('lr')} below {self.lr:g}"
+
+    def load(self, transport: Any, data: Any = None) -> Any:
+        from admm.methods.partitions.share import load_share
+
+        return load_share(self, transport, data)
+
+    def read(self) -> Any:
+        from admm.methods.labelled import read_graph
+
+        return read_graph(self)
+
+    def costs(self, share: Any) -> Any:
+        from admm.methods.partitions.costs import Costs
+
+        return [Costs(share).stage()]
+
+    def peak_memory(self, share: Any) -> Sequence[int]:
+        from admm.methods.partitions.costs import Costs
+
+        return Costs(share).peak_memory()
+
+    def begin(self, share: Any, transport: Any, stage: int, kept: Any) -> Any:
+        from admm.methods.partitions.training import PartitionTraining
+
+        return PartitionTraining(self, share, transport)
+
+    def safer(self, training: Any) -> tuple["PartitionOptions", str]:
+        """A third of the learning rate."""
+        lr = self.lr / 3
+        return replace(self, lr=lr), spelled("lr", f"{lr:g}")
+
+    def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
+        from admm.methods.partitions.inference import pass_saved
+
+        return pass_saved(self, saved, transport, data, every)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**super().as_json(), "codec": codec_of(self)}

@@ -1,0 +1,154 @@
+"""Training over parts of a graph: one stage, an epoch being a step of all training nodes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from admm.comm import Transport, fill_leaves, in_turns, receive_exact, send_exact
+from admm.methods.partitions.options import PartitionOptions
+from admm.methods.partitions.share import PartitionShare
+from admm.methods.partitions.worker import EVALUATION, VARIABLES, PartitionWorker
+from admm.methods.subnetworks.losses import mean_losses
+from admm.run.method import Arrays, Network, Training
+from admm.solvers.backprop import make_optimizer
+from admm.solvers.settings import Optimizer
+from layers import GraphLayer, init_graph_layer
+
+# The unit of a checkpoint that has the network; those of parts follow.
+_COMMON = 0
+
+
+class PartitionTraining(Training):
+    """Some parts for every worker, and the network in all of them.
+
+    Args:
+        options: What to train.
+        share: The parts.
+        transport: Of the run.
+    """
+
+    variables = VARIABLES
+
+    def __init__(
+        self, options: PartitionOptions, share: PartitionShare, transport: Transport
+    ) -> None:
+        self.depth = options.layers
+        self._options, self._share, self._transport = options, share, transport
+        transport.declare(*VARIABLES)
+        network = new_network(options, share.widths)
+        optimizer = optimizer_of(options)
+        self._workers = [
+            PartitionWorker(index, share, transport, network, optimizer)
+            for index in transport.local
+        ]
+
+    def units(self, worker: int) -> str:
+        return f"parts {self._share.units(worker)}"
+
+    def epoch(self, number: int, measure: bool) -> None:
+        in_turns(worker.iteration(number) for worker in self._workers)
+        counts = list(map(len, self._share.plan.owned))
+        wait = self._transport.begin_sum([each.summands() for each in self._workers], counts)
+        total = wait()
+        for worker in self._workers:
+            worker.step(total)
+
+    def measure(self) -> Mapping[str, float]:
+        found = scores(self._share, self._workers, self._transport)
+        staleness = self._transport.total([worker.staleness for worker in self._workers])
+        stale = {
+            f"staleness_{number}": float((error / length) ** 0.5) if length else 0.0
+            for number, (error, length) in enumerate(staleness.tolist(), start=1)
+        }
+        return {
+            "layers": self.depth,
+            **found,
+            "objective": self._workers[0].loss,
+            **stale,
+        }
+
+    def state(self) -> dict[int, Arrays]:
+        found: dict[int, Arrays] = {}
+        for worker in self._workers:
+            own = zip(worker.own, worker.state(), strict=True)
+            found |= {1 + number: state for number, state in own}
+        self._transport.flush()
+        if self._transport.is_root:
+            found[_COMMON] = self._workers[0].common()
+        return found
+
+    def restore(self, read: Callable[[int], Arrays], settings: Mapping[str, Any] | None) -> None:
+        for worker in self._workers:
+            worker.restore([read(1 + number) for number in worker.own], read(_COMMON))
+
+    def network(self) -> Network:
+        """The layers, at the root."""
+        if not self._transport.is_root:
+            return {}
+        return dict(enumerate(self._workers[0].network, start=1))
+
+    def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
+        network = self.network().items()
+        return {number: fill_leaves(layer, read(number)) for number, layer in network}
+
+
+def new_network(options: PartitionOptions, widths: Sequence[int]) -> list[GraphLayer]:
+    """The layers at the start."""
+    kind, dtype = options.network, options.dtype
+    shapes = enumerate(pairwise(widths), start=1)
+    return [init_graph_layer(options.seed, n, *shape, kind, dtype) for n, shape in shapes]
+
+
+def optimizer_of(options: PartitionOptions) -> optax.GradientTransformation:
+    """The optimiser, with the decay in the gradient that it sees; biases do not decay."""
+    optimizer = options.optimizer
+    if isinstance(optimizer, str):
+        optimizer = make_optimizer(cast(Optimizer, optimizer), options.lr)
+    decay = optax.add_decayed_weights(options.weight_decay, mask=_is_matrix)
+    return optax.chain(decay, optimizer)
+
+
+def _is_matrix(network: Any) -> Any:
+    return jax.tree.map(lambda array: array.ndim > 1, network)
+
+
+def logits_of_all(
+    share: PartitionShare, workers: Sequence[PartitionWorker], transport: Transport
+) -> np.ndarray | None:
+    """Logits of every node, at the root: every worker sends those of its parts."""
+    in_turns(worker.evaluation() for worker in workers)
+    for worker in workers:
+        if worker.index > 0:
+            for logits in worker.logits:
+                send_exact(transport, logits, worker.index, 0, EVALUATION)
+    if not transport.is_root:
+        return None
+    plan, classes = share.plan, share.widths[-1]
+    found = np.empty((share.facts.nodes, classes), share.options.dtype)
+    blank = jnp.zeros((plan.own, classes), found.dtype, device=transport.device(0))
+    for part, owner in enumerate(plan.worker):
+        logits = (
+            receive_exact(transport, blank, owner, 0, EVALUATION)
+            if owner
+            else workers[0].logits[part]
+        )
+        nodes = np.flatnonzero(plan.owner == part)
+        found[nodes] = np.asarray(logits)[: len(nodes)]
+    return found
+
+
+def scores(
+    share: PartitionShare, workers: Sequence[PartitionWorker], transport: Transport
+) -> dict[str, float]:
+    """Training loss and scores of the network of now, in every process."""
+    logits, facts, found = logits_of_all(share, workers, transport), share.facts, None
+    if logits is not None:
+        outputs = jnp.asarray(logits[facts.rows])
+        loss = mean_losses(share.options.loss, facts, outputs)["train_loss"]
+        found = {"train_loss": loss, **facts.scores(outputs)}
+    return transport.share(found, 0)

@@ -1,0 +1,264 @@
+"""Workers of full-graph training: owners of some parts of the graph, and of the whole network."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import scipy.sparse as sp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from admm.comm import Transport, fill_leaves, named_leaves
+from admm.methods.partitions.exchange import Exchange
+from admm.methods.partitions.halos import WAYS, Each, Links
+from admm.methods.partitions.share import Inputs, Matrix, PartitionShare, Piece
+from admm.solvers.graph_network import GraphNetwork, Nodes, Part, apply_first, apply_layer
+from layers import GraphLayer, sparse_matrix
+from quant import Float, make_codec
+
+UP, DOWN = VARIABLES = ("halo", "halo_gradient")
+EVALUATION = "evaluation"
+
+
+class PartitionWorker:
+    """Some parts of the graph on one device, with a copy of the network and its optimiser.
+
+    Args:
+        index: Number of the worker, from 0.
+        share: Its parts, among others of this process.
+        transport: Ways to the other workers.
+        network: What to start from, the same in all workers.
+        optimizer: Steps on the gradient of the whole graph, the same in all workers.
+
+    Attributes:
+        network: The layers.
+        loss: Of the last epoch, the mean over all training nodes.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        share: PartitionShare,
+        transport: Transport,
+        network: Sequence[GraphLayer],
+        optimizer: optax.GradientTransformation,
+    ) -> None:
+        self.index = index
+        options, plan = share.options, share.plan
+        self._share, self._transport = share, transport
+        self._device = transport.device(index)
+        self.own = plan.owned[index]
+        self._parts = [self._put(_part(share, share.pieces[n])) for n in self.own]
+        halos = [len(share.pieces[n].part.halo) for n in self.own]
+        self._halos = [self._put(jnp.arange(plan.halo) < rows) for rows in halos]
+        self._solver = GraphNetwork(options.dropout, options.seed)
+        self._optimizer = optimizer
+        self.network = self._put(list(network))
+        self._memory = self._put(optimizer.init(self.network))
+        _, self._unravel = ravel_pytree(self.network)
+        links = self._put(_links(share, self.own))
+        codec = make_codec(options.codec or options.dtype)
+        make = partial(Exchange, transport, index, plan)
+        hidden = share.widths[1:-1]
+        assert options.halo is not None  # the options have seen to that
+        self._halo = WAYS[options.halo](
+            options,
+            self._solver,
+            self.own,
+            self._parts,
+            links,
+            lambda n, back: make(codec, VARIABLES[back], n, options.dtype, back),
+            hidden,
+        )
+        # Evaluations are exact, whatever the codec.
+        exact = Float(options.dtype)
+        self._exact = [make(exact, EVALUATION, n, options.dtype) for n in hidden]
+        self.loss = float("nan")
+
+    def _put(self, tree: Any) -> Any:
+        return jax.device_put(tree, self._device)
+
+    # An epoch.
+
+    def iteration(self, epoch: int) -> Iterator[None]:
+        """Loss and gradient of every own part; `step` needs those of all parts."""
+        solver, parts, last = self._solver, self._parts, len(self.network) - 1
+        hs: list[Each] = []
+        pulls = []
+        for number, layer in enumerate(self.network):
+            if number == 0:
+                found = [solver.first(layer, part.own, is_last=last == 0) for part in parts]
+            else:
+                cs = yield from self._halo.sums(epoch, number, self.network, hs[-1])
+                found = [
+                    solver.own(layer, *each, epoch, number, is_last=number == last)
+                    for each in zip(parts, hs[-1], cs, strict=True)
+                ]
+            hs.append([h for h, _ in found])
+            pulls.append([pull for _, pull in found])
+        ends = [solver.loss(*each) for each in zip(parts, hs.pop(), strict=True)]
+        gradients: list[dict[int, list[GraphLayer]]] = [{} for _ in parts]
+        dh = [gradient for _, gradient in ends]
+        for number in range(last, -1, -1):
+            pulled = [solver.pull(*each) for each in zip(pulls.pop(), dh, strict=True)]
+            for own, (layer, *_) in zip(gradients, pulled, strict=True):
+                own[number] = [layer]
+            if number:
+                below, dc = ([each[n] for each in pulled] for n in (1, 2))
+                dh = yield from self._halo.back(epoch, number, below, dc, hs.pop())
+        for own, others in zip(gradients, self._halo.gradients(), strict=True):
+            for number, layer in others.items():
+                own[number].append(layer)
+        self._summands = [
+            _flat(loss, [own[n] for n in range(last + 1)])
+            for (loss, _), own in zip(ends, gradients, strict=True)
+        ]
+
+    def summands(self) -> np.ndarray:
+        """Loss and gradient of every own part, (parts, 1 + parameters)."""
+        return np.stack([np.asarray(each) for each in self._summands])
+
+    def step(self, total: np.ndarray) -> None:
+        """A step of the optimiser with the sum of all parts' losses and gradients."""
+        self.loss, gradient = float(total[0]), self._put(total[1:])
+        self.network, self._memory = _stepped(
+            self._optimizer, self._unravel, self.network, self._memory, gradient
+        )
+
+    # Between epochs.
+
+    def evaluation(self) -> Iterator[None]:
+        """Logits of own nodes, and how far the halo in training is from that of now.
+
+        Afterwards `logits` has those of every own part, and `staleness` for every H_l Σ‖H̄_l − H_l‖²
+        and Σ‖H_l‖² over the halos of own parts.
+        """
+        last, self.staleness = len(self.network) - 1, np.zeros((len(self.network) - 1, 2))
+        first = self.network[0]
+        h = [apply_first(first, part.own, is_last=last == 0) for part in self._parts]
+        for number, layer in enumerate(self.network[1:], start=1):
+            way = self._exact[number - 1]
+            self._halo.post(way, h)
+            yield
+            halo = self._halo.arrived(way)
+            for part, rows in enumerate(halo):
+                known = self._halo.rows.get(number)
+                if known is not None:
+                    self.staleness[number - 1] += _distance(known[part], rows, self._halos[part])
+            h = [
+                apply_layer(layer, *each, is_last=number == last)
+                for each in zip(self._parts, h, halo, strict=True)
+            ]
+        self.logits = h
+
+    def state(self) -> list[dict[str, Any]]:
+        """Of every own part, what the next epoch needs."""
+        found = self._halo.state()
+        for name, way in self._halo.exchanges.items():
+            for each, kept in zip(found, way.state().values(), strict=True):
+                each |= {f"{name}.{key}": value for key, value in kept.items()}
+        return found
+
+    def common(self) -> dict[str, Any]:
+        """What is the same in all workers: the network, and what its optimiser remembers."""
+        return named_leaves((self.network, self._memory))
+
+    def restore(self, states: Sequence[Mapping[str, Any]], common: Mapping[str, Any]) -> None:
+        """Go on from `state` and `common`."""
+        self.network, self._memory = self._put(fill_leaves((self.network, self._memory), common))
+        self._halo.restore([self._put(dict(each)) for each in states])
+        for name, way in self._halo.exchanges.items():
+            prefix = f"{name}."
+            kept = {
+                part: {k.removeprefix(prefix): v for k, v in each.items() if k.startswith(prefix)}
+                for part, each in zip(self.own, states, strict=True)
+            }
+            way.restore(kept)
+
+
+def _part(share: PartitionShare, piece: Piece) -> Part:
+    """A part as its solver takes it, filled up to the size of all."""
+    plan, dtype = share.plan, share.options.dtype
+    part = piece.part
+    total = share.facts.training_rows
+    weights = np.where(piece.training, 1 / total, 0).astype(dtype)
+    return Part(
+        sparse_matrix(_resized(part.inner, plan.own, plan.own), plan.inner),
+        sparse_matrix(_resized(part.outer, plan.own, plan.halo), plan.outer),
+        _nodes(part.own, piece.own, plan.own),
+        _nodes(part.halo, piece.halo, plan.halo),
+        jnp.asarray(_padded(piece.classes, plan.own)),
+        jnp.asarray(_padded(weights, plan.own)),
+    )
+
+
+def _nodes(ids: np.ndarray, inputs: Inputs | None, rows: int) -> Nodes:
+    p, x = (None, None) if inputs is None else inputs
+    return Nodes(jnp.asarray(_padded(ids, rows)), *[_input(each, rows) for each in (p, x)])
+
+
+def _input(matrix: Matrix | None, rows: int) -> Any:
+    if matrix is None:
+        return None
+    if isinstance(matrix, np.ndarray):
+        return jnp.asarray(_padded(matrix, rows))
+    return sparse_matrix(_resized(matrix, rows, matrix.shape[1]))
+
+
+def _padded(array: np.ndarray, rows: int) -> np.ndarray:
+    return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1))
+
+
+def _resized(matrix: sp.csr_array, rows: int, columns: int) -> sp.csr_array:
+    """With more rows and columns, which are empty."""
+    indptr = np.pad(matrix.indptr, (0, rows - matrix.shape[0]), mode="edge")
+    return sp.csr_array((matrix.data, matrix.indices, indptr), shape=(rows, columns))
+
+
+def _links(share: PartitionShare, own: range) -> Links:
+    plan, dtype = share.plan, share.options.dtype
+    sends, returns, sums, copied = [], [], [], []
+    most = max(1, *plan.counts.sum(axis=1))  # copies of the rows of a part
+    for number in own:
+        part = share.pieces[number].part
+        others = sorted(part.sends)
+        rows = np.concatenate([part.sends[n] for n in others]) if others else np.zeros(0, int)
+        added = sp.coo_array(
+            (np.ones(len(rows), dtype), (rows, np.arange(len(rows)))), shape=(plan.own, most)
+        )
+        sums.append(sparse_matrix(added.tocsr(), int(most)))
+        copied.append(jnp.asarray(np.isin(np.arange(plan.own), rows)))
+        sends.append({n: jnp.asarray(part.sends[n]) for n in others})
+        halo = np.arange(len(part.halo), dtype=np.int32)
+        returns.append({n: jnp.asarray(halo[at]) for n, at in part.receives.items()})
+    return Links(sends, returns, sums, copied)
+
+
+@jax.jit
+def _flat(loss: Array, gradients: list[list[GraphLayer]]) -> Array:
+    """Loss and gradient, of each layer the sum of those given."""
+    summed = [jax.tree.map(lambda *each: sum(each[1:], each[0]), *layer) for layer in gradients]
+    return jnp.concatenate([loss[None], ravel_pytree(summed)[0]])
+
+
+@partial(jax.jit, static_argnames=("optimizer", "unravel"))
+def _stepped(
+    optimizer: optax.GradientTransformation,
+    unravel: Callable[[Array], Any],
+    network: list[GraphLayer],
+    memory: Any,
+    gradient: Array,
+) -> tuple[list[GraphLayer], Any]:
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an integer power
+        updates, memory = optimizer.update(unravel(gradient), memory, network)
+    return optax.apply_updates(network, updates), memory
+
+
+@jax.jit
+def _distance(known: Array, rows: Array, valid: Array) -> Array:
+    known, rows = (jnp.where(valid[:, None], each, 0) for each in (known, rows))
+    return jnp.stack([jnp.sum((known - rows) ** 2), jnp.sum(rows**2)])
