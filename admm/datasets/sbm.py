@@ -13,15 +13,18 @@ import scipy.sparse as sp
 
 from admm.checks import COUNT, NOT_NEGATIVE, SEED, Check
 from admm.datasets.graph import Contents
+from admm.datasets.links import draw_links
 from admm.datasets.splits import PARTS, Split, check_number
 from admm.errors import InputError, did_you_mean
+from admm.memory import check_memory
 
 _LOCAL = 8  # ends a node of links within communities
-_OWN_CLASS, _OWN_CLASS_ANYWHERE = 0.3, 0.8
 _EXPONENT = -1 / 1.5
 
-# Links of a chunk, and nodes whose features are drawn together.
-_CHUNK, _BLOCK = 2**16, 2**10
+# What an adjacency takes while it is made, and features beside their sparse form.
+_EDGE_BYTES, _FEATURE_BYTES = 16, 12
+
+_BLOCK = 2**10  # nodes whose features are drawn together
 
 # What is drawn, as a part of the seed: streams do not overlap.
 _NODES, _LOCAL_LINKS, _OTHER_LINKS, _MEANS, _FEATURES = range(5)
@@ -233,13 +236,22 @@ class SBM:
             >>> sum(chunk.shape[1] for chunk in SBM(nodes=1000).links())
             7000
         """
-        drawn, count = self._drawn(), _LOCAL * self.nodes // 2
-        yield from self._chunks(_LOCAL_LINKS, count, drawn, drawn.communities, _OWN_CLASS)
-        count, whole = int(self.anywhere * self.nodes / 2), np.zeros_like(drawn.communities)
-        yield from self._chunks(_OTHER_LINKS, count, drawn, whole, _OWN_CLASS_ANYWHERE)
+        labels, communities, _, weights = self._drawn()
+        for stream, ends, groups, own_class in (
+            (_LOCAL_LINKS, _LOCAL, communities, 0.3),
+            (_OTHER_LINKS, self.anywhere, np.zeros_like(communities), 0.8),
+        ):
+            count, seed = int(ends * self.nodes / 2), (stream, self.seed)
+            yield from draw_links(seed, count, weights, groups, labels, own_class)
 
     def adjacency(self) -> sp.csr_array:
-        """Shape (nodes, nodes), symmetric, no self-loops: ones of float32, indices int32."""
+        """Shape (nodes, nodes), symmetric, no self-loops: ones of float32, indices int32.
+
+        Raises:
+            AdmmError: If there is not enough memory.
+        """
+        needed = int(_EDGE_BYTES * self.nodes * (_LOCAL + self.anywhere))
+        check_memory(needed, f"the edges of {self.name}", advice="lower nodes or anywhere")
         ends = np.concatenate([chunk[:, chunk[0] != chunk[1]] for chunk in self.links()], axis=1)
         ends.sort(axis=0)
         shape = (self.nodes, self.nodes)
@@ -253,8 +265,11 @@ class SBM:
 
         Raises:
             InputError: If there is no split of this number.
+            AdmmError: If there is not enough memory.
         """
         check_number(self.name, number, 1)
+        needed = _FEATURE_BYTES * self.nodes * self.features
+        check_memory(needed, f"the features of {self.name}", advice="lower nodes or features")
         rows = self.rows(np.arange(self.nodes))
         words = f"random, {self.train:g} of the nodes for training, {self.val:g} for validation"
         how = f"degree-corrected stochastic block model, {self.community_count} communities"
@@ -272,37 +287,3 @@ class SBM:
         parts = random.permutation(np.repeat(np.arange(len(PARTS), dtype=np.int8), self._sizes))
         weights = np.minimum((1 - random.random(self.nodes)) ** _EXPONENT, np.sqrt(self.nodes))
         return _Drawn(labels, communities, parts, weights)
-
-    def _chunks(
-        self, stream: int, count: int, drawn: _Drawn, groups: np.ndarray, own_class: float
-    ) -> Iterator[np.ndarray]:
-        """Links within groups, with some probability within the class too."""
-        order = np.lexsort((drawn.labels, groups)).astype(np.int32)
-        upto = np.concatenate([[0], np.cumsum(drawn.weights[order])])
-        # In this order both keys rise: groups, and classes within them, are slices.
-        group = groups[order].astype(np.int64)
-        group_class = group * self.classes + drawn.labels[order]
-        within, within_class = (
-            np.stack([np.searchsorted(key, key, side) for side in ("left", "right")])
-            for key in (group, group_class)
-        )
-        for start in range(0, count, _CHUNK):
-            random, size = self._random(stream, start // _CHUNK), min(_CHUNK, count - start)
-            # In order, which is no matter to links, both searches stay in the processor's cache.
-            first = _pick(upto, np.sort(random.random(size)), np.array([[0], [self.nodes]]))
-            same = random.random(size) < own_class
-            slices = np.where(same, within_class[:, first], within[:, first])
-            yield order[np.stack([first, _pick(upto, random.random(size), slices)])]
-
-
-def _pick(upto: np.ndarray, uniform: np.ndarray, slices: np.ndarray) -> np.ndarray:
-    """A place of each of the slices, with probability ∝ its weight.
-
-    Args:
-        upto: Shape (places + 1,), sums of the weights before each place.
-        uniform: Shape (draws,), in [0, 1).
-        slices: Shape (2, draws) or (2, 1), first place and the one behind the last.
-    """
-    low, high = slices
-    sums = upto[low] + uniform * (upto[high] - upto[low])
-    return np.clip(np.searchsorted(upto, sums, "right") - 1, low, high - 1)

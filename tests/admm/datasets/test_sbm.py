@@ -14,7 +14,8 @@ from admm.cli import main
 from admm.cli.train import _new_folder
 from admm.datasets import SBM, load, load_images
 from admm.datasets.fingerprint import fingerprint
-from admm.errors import InputError
+from admm.errors import AdmmError, InputError
+from admm.memory import Available
 
 PAGE = Path(__file__).parents[3] / "docs" / "sbm.md"
 
@@ -44,31 +45,6 @@ def test_the_adjacency_has_every_link_once_each_way():
     adjacency = model.adjacency().tocoo()
     assert Counter(zip(*adjacency.coords, strict=True)) == Counter(pairs)
     assert (adjacency.data == 1).all()
-
-
-@pytest.mark.parametrize("own_class", [0.3, 0.8])
-def test_links_are_drawn_with_the_probabilities_of_the_equations(own_class):
-    """Of every pair of 24 nodes, over three chunks."""
-    model = SBM(nodes=24, communities=3, classes=2)
-    drawn = model._drawn()
-    count, weights = 150_000, drawn.weights
-    groups = drawn.communities if own_class == 0.3 else np.zeros(24, np.int32)
-    expected = np.zeros((24, 24))
-    for first in range(24):
-        group = groups == groups[first]
-        for among, chance in (
-            (group & (drawn.labels == drawn.labels[first]), own_class),
-            (group, 1 - own_class),
-        ):
-            expected[first] += chance * among * weights / weights[among].sum()
-    expected *= weights[:, None] / weights.sum() * count
-    chunks = list(model._chunks(9, count, drawn, groups, own_class))
-    found = np.zeros((24, 24))
-    np.add.at(found, tuple(np.concatenate(chunks, axis=1)), 1)
-    assert len(chunks) == 3
-    assert not found[expected == 0].any()
-    possible = expected > 0
-    assert scipy.stats.chisquare(found[possible], expected[possible]).pvalue > 0.01
 
 
 def test_expected_degrees_follow_a_power_law_up_to_the_root_of_the_nodes():
@@ -191,6 +167,19 @@ def test_bad_use(tmp_path, unchecked):
         load("sbm:nodes=300", split=1)
     with pytest.raises(InputError, match="unknown image data set 'sbm:'"):
         load_images("sbm:", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sbm:nodes=90000,features=2", "the edges of sbm:.* need .* lower nodes or anywhere$"),
+        ("sbm:features=2000", "the features of sbm:.* need .* lower nodes or features$"),
+    ],
+)
+def test_a_graph_that_does_not_fit(name, message, monkeypatch):
+    monkeypatch.setattr("admm.memory.available_memory", lambda: Available(2**24, "a test"))
+    with pytest.raises(AdmmError, match=message):
+        load(name)
 
 
 def test_features_in_place_of_those_that_are_there():
