@@ -43,20 +43,23 @@ def available_memory() -> Available | None:
     return min([*_of_machine(), *_of_control_groups(), *_of_address_space()], default=None)
 
 
-def check_memory(nbytes: int, what: str, options: object) -> None:
+def check_memory(nbytes: int, what: str, options: object = None, advice: str = "") -> None:
     """Refuse what there is no memory for, before the system ends the process for it.
 
     Args:
         nbytes: What is going to be allocated.
         what: Names it, in the plural.
         options: Of the run, for advice.
+        advice: In place of what follows from the options.
 
     Raises:
         AdmmError: If less is available.
     """
     left = available_memory()
     if left is not None and nbytes > left.nbytes:
-        raise AdmmError(f"{what} need {_gib(nbytes)}, but {_told(left)}; {_advice(options)}")
+        raise AdmmError(
+            f"{what} need {_gib(nbytes)}, but {_told(left)}; {advice or _advice(options)}"
+        )
 
 
 def return_freed_arrays() -> None:

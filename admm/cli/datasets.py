@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     for reader in (list_, download):
         reader.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
     check = actions.add_parser("check", help="read a .npz graph, or all below a folder")
-    check.add_argument("path", type=Path, metavar="PATH", help="a .npz file or a folder")
+    text = "a .npz file or a folder; or what to generate, as sbm:nodes=3000"
+    check.add_argument("path", type=Path, metavar="PATH", help=text)
     for name, kind, metavar in (
         ("split", int, "N"),
         ("weights", str, "use|ignore"),

@@ -180,7 +180,8 @@ def _options(given: dict[str, Any]) -> MethodOptions:
 
 def _new_folder(dataset: str) -> Path:
     """A folder of this run alone: runs/DATASET-DATE-TIME, numbered if that is taken."""
-    base = absolute("runs") / f"{Path(dataset).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = Path(dataset).stem.partition(":")[0]  # of a generated one without its options
+    base = absolute("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder, number = base, 1
     while True:
         try:

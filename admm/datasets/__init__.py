@@ -1,6 +1,7 @@
 """Data sets: graphs by name or path, images by name.
 
 Files of known names are looked for by their upstream names, in any folder below the data directory.
+`sbm` has none: the graph is made as its name says.
 """
 
 from pathlib import Path
@@ -24,6 +25,7 @@ from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.datasets.samples import Samples, checked_samples
 from admm.datasets.save import save_graph
+from admm.datasets.sbm import SBM, is_generated
 from admm.datasets.splits import Split, random_split, split_of_masks
 from admm.errors import InputError, MissingDataError, did_you_mean, spelled
 from admm.files import is_path, reading
@@ -31,6 +33,7 @@ from admm.files import is_path, reading
 __all__ = [
     "DATASETS",
     "IMAGES",
+    "SBM",
     "Graph",
     "Images",
     "Samples",
@@ -75,6 +78,7 @@ DATASETS: dict[str, Source] = {
         "ogb.stanford.edu/docs/nodeprop, unpacked (into a folder with 'arxiv' in its name)",
         belongs=lambda folders: any("arxiv" in folder.lower() for folder in folders),
     ),
+    "sbm": Source((), "generated, as sbm:nodes=3000,seed=0"),
 }
 """Data sets that `load` knows by name.
 
@@ -85,6 +89,7 @@ DATASETS: dict[str, Source] = {
 | citeseer | 3,327 | 9,104 | 3,703 | 6 |
 | amazon-photo | 7,650 | 238,162 | 745 | 8 |
 | coauthor-cs | 18,333 | 163,788 | 6,805 | 15 |
+| sbm | 3,000, or as its name says | 33,058 | 32 | 10 |
 
 Others, by what their upstream says: pubmed, amazon-computers, coauthor-physics, flickr, ogbn-arxiv.
 """
@@ -102,10 +107,10 @@ def load(
     """Load a graph.
 
     Args:
-        dataset: A key of `DATASETS`, or a path: of an `.npz` file, see `admm.datasets.npz` for its
-            arrays, or of a folder with one such file or with the files of GraphSAINT, of an OGB
-            data set of node classes, or of Planetoid. Text with a slash, or that ends in `.npz`, is
-            a path.
+        dataset: A key of `DATASETS`; `sbm:` with options of `SBM`, as `sbm:nodes=500,seed=1`; or
+            a path: of an `.npz` file, see `admm.datasets.npz` for its arrays, or of a folder with
+            one such file or with the files of GraphSAINT, of an OGB data set of node classes, or of
+            Planetoid. Text with a slash, or that ends in `.npz`, is a path.
         data_dir: Folder that is searched for names; `$ADMM_DATA` by default, else the user's cache.
         split_seed: Seed of the random split of data sets that come without one.
         split: Which of several splits that come with the data, from 0.
@@ -125,7 +130,11 @@ def load(
     """
     if isinstance(dataset, Path) or is_path(dataset):
         return _layout(Path(dataset)).graph(split_seed, split, weights, features)
-    contents = _known(dataset, data_dir, split_seed, split)
+    if is_generated(dataset):
+        model = SBM.of_name(dataset)
+        dataset, contents = model.name, model.contents(split)
+    else:
+        contents = _known(dataset, data_dir, split_seed, split)
     return graph_of(dataset, contents, split_seed, split, weights or "ignore", features)
 
 
@@ -146,7 +155,8 @@ def _known(name: str, data_dir: str | Path | None, split_seed: int, split: int) 
         other = f", which is for {spelled('solver')} gsadmm and gsam" if name in IMAGES else ""
         raise InputError(
             f"unknown data set {name!r}{other}; expected one of {', '.join(DATASETS)}, "
-            f"or a .npz file or a folder, with a / in it{did_you_mean(name, DATASETS)}"
+            "or a .npz file or a folder, with a / in it"
+            f"{did_you_mean(name.partition(':')[0], DATASETS)}"
         )
     source = DATASETS[name]
     if not source.files:

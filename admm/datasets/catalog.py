@@ -11,6 +11,7 @@ from admm.datasets.download import download, is_upstream
 from admm.datasets.files import Source, candidates, download_command, find_files, folder_of
 from admm.datasets.folder import Layout, layouts
 from admm.datasets.npz import is_graph
+from admm.datasets.sbm import is_generated
 from admm.errors import InputError, did_you_mean
 from admm.files import reading
 
@@ -79,7 +80,7 @@ def check(path: Path, **choices: Any) -> Iterator[str]:
     """Read a graph, or all graphs and known data sets below a folder: some lines on each.
 
     Args:
-        path: An `.npz` file or a folder.
+        path: An `.npz` file or a folder, or `sbm:` with options.
         choices: `split`, `weights` and `features` of `load`, for graphs.
 
     Raises:
@@ -88,6 +89,9 @@ def check(path: Path, **choices: Any) -> Iterator[str]:
     """
     with reading(path):
         is_folder = path.is_dir()
+    if not is_folder and is_generated(str(path)):
+        yield from _of_graph(load(str(path), **choices), "generated")
+        return
     if not is_folder and path.suffix != ".npz":
         raise InputError(f"expected a folder or a .npz graph, got {path}, which is neither")
     if not is_folder:

@@ -112,7 +112,10 @@ class MethodOptions(ABC):
 
     solver: str
     dataset: str = option(
-        "digits", "a known name, a .npz file, or a folder", "data", metavar="NAME|PATH"
+        "digits",
+        "a known name (or sbm:nodes=3000), a .npz file, or a folder",
+        "data",
+        metavar="NAME|PATH",
     )
     data_dir: Path | None = option(
         None, "searched for upstream file names [$ADMM_DATA, else the user's cache]", "data"
