@@ -16,6 +16,7 @@ NAMES = (
     "depth",
     "kernels",
     "network",
+    "partitions",
     "scaling",
     "speedup",
     "time-to-accuracy",

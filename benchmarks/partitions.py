@@ -1,0 +1,263 @@
+"""Full-graph training over parts: what each way to the halo learns, sends and takes.
+
+    python -m benchmarks partitions --halos exact drop stale refresh admm
+    python -m benchmarks partitions --datasets cora --network gcn -- --data-dir DIR
+    python -m benchmarks partitions --part link --datasets sbm:nodes=50000
+
+The first has a row for every data set, halo, interval and codec: as many workers in a process as
+there are parts, each with one. The learning rate is the one of `--rates` with the best mean
+validation accuracy over all seeds, at the best evaluation. `test` is the accuracy at that
+evaluation, `last` that of the last one, `last5` the mean of the last five. `halo_mb` is what all
+parts send in training, `gradient_mb` their sums of gradients, the same for all rows; `stale_1` is
+the staleness of H_1 at the end, see `admm.methods.partitions.options`. Options behind `--` go to
+`admm train`.
+
+`--part link` times epochs of two ranks in two network namespaces, as `python -m benchmarks network`
+does: `epoch_ms` is the median over runs of the time of all epochs over their number, compilation
+and evaluation aside; `speedup` is against the first row. It needs root, iproute2 and MPICH.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.hosts import two_hosts
+from benchmarks.launch import run_module
+from benchmarks.report import (
+    Report,
+    Row,
+    at_least,
+    make_parser,
+    positive,
+    set_defaults,
+    split_argv,
+)
+from benchmarks.training import Summary, train_all
+
+PARTS = ("accuracy", "link")
+HALOS = ("exact", "drop", "pipe", "stale", "refresh", "admm")
+PERIODIC = ("stale", "refresh", "admm")
+_SET = (
+    *("solver", "dataset", "network", "layers", "parts", "partition", "halo", "interval", "codec"),
+    *("lr", "epochs", "seed", "workers"),
+)
+COLUMNS = {
+    "dataset": "<16",
+    "network": "<4",
+    "parts": ">5",
+    "by": "<6",
+    "halo": "<7",
+    "N": ">3",
+    "codec": "<8",
+    "lr": ">6g",
+    "test": ">6.4f",
+    "test_std": ">8.4f",
+    "last": ">6.4f",
+    "last5": ">6.4f",
+    "stale_1": ">7.3f",
+    "halo_mb": ">8.2f",
+    "gradient_mb": ">11.2f",
+    "epoch_ms": ">8.1f",
+}
+_LINK_COLUMNS = {
+    "link_mbit": ">9.0f",
+    "halo": "<7",
+    "N": ">3",
+    "codec": "<8",
+    "epoch_ms": ">9.1f",
+    "speedup": ">7.2f",
+    "best": ">6.4f",
+    "to_s": ">7.1f",
+    "halo_mb": ">8.2f",
+}
+
+
+class Way(NamedTuple):
+    """To the halo."""
+
+    halo: str
+    interval: int | None
+    codec: str
+
+    @property
+    def options(self) -> list[str]:
+        """Of `admm train`."""
+        given = ["--halo", self.halo, "--codec", self.codec]
+        return given if self.interval is None else [*given, "--interval", str(self.interval)]
+
+
+def main(argv: Sequence[str]) -> None:
+    given, options = parse(*split_argv(argv))
+    report = Report("partitions", given)
+    if given.part == "link":
+        _link(given, options, report)
+    else:
+        _accuracy(given, options, report)
+    report.finish(draw)
+
+
+def ways(given: argparse.Namespace) -> Iterator[Way]:
+    """Those asked for; those without messages in training have one codec."""
+    for halo in given.halos:
+        intervals = given.intervals if halo in PERIODIC else [None]
+        codecs = given.codecs if halo != "drop" else given.codecs[:1]
+        for interval, codec in product(intervals, codecs):
+            yield Way(halo, interval, codec)
+
+
+def _accuracy(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
+    every = [*product(given.datasets, ways(given))]
+    report.begin(COLUMNS, len(every))
+    for dataset, way in every:
+        tried = [(lr, [*train_all(_runs(given, options, dataset, way, lr))]) for lr in given.rates]
+        lr, runs = max(tried, key=lambda each: np.mean([_best(run) for run in each[1]]))
+        report.add(_row(given, dataset, way, lr, runs))
+
+
+def _best(run: Summary) -> float:
+    return max(line["val_accuracy"] for line in run["history"])
+
+
+def _runs(
+    given: argparse.Namespace, options: Sequence[str], dataset: str, way: Way, lr: float
+) -> list[list[str]]:
+    common = {"solver": "partitions", "network": given.network, "parts": given.parts}
+    common |= {"partition": given.partition, "lr": lr, "epochs": given.epochs}
+    common |= {"workers": given.parts, "layers": given.layers, "eval-every": given.eval_every}
+    words = [part for name, value in common.items() for part in (f"--{name}", str(value))]
+    return [
+        [*options, *words, *way.options, "--seed", str(seed), "--dataset", _named(dataset, seed)]
+        for seed in range(given.seeds)
+    ]
+
+
+def _named(dataset: str, seed: int) -> str:
+    """A generated graph is another one for every seed."""
+    if not dataset.startswith("sbm:"):
+        return dataset
+    return f"{dataset}{'' if dataset.endswith(':') else ','}seed={seed}"
+
+
+def _row(
+    given: argparse.Namespace, dataset: str, way: Way, lr: float, runs: Sequence[Summary]
+) -> Row:
+    histories = [run["history"] for run in runs]
+    best = [max(lines, key=lambda line: line["val_accuracy"]) for lines in histories]
+    test = [line["test_accuracy"] for line in best]
+    late = [np.mean([line["test_accuracy"] for line in lines[-5:]]) for lines in histories]
+    ends = [lines[-1] for lines in histories]
+    sent = [run["bytes"]["by_variable"] for run in runs]
+    parameters = runs[0]["costs"]["parameters"] if runs[0].get("costs") else None
+    gradients = None if parameters is None else 4e-6 * given.parts * given.epochs * parameters
+    return {
+        "dataset": dataset,
+        "network": given.network,
+        "parts": given.parts,
+        "by": given.partition,
+        "halo": way.halo,
+        "N": way.interval,
+        "codec": way.codec,
+        "lr": lr,
+        "val": float(np.mean([line["val_accuracy"] for line in best])),
+        "test": float(np.mean(test)),
+        "test_std": float(np.std(test)),
+        "last": float(np.mean([line["test_accuracy"] for line in ends])),
+        "last5": float(np.mean(late)),
+        "stale_1": float(np.mean([line["staleness_1"] for line in ends])),
+        "halo_mb": 1e-6 * float(np.mean([sum(each.values()) for each in sent])),
+        "gradient_mb": gradients,
+        "epoch_ms": 1e3
+        * float(np.median([line["iterate_seconds"] for line in ends]))
+        / given.epochs,
+        "epochs": given.epochs,
+        "seeds": given.seeds,
+    }
+
+
+def _link(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
+    every = [*product(given.links, ways(given))]
+    report.begin(_LINK_COLUMNS, len(every))
+    for mbit, way in every:
+        with two_hosts(mbit) as prefixes, tempfile.TemporaryDirectory() as folder:
+            dataset = _named(given.datasets[0], 0)
+            (words,) = _runs(
+                argparse.Namespace(**{**vars(given), "parts": 2, "seeds": 1}),
+                options,
+                dataset,
+                way,
+                given.rates[-1],
+            )
+            out = Path(folder, "run")
+            run_module("admm", "train", *words, "--out", str(out), ranks=2, prefixes=prefixes)
+            summary = json.loads((out / "summary.json").read_text())
+            lines = [json.loads(each) for each in (out / "history.jsonl").read_text().splitlines()]
+        own = [row for row in report.rows if row["link_mbit"] == mbit]
+        seconds, best = lines[-1]["iterate_seconds"], max(e["test_accuracy"] for e in lines)
+        target = own[0]["best"] - 0.01 if own else best - 0.01
+        reached = [e["iterate_seconds"] for e in lines if e["test_accuracy"] >= target]
+        epoch = 1e3 * seconds / given.epochs
+        report.add(
+            {
+                "link_mbit": mbit,
+                "halo": way.halo,
+                "N": way.interval,
+                "codec": way.codec,
+                "epoch_ms": epoch,
+                "speedup": own[0]["epoch_ms"] / epoch if own else 1.0,
+                "best": best,
+                "to_s": min(reached, default=None),
+                "halo_mb": 1e-6 * sum(summary["bytes"]["by_variable"].values()),
+                "dataset": dataset,
+                "epochs": given.epochs,
+            }
+        )
+
+
+def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """All settings, resolved, and the options of `admm train`."""
+    parser = make_parser("partitions", __doc__)
+    parser.add_argument("--part", choices=PARTS, default="accuracy")
+    parser.add_argument("--datasets", nargs="+", help="[sbm:; quick: sbm:nodes=300]")
+    parser.add_argument("--network", choices=("gcn", "sage"), default="sage")
+    parser.add_argument("--layers", type=at_least(2), default=3)
+    parser.add_argument("--parts", type=at_least(1), help="of the graph [8; quick: 2]")
+    parser.add_argument("--partition", default="metis", choices=("metis", "bfs", "random"))
+    parser.add_argument("--halos", nargs="+", default=HALOS, choices=HALOS)
+    parser.add_argument("--intervals", nargs="+", type=at_least(1), default=[10], metavar="N")
+    parser.add_argument("--codecs", nargs="+", default=["float32"])
+    parser.add_argument(
+        "--rates", nargs="+", type=positive, help="of learning [0.003 0.005 0.01; quick: 0.01]"
+    )
+    parser.add_argument("--epochs", type=at_least(1), help="[120; quick: 20]")
+    parser.add_argument("--eval-every", type=at_least(1), default=4, help="epochs [4]")
+    parser.add_argument("--seeds", type=at_least(1), metavar="N", help="0…N−1 [3; quick: 1]")
+    parser.add_argument("--links", nargs="+", type=positive, default=[100.0], metavar="MBIT")
+    given = parser.parse_args(argv)
+    small = {"datasets": ["sbm:nodes=300"], "parts": 2, "rates": [0.01], "epochs": 20, "seeds": 1}
+    usual = {"datasets": ["sbm:"], "parts": 8, "rates": [0.003, 0.005, 0.01], "epochs": 120}
+    set_defaults(given, small, {**usual, "seeds": 3})
+    for name in _SET:
+        if any(option.partition("=")[0] == f"--{name}" for option in options):
+            parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
+    return given, list(options)
+
+
+def draw(figure: Any, rows: Sequence[Row]) -> None:
+    """Test accuracy over bytes of the halo, or the time of an epoch."""
+    axes = figure.subplots()
+    names = [f"{row['halo']} {row['N'] or ''} {row['codec']}" for row in rows]
+    if "link_mbit" in rows[0]:
+        axes.barh(names, [row["epoch_ms"] for row in rows])
+        axes.invert_yaxis()
+        axes.set(xlabel="epoch [ms]")
+        return
+    for name, row in zip(names, rows, strict=True):
+        axes.errorbar(row["halo_mb"], row["test"], row["test_std"], marker="o", capsize=3)
+        axes.annotate(name, (row["halo_mb"], row["test"]), fontsize="x-small")
+    axes.set(xlabel="sent of halos [MB]", ylabel="test accuracy", xscale="symlog")
