@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from admm.checks import COUNT, NOT_NEGATIVE, SEED, Check
-from admm.datasets.graph import Contents
+from admm.datasets.graph import Contents, Graph
 from admm.datasets.links import draw_links
 from admm.datasets.splits import PARTS, Split, check_number
 from admm.errors import InputError, did_you_mean
@@ -272,10 +272,24 @@ class SBM:
         check_memory(needed, f"the features of {self.name}", advice="lower nodes or features")
         rows = self.rows(np.arange(self.nodes))
         words = f"random, {self.train:g} of the nodes for training, {self.val:g} for validation"
-        how = f"degree-corrected stochastic block model, {self.community_count} communities"
         split = Split(*(np.flatnonzero(rows.parts == part) for part in range(len(PARTS))))
         features = sp.csr_array(rows.features)
-        return Contents(self.adjacency(), features, rows.labels, split, words, {"generator": how})
+        return Contents(
+            self.adjacency(), features, rows.labels, split, words, {"generator": self._told}
+        )
+
+    def outline(self) -> Graph:
+        """The graph without the values of its features: `rows` has those of some nodes."""
+        drawn = self._drawn()
+        split = Split(*(np.flatnonzero(drawn.parts == part) for part in range(len(PARTS))))
+        features = sp.csr_array((self.nodes, self.features), dtype=np.float32)
+        labels = drawn.labels.astype(np.int64)
+        provenance = {"weights": "none", "generator": self._told}
+        return Graph(self.name, self.adjacency(), features, labels, split, provenance=provenance)
+
+    @property
+    def _told(self) -> str:
+        return f"degree-corrected stochastic block model, {self.community_count} communities"
 
     def _random(self, stream: int, number: int = 0) -> np.random.Generator:
         return np.random.default_rng((number, stream, self.seed))

@@ -1,6 +1,6 @@
 """The graph in parts: every process has its own, with what their layers read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from admm import datasets
 from admm.comm import Transport
+from admm.datasets import SBM, is_generated
 from admm.errors import InputError, spelled
 from admm.memory import memory_told
 from admm.methods.labelled import Labelled, description, read_graph
@@ -104,33 +105,38 @@ class PartitionShare:
 
 
 class _Cut:
-    """A graph at the root, about to be dealt out."""
+    """A graph cut into parts, where it has been read.
 
-    def __init__(self, options: PartitionOptions, graph: datasets.Graph, parts: int) -> None:
-        self._options, self._graph = options, graph
-        try:
-            self.found: Partition = partition(
-                graph.adjacency, parts, options.partition, options.seed
-            )
-        except ValueError as error:
-            raise InputError(f"{graph.name}: {error}") from error
+    Args:
+        options: Of the run.
+        graph: The graph; its features do not count.
+        features: Those of some nodes.
+        found: The parts.
+    """
+
+    def __init__(
+        self,
+        options: PartitionOptions,
+        graph: datasets.Graph,
+        features: Callable[[np.ndarray], sp.csr_array],
+        found: Partition,
+    ) -> None:
+        self._options, self._graph, self._features, self._found = options, graph, features, found
         adjacency = graph.adjacency
         if options.halo == "drop":
-            adjacency = drop_cut(adjacency, self.found.owner)
-        S = propagation(adjacency, options.network, options.dtype)
-        self.parts = list(split_graph(S, self.found.owner, parts))
-        features = graph.features.astype(options.dtype)
-        self._inputs = _stored(S @ features), _stored(features)
-        if not np.isfinite(_values(self._inputs[0])).all():
-            raise InputError(
-                f"{graph.name}: the features overflow {spelled('dtype', options.dtype)}; scale "
-                "them down"
-            )
+            adjacency = drop_cut(adjacency, found.owner)
+        self._S = propagation(adjacency, options.network, options.dtype)
+        self.parts = list(split_graph(self._S, found.owner, int(found.owner.max()) + 1))
         self._training = np.zeros(graph.nodes, bool)
         self._training[graph.split.train] = True
 
-    def plan(self, owned: Sequence[range]) -> Plan:
-        """Who needs what, and the sizes that all parts have in common."""
+    def plan(self, owned: Sequence[range], values: np.ndarray) -> Plan:
+        """Who needs what, and the sizes that all parts have in common.
+
+        Args:
+            owned: Parts of every worker.
+            values: How many features of every node are stored.
+        """
         parts = len(self.parts)
         counts = np.zeros((parts, parts), int)
         for number, part in enumerate(self.parts):
@@ -138,27 +144,46 @@ class _Cut:
                 counts[number, other] = len(rows)
         return Plan(
             owned,
-            self.found.owner,
+            self._found.owner,
             counts,
             own=max(len(part.own) for part in self.parts),
             halo=max(1, *counts.sum(axis=0).tolist()),
             inner=max(part.inner.nnz for part in self.parts),
             outer=max(part.outer.nnz for part in self.parts),
-            inputs=max(_values(self._inputs[0][part.own]).size for part in self.parts),
-            how=self.found.how,
-            cut=self.found.cut,
+            inputs=min(
+                max(len(part.own) for part in self.parts) * self._graph.features.shape[1],
+                max(int(values[self._S[part.own].indices].sum()) for part in self.parts),
+            ),
+            how=self._found.how,
+            cut=self._found.cut,
         )
 
     def piece(self, number: int) -> Piece:
-        """A part with what it needs of others."""
-        part = self.parts[number]
-        halo = self._of(part.halo) if self._options.halo == "refresh" else None
-        classes = np.maximum(self._graph.labels[part.own], 0).astype(np.int32)
-        return Piece(part, self._of(part.own), halo, classes, self._training[part.own])
+        """A part with what it needs of others.
 
-    def _of(self, nodes: np.ndarray) -> Inputs:
-        p, x = self._inputs
-        return Inputs(p[nodes], x[nodes] if self._options.network == "sage" else None)
+        Raises:
+            InputError: If products of the features are not finite.
+        """
+        part = self.parts[number]
+        halo = self._inputs(part.halo) if self._options.halo == "refresh" else None
+        classes = np.maximum(self._graph.labels[part.own], 0).astype(np.int32)
+        return Piece(part, self._inputs(part.own), halo, classes, self._training[part.own])
+
+    def _inputs(self, nodes: np.ndarray) -> Inputs:
+        """Of the rows that they need of the features, and no others."""
+        rows = self._S[nodes]
+        needed, columns = np.unique(rows.indices, return_inverse=True)
+        shape = (len(nodes), len(needed))
+        rows = sp.csr_array((rows.data, columns.astype(np.int32), rows.indptr), shape=shape)
+        dtype = self._options.dtype
+        p = _stored(rows @ self._features(needed).astype(dtype))
+        if not np.isfinite(_values(p)).all():
+            raise InputError(
+                f"{self._graph.name}: the features overflow {spelled('dtype', dtype)}; scale them "
+                "down"
+            )
+        is_read = self._options.network == "sage"
+        return Inputs(p, _stored(self._features(nodes).astype(dtype)) if is_read else None)
 
 
 def _stored(matrix: sp.csr_array) -> Matrix:
@@ -173,7 +198,10 @@ def _values(matrix: Matrix) -> np.ndarray:
 def load_share(
     options: PartitionOptions, transport: Transport, data: Any = None, parts: int | None = None
 ) -> PartitionShare:
-    """The graph of a run, cut into parts: the root reads it, and deals out the parts.
+    """The graph of a run, cut into parts, of which each process gets its own.
+
+    A generated graph is made where it is needed. Any other is read at the root, which sends every
+    process its parts.
 
     Args:
         options: Of the run.
@@ -192,20 +220,68 @@ def load_share(
             f"start fewer ranks or raise {spelled('parts')}"
         )
     owned = [range(a - 1, b) for a, b in split_layers([1] * parts, transport.size)]
+    if data is None and options.features is None and is_generated(options.dataset):
+        facts, plan, pieces = _generate(options, transport, parts, owned)
+    else:
+        facts, plan, pieces = _deal(options, transport, data, parts, owned)
+    hidden = [options.hidden] * (options.layers - 1)
+    widths = [facts.dataset["features"], *hidden, facts.classes]
+    return PartitionShare(options, facts, plan, pieces, widths)
+
+
+_Dealt = tuple[Facts, Plan, dict[int, Piece]]
+
+
+def _deal(
+    options: PartitionOptions, transport: Transport, data: Any, parts: int, owned: list[range]
+) -> _Dealt:
+    """The root reads the graph, and deals out the parts."""
     cuts: list[_Cut] = []
 
     def read() -> tuple[Facts, Plan]:
         graph = read_graph(options, data)
+        features = graph.features
         with memory_told(f"the parts of {graph.name}", options):
-            cuts.append(_Cut(options, graph, parts))
-        return graph_facts(graph), cuts[0].plan(owned)
+            found = _found(options, graph, parts)
+            cuts.append(_Cut(options, graph, features.__getitem__, found))
+        return graph_facts(graph), cuts[0].plan(owned, np.diff(features.indptr))
 
     facts, plan = transport.at_root(read)
     dealt = transport.deal(lambda worker: {n: cuts[0].piece(n) for n in owned[worker]})
-    pieces = {number: piece for own in dealt for number, piece in own.items()}
-    hidden = [options.hidden] * (options.layers - 1)
-    widths = [facts.dataset["features"], *hidden, facts.classes]
-    return PartitionShare(options, facts, plan, pieces, widths)
+    return facts, plan, {number: piece for own in dealt for number, piece in own.items()}
+
+
+def _generate(
+    options: PartitionOptions, transport: Transport, parts: int, owned: list[range]
+) -> _Dealt:
+    """Every process makes the edges, and features only of its own parts and their neighbours."""
+    model = transport.agreed(lambda: SBM.of_name(options.dataset))
+
+    def make() -> tuple[Facts, _Cut]:
+        with memory_told(f"the parts of {graph.name}", options):
+            cut = _Cut(
+                options, graph, lambda nodes: sp.csr_array(model.rows(nodes).features), found
+            )
+        return graph_facts(graph), cut
+
+    graph = transport.agreed(lambda: options.with_first_rows(model.outline()))
+    found = transport.at_root(lambda: _found(options, graph, parts))
+    facts, cut = transport.agreed(make)
+    numbers = [number for worker in transport.local for number in owned[worker]]
+    pieces = transport.agreed(lambda: {number: cut.piece(number) for number in numbers})
+    return facts, cut.plan(owned, np.full(graph.nodes, model.features)), pieces
+
+
+def _found(options: PartitionOptions, graph: datasets.Graph, parts: int) -> Partition:
+    """The parts.
+
+    Raises:
+        InputError: If there cannot be so many, or nothing finds them.
+    """
+    try:
+        return partition(graph.adjacency, parts, options.partition, options.seed)
+    except ValueError as error:
+        raise InputError(f"{graph.name}: {error}") from error
 
 
 def graph_facts(graph: datasets.Graph) -> Facts:
