@@ -4,11 +4,10 @@
     python -m benchmarks partitions --datasets cora --network gcn -- --data-dir DIR
     python -m benchmarks partitions --part link --datasets sbm:nodes=50000
 
-The first has a row for every data set, halo, interval and codec: as many workers in a process as
-there are parts, each with one. The learning rate is the one of `--rates` with the best mean
+The first has a row for every data set, halo, interval and codec. The learning rate is the one of `--rates` with the best mean
 validation accuracy over all seeds, at the best evaluation. `test` is the accuracy at that
-evaluation, `last` that of the last one, `last5` the mean of the last five. `halo_mb` is what all
-parts send in training, `gradient_mb` their sums of gradients, the same for all rows; `stale_1` is
+evaluation, `last` that of the last one, `last5` the mean of the last five. `halo_mb` is what
+workers with a part each send in training, `gradient_mb` their gradients, alike in all rows; `stale_1` is
 the staleness of H_1 at the end, see `admm.methods.partitions.options`. Options behind `--` go to
 `admm train`.
 
@@ -21,12 +20,15 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from admm.run.estimate import Estimate, estimate
+from admm.run.registry import options_from_json
 from benchmarks.hosts import two_hosts
 from benchmarks.launch import run_module
 from benchmarks.report import (
@@ -129,7 +131,7 @@ def _runs(
 ) -> list[list[str]]:
     common = {"solver": "partitions", "network": given.network, "parts": given.parts}
     common |= {"partition": given.partition, "lr": lr, "epochs": given.epochs}
-    common |= {"workers": given.parts, "layers": given.layers, "eval-every": given.eval_every}
+    common |= {"layers": given.layers, "eval-every": given.eval_every}
     words = [part for name, value in common.items() for part in (f"--{name}", str(value))]
     return [
         [*options, *words, *way.options, "--seed", str(seed), "--dataset", _named(dataset, seed)]
@@ -152,9 +154,7 @@ def _row(
     test = [line["test_accuracy"] for line in best]
     late = [np.mean([line["test_accuracy"] for line in lines[-5:]]) for lines in histories]
     ends = [lines[-1] for lines in histories]
-    sent = [run["bytes"]["by_variable"] for run in runs]
-    parameters = runs[0]["costs"]["parameters"] if runs[0].get("costs") else None
-    gradients = None if parameters is None else 4e-6 * given.parts * given.epochs * parameters
+    costs = [_costs(run, given.parts) for run in runs]
     return {
         "dataset": dataset,
         "network": given.network,
@@ -170,14 +170,20 @@ def _row(
         "last": float(np.mean([line["test_accuracy"] for line in ends])),
         "last5": float(np.mean(late)),
         "stale_1": float(np.mean([line["staleness_1"] for line in ends])),
-        "halo_mb": 1e-6 * float(np.mean([sum(each.values()) for each in sent])),
-        "gradient_mb": gradients,
+        "halo_mb": 1e-6 * float(np.mean([sum(each.bytes_by_variable.values()) for each in costs])),
+        "gradient_mb": 4e-6 * given.parts * given.epochs * costs[0].stages[0].parameters,
         "epoch_ms": 1e3
         * float(np.median([line["iterate_seconds"] for line in ends]))
         / given.epochs,
         "epochs": given.epochs,
         "seeds": given.seeds,
     }
+
+
+def _costs(run: Summary, workers: int) -> Estimate:
+    """What the run would cost with so many workers."""
+    apart = {"workers": workers, "out": None, "checkpoint_every": 0}
+    return estimate(replace(options_from_json(run["options"]), **apart))
 
 
 def _link(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:

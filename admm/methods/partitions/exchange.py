@@ -1,9 +1,9 @@
 """The exchange of boundary rows between parts: who needs what of whom, and the ways there."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -28,6 +28,7 @@ class Plan:
         counts: (parts, parts)  rows of part a that are in the halo of part b.
         own: Rows that arrays of own nodes have in every part, the largest part's.
         halo: Those of halos.
+        copies: Those of all copies of the rows of a part.
         inner: Stored entries of S_in, the most of all parts; of S_out likewise.
         outer: See `inner`.
         inputs: Values of S X that are kept of a part, the most of all.
@@ -40,6 +41,7 @@ class Plan:
     counts: np.ndarray
     own: int
     halo: int
+    copies: int
     inner: int
     outer: int
     inputs: int
@@ -72,13 +74,10 @@ class _Loop:
 
     def __init__(self, codec: Codec, start: Array) -> None:
         self._codec, self.last, self._arrived = codec, start, deque[Array]()
-        self._is_exact = codec == Float(str(start.dtype))
 
     def send(self, x: Array) -> None:
-        if not self._is_exact:
-            x = self._codec.decode(self._codec.encode(x, self.last), self.last)
-        self.last = x
-        self._arrived.append(x)
+        self.last = self._codec.decode(self._codec.encode(x, self.last), self.last)
+        self._arrived.append(self.last)
 
     def expect(self) -> None:
         pass
@@ -91,11 +90,14 @@ class Exchange:
     """One layer's rows in one direction, between all parts of a worker and their neighbours.
 
     Messages between two workers keep the order of their pairs, so that one variable serves all.
+    Where the codec changes nothing, rows for parts of the same worker are taken as they are.
 
     Args:
         transport: Carries what leaves the worker.
         worker: Its number.
         plan: Who needs what.
+        rows: Positions of what each own part sends each other part, among its own rows or, on the
+            way back, those of its halo.
         codec: Codes each pair's rows, with a memory of its own.
         variable: For the byte counts.
         width: Columns.
@@ -103,7 +105,6 @@ class Exchange:
         back: Whether rows go from copies to owners.
 
     Attributes:
-        blank: Zeros for all rows of a part's halo, or of a part.
         expected: Whether messages are announced and not yet received.
     """
 
@@ -112,59 +113,70 @@ class Exchange:
         transport: Transport,
         worker: int,
         plan: Plan,
+        rows: Mapping[Pair, np.ndarray],
         codec: Codec,
         variable: str,
         width: int,
         dtype: str,
         back: bool = False,
     ) -> None:
-        device = transport.device(worker)
-        self._codec = codec
-        self._sent: dict[Pair, Channel | _Loop] = {}
-        self._received: dict[Pair, Channel | _Loop] = {}
-        for (a, b), rows in plan.pairs(back):
+        self.expected = False
+        self._codec, self._own = codec, plan.owned[worker]
+        put = partial(jax.device_put, device=transport.device(worker))
+        self._sent: dict[Pair, tuple[Channel | _Loop, Array]] = {}
+        self._received: dict[Pair, tuple[Channel | _Loop, int]] = {}
+        size, stacked = (plan.copies, plan.halo) if back else (plan.halo, plan.own)
+        local = {part: np.full(size, len(self._own) * stacked) for part in self._own}
+        filled = dict.fromkeys(self._own, 0)
+        for (a, b), count in plan.pairs(back):
             source, target = plan.worker[a], plan.worker[b]
             if worker not in (source, target):
                 continue
-            start = jnp.zeros((rows, width), dtype, device=device)
+            if source == target and codec == Float(dtype):
+                at = filled[b]
+                local[b][at : at + count] = (a - self._own.start) * stacked + rows[a, b]
+                filled[b] += count
+                continue
+            start = put(np.zeros((count, width), dtype))
             if source == target:
                 way: Channel | _Loop = _Loop(codec, start)
             else:
                 way = Channel(transport, codec, variable, source, target, start)
             if source == worker:
-                self._sent[a, b] = way
+                self._sent[a, b] = way, put(rows[a, b])
             if target == worker:
-                self._received[a, b] = way
-        size = plan.own if back else plan.halo
-        self.blank = jnp.zeros((size, width), dtype, device=device)
-        self._own = plan.owned[worker]
-        self.expected = False
+                self._received[a, b] = way, filled[b]
+                filled[b] += count
+        self._local = put([each.astype(np.int32) for each in local.values()])
+        self._stacked = put(np.zeros((len(self._own), stacked, width), dtype))
 
-    def send(self, rows: Callable[[int, int], Array]) -> None:
-        """Send every neighbour its rows, and announce those of the neighbours.
-
-        Args:
-            rows: Those of an own part for another part.
-        """
-        for (a, b), way in self._sent.items():
-            way.send(rows(a, b))
-        for way in self._received.values():
+    def send(self, rows: Sequence[Array]) -> None:
+        """Send every neighbour its rows of every own part, and announce those of the neighbours."""
+        self._stacked = jnp.stack(rows)
+        for (a, _), (way, positions) in self._sent.items():
+            way.send(_take(rows[a - self._own.start], positions))
+        for way, _ in self._received.values():
             way.expect()
         self.expected = True
 
-    def receive(self) -> list[list[Array]]:
-        """What has been announced: of every own part the rows of its neighbours, in their order."""
+    def receive(self) -> list[Array]:
+        """What has been announced: for every own part the rows of its neighbours, in their order.
+
+        Spare rows at the end are 0.
+        """
         self.expected = False
-        found: dict[int, list[Array]] = {part: [] for part in self._own}
-        for (_, b), way in self._received.items():
-            found[b].append(way.receive())
-        return list(found.values())
+        found = [_gathered(self._stacked, positions) for positions in self._local]
+        for (_, b), (way, start) in self._received.items():
+            part = b - self._own.start
+            found[part] = _placed(found[part], way.receive(), start)
+        self._stacked = jnp.zeros_like(self._stacked)
+        return found
 
     def state(self) -> dict[int, dict[str, Array]]:
         """The memories of the codec, by own part."""
         found: dict[int, dict[str, Array]] = {part: {} for part in self._own}
         for end, ways in (("sent", self._sent), ("received", self._received)):
-            for (a, b), way in ways.items() if self._codec.remembers else ():
+            for (a, b), (way, _) in ways.items() if self._codec.remembers else ():
                 part, other = (a, b) if end == "sent" else (b, a)
                 found[part][f"{end}[{other}]"] = way.last
         return found
@@ -172,6 +184,22 @@ class Exchange:
     def restore(self, states: Mapping[int, Mapping[str, Any]]) -> None:
         """Go on with the memories of `state`."""
         for end, ways in (("sent", self._sent), ("received", self._received)):
-            for (a, b), way in ways.items() if self._codec.remembers else ():
+            for (a, b), (way, _) in ways.items() if self._codec.remembers else ():
                 part, other = (a, b) if end == "sent" else (b, a)
                 way.last = jax.device_put(states[part][f"{end}[{other}]"], way.last.device)
+
+
+@jax.jit
+def _take(x: Array, positions: Array) -> Array:
+    return x[positions]
+
+
+@jax.jit
+def _gathered(stacked: Array, positions: Array) -> Array:
+    rows = stacked.reshape(-1, stacked.shape[-1])
+    return rows.at[positions].get(mode="fill", fill_value=0)
+
+
+@partial(jax.jit, donate_argnames="rows")
+def _placed(rows: Array, some: Array, start: int | Array) -> Array:
+    return jax.lax.dynamic_update_slice_in_dim(rows, some, start, axis=0)

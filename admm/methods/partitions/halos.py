@@ -24,10 +24,8 @@ Gradients = list[dict[int, GraphLayer]]
 
 
 class Links(NamedTuple):
-    """What one part sends, and how it adds up what comes back."""
+    """How each part adds up what comes back."""
 
-    sends: list[dict[int, Array]]  # rows of H for each neighbour
-    returns: list[dict[int, Array]]  # rows of the halo that are each neighbour's
     sums: list[SparseMatrix]  # (own, rows that come back)  adds up the copies of a row
     copied: list[Array]  # (own,)  whether a row has copies
 
@@ -114,26 +112,9 @@ class Halo:
         made = enumerate(self._widths if widths is None else widths, start=1)
         return {number: self._make(width, back) for number, width in made}
 
-    def post(self, way: Exchange, h: Each) -> None:
-        """Send rows of H to their copies."""
-        first, sends = self._numbers.start, self._links.sends
-        way.send(lambda a, b: _take(h[a - first], sends[a - first][b]))
-
-    def arrived(self, way: Exchange) -> Each:
-        """Rows of the halo."""
-        return [_filled(found, way.blank) if found else way.blank for found in way.receive()]
-
-    def _post_back(self, way: Exchange, dhalo: Each) -> None:
-        """Send gradients of copies to their owners."""
-        first, returns = self._numbers.start, self._links.returns
-        way.send(lambda a, b: _take(dhalo[a - first], returns[a - first][b]))
-
     def _came_back(self, way: Exchange) -> Each:
         """Sums of the gradients of all copies."""
-        return [
-            _added(sums, found) if found else way.blank
-            for sums, found in zip(self._links.sums, way.receive(), strict=True)
-        ]
+        return [_times(*each) for each in zip(self._links.sums, way.receive(), strict=True)]
 
     def _spread(self, epoch: int, number: int, halo: Each) -> tuple[Each, list[Pull]]:
         """C_l with the dropout of now, and the way back to H̄_l."""
@@ -166,9 +147,9 @@ class Exact(Halo):
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
     ) -> Generator[None, None, Each]:
-        self.post(self._up[number], h)
+        self._up[number].send(h)
         yield
-        halo = self.arrived(self._up[number])
+        halo = self._up[number].receive()
         c, self._pulls[number] = self._spread(epoch, number, halo)
         return c
 
@@ -176,7 +157,7 @@ class Exact(Halo):
         self, epoch: int, number: int, dh: Each, dc: Each, h: Each
     ) -> Generator[None, None, Each]:
         dhalo = [each for (each,) in self._pull(self._pulls.pop(number), dc)]
-        self._post_back(self._down[number], dhalo)
+        self._down[number].send(dhalo)
         yield
         return _plus(dh, self._came_back(self._down[number]))
 
@@ -192,16 +173,17 @@ class Pipe(Exact):
     def start(self) -> None:
         super().start()
         self._came: dict[int, Each] = {}
-        for number in self._up:
-            for kept, way in ((self.rows, self._up[number]), (self._came, self._down[number])):
-                kept[number] = [way.blank for _ in self._parts]
+        for number, width in enumerate(self._widths, start=1):
+            for kept, nodes in ((self.rows, "halo"), (self._came, "own")):
+                ids = [getattr(part, nodes).ids for part in self._parts]
+                kept[number] = [jnp.zeros((len(n), width), self._options.dtype) for n in ids]
 
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
     ) -> Generator[None, None, Each]:
         self._settle(number)
         c, self._pulls[number] = self._spread(epoch, number, self.rows[number])
-        self.post(self._up[number], h)
+        self._up[number].send(h)
         yield
         return c
 
@@ -210,13 +192,13 @@ class Pipe(Exact):
     ) -> Generator[None, None, Each]:
         dhalo = [each for (each,) in self._pull(self._pulls.pop(number), dc)]
         found = _plus(dh, self._came[number])
-        self._post_back(self._down[number], dhalo)
+        self._down[number].send(dhalo)
         yield
         return found
 
     def _settle(self, number: int) -> None:
         if self._up[number].expected:
-            self.rows[number] = self.arrived(self._up[number])
+            self.rows[number] = self._up[number].receive()
         if self._down[number].expected:
             self._came[number] = self._came_back(self._down[number])
 
@@ -267,10 +249,10 @@ class Stale(Halo):
             if number in self._next:
                 self._take_up(number, self._next.pop(number))
         if sends(epoch, self._options.order, self._options.interval):
-            self.post(self._up[number], h)
+            self._up[number].send(h)
             yield
         if epoch == 1 or (self._options.order == "fresh" and self._is_due(epoch)):
-            self._take_up(number, self.arrived(self._up[number]))
+            self._take_up(number, self._up[number].receive())
         return self._c[number]
 
     def _take_up(self, number: int, halo: Each) -> None:
@@ -278,7 +260,7 @@ class Stale(Halo):
 
     def _settle(self, number: int) -> None:
         if self._up[number].expected:
-            self._next[number] = self.arrived(self._up[number])
+            self._next[number] = self._up[number].receive()
 
     def settle(self) -> None:
         for number in self._up:
@@ -338,9 +320,9 @@ class Refresh(Halo):
         c, self._pulls[number] = self._spread(epoch, number, self.rows[number])
         if number in self._up and self._is_due(epoch):
             sums = zip(self._parts, h, self._plain(self.rows[number]), strict=True)
-            self.post(self._up[number], [_gathered(part.inner, *each) for part, *each in sums])
+            self._up[number].send([_gathered(part.inner, *each) for part, *each in sums])
             yield
-            self._gathered[number] = self.arrived(self._up[number])
+            self._gathered[number] = self._up[number].receive()
         return c
 
     def back(
@@ -398,9 +380,9 @@ class Constrained(Exact):
         if epoch <= self._options.exact_epochs:
             return (yield from super().sums(epoch, number, network, h))
         if self._is_due(epoch):
-            self.post(self._up[number], h)
+            self._up[number].send(h)
             yield
-            self.rows[number] = self.arrived(self._up[number])
+            self.rows[number] = self._up[number].receive()
             self._c[number] = self._plain(self.rows[number])
         return self._c[number]
 
@@ -411,7 +393,7 @@ class Constrained(Exact):
             return (yield from super().back(epoch, number, dh, dc, h))
         if self._is_due(epoch):
             back = [_times(part.outer.T, each) for part, each in zip(self._parts, dc, strict=True)]
-            self._post_back(self._down[number], back)
+            self._down[number].send(back)
             yield
             came = zip(self._came_back(self._down[number]), h, self._links.copied, strict=True)
             self._boundaries[number] = [new_boundary(*each, self._options.gamma) for each in came]
@@ -455,24 +437,6 @@ def sends(epoch: int, order: Order, interval: int) -> bool:
     if order == "end":
         return epoch == 1 or epoch % interval == 0
     return (epoch - 1) % interval == 0
-
-
-@jax.jit
-def _take(x: Array, rows: Array) -> Array:
-    return x[rows]
-
-
-@jax.jit
-def _filled(found: list[Array], blank: Array) -> Array:
-    """Rows one after the other, filled up with zeros."""
-    missing = len(blank) - sum(map(len, found))
-    return jnp.concatenate([*found, blank[:missing]])
-
-
-@jax.jit
-def _added(sums: SparseMatrix, found: list[Array]) -> Array:
-    rows = jnp.concatenate(found)
-    return matmul(sums, jnp.pad(rows, ((0, sums.shape[1] - len(rows)), (0, 0))))
 
 
 @jax.jit

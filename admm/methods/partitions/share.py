@@ -148,6 +148,7 @@ class _Cut:
             counts,
             own=max(len(part.own) for part in self.parts),
             halo=max(1, *counts.sum(axis=0).tolist()),
+            copies=max(1, *counts.sum(axis=1).tolist()),
             inner=max(part.inner.nnz for part in self.parts),
             outer=max(part.outer.nnz for part in self.parts),
             inputs=min(

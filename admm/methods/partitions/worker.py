@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from admm.comm import Transport, fill_leaves, named_leaves
-from admm.methods.partitions.exchange import Exchange
+from admm.methods.partitions.exchange import Exchange, Pair
 from admm.methods.partitions.halos import WAYS, Each, Links
 from admm.methods.partitions.share import Inputs, Matrix, PartitionShare, Piece
 from admm.solvers.graph_network import GraphNetwork, Nodes, Part, apply_first, apply_layer
@@ -62,6 +62,7 @@ class PartitionWorker:
         _, self._unravel = ravel_pytree(self.network)
         links = self._put(_links(share, self.own))
         codec = make_codec(options.codec or options.dtype)
+        rows = [_sends(share, self.own, back) for back in (False, True)]
         make = partial(Exchange, transport, index, plan)
         hidden = share.widths[1:-1]
         assert options.halo is not None  # the options have seen to that
@@ -71,12 +72,12 @@ class PartitionWorker:
             self.own,
             self._parts,
             links,
-            lambda n, back: make(codec, VARIABLES[back], n, options.dtype, back),
+            lambda n, back: make(rows[back], codec, VARIABLES[back], n, options.dtype, back),
             hidden,
         )
         # Evaluations are exact, whatever the codec.
         exact = Float(options.dtype)
-        self._exact = [make(exact, EVALUATION, n, options.dtype) for n in hidden]
+        self._exact = [make(rows[0], exact, EVALUATION, n, options.dtype) for n in hidden]
         self.loss = float("nan")
 
     def _put(self, tree: Any) -> Any:
@@ -142,9 +143,9 @@ class PartitionWorker:
         h = [apply_first(first, part.own, is_last=last == 0) for part in self._parts]
         for number, layer in enumerate(self.network[1:], start=1):
             way = self._exact[number - 1]
-            self._halo.post(way, h)
+            way.send(h)
             yield
-            halo = self._halo.arrived(way)
+            halo = way.receive()
             for part, rows in enumerate(halo):
                 known = self._halo.rows.get(number)
                 if known is not None:
@@ -221,21 +222,26 @@ def _resized(matrix: sp.csr_array, rows: int, columns: int) -> sp.csr_array:
 
 def _links(share: PartitionShare, own: range) -> Links:
     plan, dtype = share.plan, share.options.dtype
-    sends, returns, sums, copied = [], [], [], []
-    most = max(1, *plan.counts.sum(axis=1))  # copies of the rows of a part
+    sums, copied = [], []
+    for number in own:
+        sends = share.pieces[number].part.sends
+        rows = np.concatenate([np.zeros(0, np.int32), *[sends[n] for n in sorted(sends)]])
+        added = (np.ones(len(rows), dtype), (rows, np.arange(len(rows))))
+        matrix = sp.coo_array(added, shape=(plan.own, plan.copies)).tocsr()
+        sums.append(sparse_matrix(matrix, plan.copies))
+        copied.append(jnp.asarray(np.isin(np.arange(plan.own), rows)))
+    return Links(sums, copied)
+
+
+def _sends(share: PartitionShare, own: range, back: bool) -> dict[Pair, np.ndarray]:
+    """Positions of what own parts send, see `Exchange`."""
+    found: dict[Pair, np.ndarray] = {}
     for number in own:
         part = share.pieces[number].part
-        others = sorted(part.sends)
-        rows = np.concatenate([part.sends[n] for n in others]) if others else np.zeros(0, int)
-        added = sp.coo_array(
-            (np.ones(len(rows), dtype), (rows, np.arange(len(rows)))), shape=(plan.own, most)
-        )
-        sums.append(sparse_matrix(added.tocsr(), int(most)))
-        copied.append(jnp.asarray(np.isin(np.arange(plan.own), rows)))
-        sends.append({n: jnp.asarray(part.sends[n]) for n in others})
         halo = np.arange(len(part.halo), dtype=np.int32)
-        returns.append({n: jnp.asarray(halo[at]) for n, at in part.receives.items()})
-    return Links(sends, returns, sums, copied)
+        rows = {n: halo[at] for n, at in part.receives.items()} if back else part.sends
+        found |= {(number, other): positions for other, positions in rows.items()}
+    return found
 
 
 @jax.jit
