@@ -4,12 +4,12 @@
     python -m benchmarks partitions --datasets cora --network gcn -- --data-dir DIR
     python -m benchmarks partitions --part link --datasets sbm:nodes=50000
 
-The first has a row for every data set, halo, interval and codec. The learning rate is the one of `--rates` with the best mean
-validation accuracy over all seeds, at the best evaluation. `test` is the accuracy at that
-evaluation, `last` that of the last one, `last5` the mean of the last five. `halo_mb` is what
-workers with a part each send in training, `gradient_mb` their gradients, alike in all rows; `stale_1` is
-the staleness of H_1 at the end, see `admm.methods.partitions.options`. Options behind `--` go to
-`admm train`.
+The first has a row for every data set, halo, interval and codec. The learning rate is the one of
+`--rates` with the best mean validation accuracy over all seeds, at the best evaluation. `test` is
+the accuracy at that evaluation, `last` that of the last one, `last5` the mean of the last five.
+`halo_mb` is what workers with a part each send in training, `gradient_mb` their gradients, alike in
+all rows; `stale_1` is the staleness of H_1 at the end, see `admm.methods.partitions.options`.
+Options behind `--` go to `admm train`.
 
 `--part link` times epochs of two ranks in two network namespaces, as `python -m benchmarks network`
 does: `epoch_ms` is the median over runs of the time of all epochs over their number, compilation
@@ -182,7 +182,7 @@ def _row(
 
 def _costs(run: Summary, workers: int) -> Estimate:
     """What the run would cost with so many workers."""
-    apart = {"workers": workers, "out": None, "checkpoint_every": 0}
+    apart: dict[str, Any] = {"workers": workers, "out": None, "checkpoint_every": 0}
     return estimate(replace(options_from_json(run["options"]), **apart))
 
 
