@@ -4,11 +4,12 @@
     python -m benchmarks partitions --datasets cora --network gcn -- --data-dir DIR
     python -m benchmarks partitions --part link --datasets sbm:nodes=50000
 
-The first has a row for every data set, halo, interval and codec. The learning rate is the one of
-`--rates` with the best mean validation accuracy over all seeds, at the best evaluation. `test` is
-the accuracy at that evaluation, `last` that of the last one, `last5` the mean of the last five.
-`halo_mb` is what workers with a part each send in training, `gradient_mb` their gradients, alike in
-all rows; `stale_1` is the staleness of H_1 at the end, see `admm.methods.partitions.options`.
+The first has a row for every data set, halo, interval and codec; `local` averages networks that
+parts train without their cut edges, every so many epochs, see `benchmarks.local`. The learning rate
+is the one of `--rates` with the best mean validation accuracy over all seeds, at the best
+evaluation. `test` is the accuracy at that evaluation, `last` that of the last one, `last5` the mean
+of the last five. `halo_mb` is what workers with a part each send in training, `gradient_mb` their
+gradients; `stale_1` is the staleness of H_1 at the end, see `admm.methods.partitions.options`.
 Options behind `--` go to `admm train`.
 
 `--part link` times epochs of two ranks in two network namespaces, as `python -m benchmarks network`
@@ -27,10 +28,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from admm.methods.partitions.options import PartitionOptions
 from admm.run.estimate import Estimate, estimate
-from admm.run.registry import options_from_json
+from admm.run.registry import options as options_of_run, options_from_json
 from benchmarks.hosts import two_hosts
 from benchmarks.launch import run_module
+from benchmarks.local import train_locally
 from benchmarks.report import (
     Report,
     Row,
@@ -43,8 +46,8 @@ from benchmarks.report import (
 from benchmarks.training import Summary, train_all
 
 PARTS = ("accuracy", "link")
-HALOS = ("exact", "drop", "pipe", "stale", "refresh", "admm")
-PERIODIC = ("stale", "refresh", "admm")
+HALOS = ("exact", "drop", "pipe", "stale", "refresh", "admm", "local")
+PERIODIC = ("stale", "refresh", "admm", "local")
 _SET = (
     *("solver", "dataset", "network", "layers", "parts", "partition", "halo", "interval", "codec"),
     *("lr", "epochs", "seed", "workers"),
@@ -108,7 +111,7 @@ def ways(given: argparse.Namespace) -> Iterator[Way]:
     """Those asked for; those without messages in training have one codec."""
     for halo in given.halos:
         intervals = given.intervals if halo in PERIODIC else [None]
-        codecs = given.codecs if halo != "drop" else given.codecs[:1]
+        codecs = given.codecs[:1] if halo in ("drop", "local") else given.codecs
         for interval, codec in product(intervals, codecs):
             yield Way(halo, interval, codec)
 
@@ -117,9 +120,24 @@ def _accuracy(given: argparse.Namespace, options: Sequence[str], report: Report)
     every = [*product(given.datasets, ways(given))]
     report.begin(COLUMNS, len(every))
     for dataset, way in every:
-        tried = [(lr, [*train_all(_runs(given, options, dataset, way, lr))]) for lr in given.rates]
+        tried = [(lr, _trained(given, options, dataset, way, lr)) for lr in given.rates]
         lr, runs = max(tried, key=lambda each: np.mean([_best(run) for run in each[1]]))
         report.add(_row(given, dataset, way, lr, runs))
+
+
+def _trained(
+    given: argparse.Namespace, options: Sequence[str], dataset: str, way: Way, lr: float
+) -> list[Summary]:
+    if way.halo != "local":
+        return [*train_all(_runs(given, options, dataset, way, lr))]
+    found = []
+    for words in _runs(given, options, dataset, way._replace(halo="drop", interval=None), lr):
+        pairs = zip(words[::2], words[1::2], strict=True)
+        known = options_of_run(**{n.removeprefix("--").replace("-", "_"): v for n, v in pairs})
+        assert way.interval is not None
+        assert isinstance(known, PartitionOptions)
+        found.append({"history": train_locally(known, way.interval), "options": known.as_json()})
+    return found
 
 
 def _best(run: Summary) -> float:
@@ -154,7 +172,9 @@ def _row(
     test = [line["test_accuracy"] for line in best]
     late = [np.mean([line["test_accuracy"] for line in lines[-5:]]) for lines in histories]
     ends = [lines[-1] for lines in histories]
+    seconds = _mean("iterate_seconds", ends)
     costs = [_costs(run, given.parts) for run in runs]
+    sums = given.epochs if way.halo != "local" else -(-given.epochs // (way.interval or 1))
     return {
         "dataset": dataset,
         "network": given.network,
@@ -169,15 +189,17 @@ def _row(
         "test_std": float(np.std(test)),
         "last": float(np.mean([line["test_accuracy"] for line in ends])),
         "last5": float(np.mean(late)),
-        "stale_1": float(np.mean([line["staleness_1"] for line in ends])),
+        "stale_1": _mean("staleness_1", ends),
         "halo_mb": 1e-6 * float(np.mean([sum(each.bytes_by_variable.values()) for each in costs])),
-        "gradient_mb": 4e-6 * given.parts * given.epochs * costs[0].stages[0].parameters,
-        "epoch_ms": 1e3
-        * float(np.median([line["iterate_seconds"] for line in ends]))
-        / given.epochs,
+        "gradient_mb": 4e-6 * given.parts * sums * costs[0].stages[0].parameters,
+        "epoch_ms": None if seconds is None else 1e3 * seconds / given.epochs,
         "epochs": given.epochs,
         "seeds": given.seeds,
     }
+
+
+def _mean(name: str, lines: Sequence[Row]) -> float | None:
+    return float(np.mean([line[name] for line in lines])) if name in lines[0] else None
 
 
 def _costs(run: Summary, workers: int) -> Estimate:
@@ -200,7 +222,8 @@ def _link(given: argparse.Namespace, options: Sequence[str], report: Report) -> 
                 given.rates[-1],
             )
             out = Path(folder, "run")
-            run_module("admm", "train", *words, "--out", str(out), ranks=2, prefixes=prefixes)
+            bound = [[*prefix, "taskset", "-c", str(n)] for n, prefix in enumerate(prefixes)]
+            run_module("admm", "train", *words, "--out", str(out), ranks=2, prefixes=bound)
             summary = json.loads((out / "summary.json").read_text())
             lines = [json.loads(each) for each in (out / "history.jsonl").read_text().splitlines()]
         own = [row for row in report.rows if row["link_mbit"] == mbit]

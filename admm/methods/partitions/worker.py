@@ -35,6 +35,8 @@ class PartitionWorker:
         optimizer: Steps on the gradient of the whole graph, the same in all workers.
 
     Attributes:
+        own: Its parts.
+        parts: Their arrays.
         network: The layers.
         loss: Of the last epoch, the mean over all training nodes.
     """
@@ -52,7 +54,7 @@ class PartitionWorker:
         self._share, self._transport = share, transport
         self._device = transport.device(index)
         self.own = plan.owned[index]
-        self._parts = [self._put(_part(share, share.pieces[n])) for n in self.own]
+        self.parts = [self._put(_part(share, share.pieces[n])) for n in self.own]
         halos = [len(share.pieces[n].part.halo) for n in self.own]
         self._halos = [self._put(jnp.arange(plan.halo) < rows) for rows in halos]
         self._solver = GraphNetwork(options.dropout, options.seed)
@@ -70,7 +72,7 @@ class PartitionWorker:
             options,
             self._solver,
             self.own,
-            self._parts,
+            self.parts,
             links,
             lambda n, back: make(rows[back], codec, VARIABLES[back], n, options.dtype, back),
             hidden,
@@ -87,7 +89,7 @@ class PartitionWorker:
 
     def iteration(self, epoch: int) -> Iterator[None]:
         """Loss and gradient of every own part; `step` needs those of all parts."""
-        solver, parts, last = self._solver, self._parts, len(self.network) - 1
+        solver, parts, last = self._solver, self.parts, len(self.network) - 1
         hs: list[Each] = []
         pulls = []
         for number, layer in enumerate(self.network):
@@ -140,7 +142,7 @@ class PartitionWorker:
         """
         last, self.staleness = len(self.network) - 1, np.zeros((len(self.network) - 1, 2))
         first = self.network[0]
-        h = [apply_first(first, part.own, is_last=last == 0) for part in self._parts]
+        h = [apply_first(first, part.own, is_last=last == 0) for part in self.parts]
         for number, layer in enumerate(self.network[1:], start=1):
             way = self._exact[number - 1]
             way.send(h)
@@ -152,7 +154,7 @@ class PartitionWorker:
                     self.staleness[number - 1] += _distance(known[part], rows, self._halos[part])
             h = [
                 apply_layer(layer, *each, is_last=number == last)
-                for each in zip(self._parts, h, halo, strict=True)
+                for each in zip(self.parts, h, halo, strict=True)
             ]
         self.logits = h
 
