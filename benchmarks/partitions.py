@@ -12,9 +12,15 @@ of the last five. `halo_mb` is what workers with a part each send in training, `
 gradients; `stale_1` is the staleness of H_1 at the end, see `admm.methods.partitions.options`.
 Options behind `--` go to `admm train`.
 
-`--part link` times epochs of two ranks in two network namespaces, as `python -m benchmarks network`
-does: `epoch_ms` is the median over runs of the time of all epochs over their number, compilation
-and evaluation aside; `speedup` is against the first row. It needs root, iproute2 and MPICH.
+`--part link` times epochs of two ranks with a part each in two network namespaces, as `python -m
+benchmarks network` does; `speedup` is against the first row, and `to_s` the seconds until its best
+test accuracy − .01. It needs root, iproute2 and MPICH.
+
+`--part time` times two parts on one rank, and on two, with a core each: the medians of `--repeats`
+runs. `efficiency` is the time of one over twice that of two, `rank_mb` what the largest rank takes
+above an idle process with JAX, at most, and `memory` that of two over that of one.
+
+`epoch_ms` leaves out what comes before the first evaluation, compilation, and evaluations.
 """
 
 import argparse
@@ -45,7 +51,7 @@ from benchmarks.report import (
 )
 from benchmarks.training import Summary, train_all
 
-PARTS = ("accuracy", "link")
+PARTS = ("accuracy", "link", "time")
 HALOS = ("exact", "drop", "pipe", "stale", "refresh", "admm", "local")
 PERIODIC = ("stale", "refresh", "admm", "local")
 _SET = (
@@ -81,6 +87,16 @@ _LINK_COLUMNS = {
     "to_s": ">7.1f",
     "halo_mb": ">8.2f",
 }
+_TIME_COLUMNS = {
+    "halo": "<7",
+    "N": ">3",
+    "codec": "<8",
+    "ranks": ">5",
+    "epoch_ms": ">9.1f",
+    "efficiency": ">10.2f",
+    "rank_mb": ">8.0f",
+    "memory": ">6.2f",
+}
 
 
 class Way(NamedTuple):
@@ -102,6 +118,8 @@ def main(argv: Sequence[str]) -> None:
     report = Report("partitions", given)
     if given.part == "link":
         _link(given, options, report)
+    elif given.part == "time":
+        _time(given, options, report)
     else:
         _accuracy(given, options, report)
     report.finish(draw)
@@ -212,25 +230,12 @@ def _link(given: argparse.Namespace, options: Sequence[str], report: Report) -> 
     every = [*product(given.links, ways(given))]
     report.begin(_LINK_COLUMNS, len(every))
     for mbit, way in every:
-        with two_hosts(mbit) as prefixes, tempfile.TemporaryDirectory() as folder:
-            dataset = _named(given.datasets[0], 0)
-            (words,) = _runs(
-                argparse.Namespace(**{**vars(given), "parts": 2, "seeds": 1}),
-                options,
-                dataset,
-                way,
-                given.rates[-1],
-            )
-            out = Path(folder, "run")
-            bound = [[*prefix, "taskset", "-c", str(n)] for n, prefix in enumerate(prefixes)]
-            run_module("admm", "train", *words, "--out", str(out), ranks=2, prefixes=bound)
-            summary = json.loads((out / "summary.json").read_text())
-            lines = [json.loads(each) for each in (out / "history.jsonl").read_text().splitlines()]
+        with two_hosts(mbit) as prefixes:
+            history, summary = _timed(given, options, way, prefixes)
         own = [row for row in report.rows if row["link_mbit"] == mbit]
-        seconds, best = lines[-1]["iterate_seconds"], max(e["test_accuracy"] for e in lines)
-        target = own[0]["best"] - 0.01 if own else best - 0.01
-        reached = [e["iterate_seconds"] for e in lines if e["test_accuracy"] >= target]
-        epoch = 1e3 * seconds / given.epochs
+        epoch, best = _epoch_ms(history), max(each["test_accuracy"] for each in history)
+        target = (own[0]["best"] if own else best) - 0.01
+        reached = [line["iterate_seconds"] for line in history if line["test_accuracy"] >= target]
         report.add(
             {
                 "link_mbit": mbit,
@@ -242,10 +247,57 @@ def _link(given: argparse.Namespace, options: Sequence[str], report: Report) -> 
                 "best": best,
                 "to_s": min(reached, default=None),
                 "halo_mb": 1e-6 * sum(summary["bytes"]["by_variable"].values()),
-                "dataset": dataset,
+                "dataset": given.datasets[0],
                 "epochs": given.epochs,
             }
         )
+
+
+def _time(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
+    every = [*product(ways(given), (1, 2))]
+    report.begin(_TIME_COLUMNS, len(every))
+    idle = int(run_module("benchmarks.idle"))
+    for way, ranks in every:
+        runs = [_timed(given, options, way, ranks * [[]]) for _ in range(given.repeats)]
+        epoch = float(np.median([_epoch_ms(history) for history, _ in runs]))
+        above = max(max(summary["peak_rss_bytes"]) for _, summary in runs) - idle
+        one = report.rows[-1] if ranks == 2 else None
+        report.add(
+            {
+                "halo": way.halo,
+                "N": way.interval,
+                "codec": way.codec,
+                "ranks": ranks,
+                "epoch_ms": epoch,
+                "efficiency": one["epoch_ms"] / 2 / epoch if one else None,
+                "rank_mb": 1e-6 * above,
+                "memory": 1e-6 * above / one["rank_mb"] if one else None,
+                "dataset": given.datasets[0],
+                "epochs": given.epochs,
+            }
+        )
+
+
+def _timed(
+    given: argparse.Namespace, options: Sequence[str], way: Way, prefixes: Sequence[Sequence[str]]
+) -> tuple[list[Row], Summary]:
+    """History and summary of a run with two parts on ranks with these prefixes."""
+    two = argparse.Namespace(**{**vars(given), "parts": 2, "seeds": 1})
+    (words,) = _runs(two, options, given.datasets[0], way, given.rates[-1])
+    bound = [[*prefix, "taskset", "-c", str(number)] for number, prefix in enumerate(prefixes)]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "run")
+        words += ["--out", str(out), "--checkpoint-every", "0"]
+        run_module("admm", "train", *words, ranks=len(bound), prefixes=bound)
+        lines = (out / "history.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines], json.loads((out / "summary.json").read_text())
+
+
+def _epoch_ms(history: Sequence[Row]) -> float:
+    """Mean of the epochs after the first evaluation."""
+    first, last = history[0], history[-1]
+    seconds = last["iterate_seconds"] - first["iterate_seconds"]
+    return 1e3 * seconds / (last["epoch"] - first["epoch"])
 
 
 def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -267,10 +319,12 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     parser.add_argument("--eval-every", type=at_least(1), default=4, help="epochs [4]")
     parser.add_argument("--seeds", type=at_least(1), metavar="N", help="0…N−1 [3; quick: 1]")
     parser.add_argument("--links", nargs="+", type=positive, default=[100.0], metavar="MBIT")
+    parser.add_argument("--repeats", type=at_least(1), help="of a timed run [3; quick: 1]")
     given = parser.parse_args(argv)
-    small = {"datasets": ["sbm:nodes=300"], "parts": 2, "rates": [0.01], "epochs": 20, "seeds": 1}
+    small = {"datasets": ["sbm:nodes=300"], "parts": 2, "rates": [0.01], "epochs": 20}
+    small |= {"seeds": 1, "repeats": 1}
     usual = {"datasets": ["sbm:"], "parts": 8, "rates": [0.003, 0.005, 0.01], "epochs": 120}
-    set_defaults(given, small, {**usual, "seeds": 3})
+    set_defaults(given, small, {**usual, "seeds": 3, "repeats": 3})
     for name in _SET:
         if any(option.partition("=")[0] == f"--{name}" for option in options):
             parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
@@ -280,8 +334,10 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
 def draw(figure: Any, rows: Sequence[Row]) -> None:
     """Test accuracy over bytes of the halo, or the time of an epoch."""
     axes = figure.subplots()
-    names = [f"{row['halo']} {row['N'] or ''} {row['codec']}" for row in rows]
-    if "link_mbit" in rows[0]:
+    names = [
+        f"{row['halo']} {row['N'] or ''} {row['codec']} {row.get('ranks', '')}" for row in rows
+    ]
+    if "test" not in rows[0]:
         axes.barh(names, [row["epoch_ms"] for row in rows])
         axes.invert_yaxis()
         axes.set(xlabel="epoch [ms]")
