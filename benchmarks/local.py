@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from admm.comm import LocalTransport
@@ -64,8 +63,8 @@ def _step(
     memory: Any,
     epoch: Any,
 ) -> tuple[list[GraphLayer], Any]:
-    count = jnp.sum(part.weights > 0)
-    own = part._replace(weights=(part.weights > 0) / jnp.maximum(count, 1).astype(np.float32))
+    total = jnp.sum(part.weights)
+    own = part._replace(weights=part.weights / jnp.where(total > 0, total, 1))
 
     def loss(network: list[GraphLayer]) -> Any:
         last = len(network) - 1

@@ -49,9 +49,10 @@ class Piece(NamedTuple):
     """One part, as it is dealt out.
 
     Attributes:
-        part: Nodes, operator, and who needs what.
+        part: Nodes, operator of the whole graph, and who needs what.
         own: Of own nodes.
         halo: Of the halo, where its rows are computed by this part.
+        alone: Operator on own nodes and inputs without the cut edges, where training drops them.
         classes: Of own nodes; 0 where there is none.
         training: Own training nodes.
     """
@@ -59,6 +60,7 @@ class Piece(NamedTuple):
     part: Part
     own: Inputs
     halo: Inputs | None
+    alone: tuple[sp.csr_array, Inputs] | None
     classes: np.ndarray
     training: np.ndarray
 
@@ -122,11 +124,13 @@ class _Cut:
         found: Partition,
     ) -> None:
         self._options, self._graph, self._features, self._found = options, graph, features, found
-        adjacency = graph.adjacency
+        owner, parts = found.owner, int(found.owner.max()) + 1
+        self._S = propagation(graph.adjacency, options.network, options.dtype)
+        self.parts = list(split_graph(self._S, owner, parts))
+        self._alone: sp.csr_array | None = None
         if options.halo == "drop":
-            adjacency = drop_cut(adjacency, found.owner)
-        self._S = propagation(adjacency, options.network, options.dtype)
-        self.parts = list(split_graph(self._S, found.owner, int(found.owner.max()) + 1))
+            alone = drop_cut(graph.adjacency, owner)
+            self._alone = propagation(alone, options.network, options.dtype)
         self._training = np.zeros(graph.nodes, bool)
         self._training[graph.split.train] = True
 
@@ -166,13 +170,18 @@ class _Cut:
             InputError: If products of the features are not finite.
         """
         part = self.parts[number]
-        halo = self._inputs(part.halo) if self._options.halo == "refresh" else None
+        own = self._inputs(self._S, part.own)
+        halo = self._inputs(self._S, part.halo) if self._options.halo == "refresh" else None
+        alone = None
+        if self._alone is not None:
+            inner = self._alone[part.own][:, part.own]
+            alone = inner, self._inputs(self._alone, part.own)
         classes = np.maximum(self._graph.labels[part.own], 0).astype(np.int32)
-        return Piece(part, self._inputs(part.own), halo, classes, self._training[part.own])
+        return Piece(part, own, halo, alone, classes, self._training[part.own])
 
-    def _inputs(self, nodes: np.ndarray) -> Inputs:
+    def _inputs(self, S: sp.csr_array, nodes: np.ndarray) -> Inputs:
         """Of the rows that they need of the features, and no others."""
-        rows = self._S[nodes]
+        rows = S[nodes]
         needed, columns = np.unique(rows.indices, return_inverse=True)
         shape = (len(nodes), len(needed))
         rows = sp.csr_array((rows.data, columns.astype(np.int32), rows.indptr), shape=shape)

@@ -54,7 +54,11 @@ class PartitionWorker:
         self._share, self._transport = share, transport
         self._device = transport.device(index)
         self.own = plan.owned[index]
-        self.parts = [self._put(_part(share, share.pieces[n])) for n in self.own]
+        pieces = [share.pieces[n] for n in self.own]
+        self._whole = [self._put(_part(share, piece)) for piece in pieces]
+        self.parts = [
+            self._put(_alone(share, *each)) for each in zip(pieces, self._whole, strict=True)
+        ]
         halos = [len(share.pieces[n].part.halo) for n in self.own]
         self._halos = [self._put(jnp.arange(plan.halo) < rows) for rows in halos]
         self._solver = GraphNetwork(options.dropout, options.seed)
@@ -142,7 +146,7 @@ class PartitionWorker:
         """
         last, self.staleness = len(self.network) - 1, np.zeros((len(self.network) - 1, 2))
         first = self.network[0]
-        h = [apply_first(first, part.own, is_last=last == 0) for part in self.parts]
+        h = [apply_first(first, part.own, is_last=last == 0) for part in self._whole]
         for number, layer in enumerate(self.network[1:], start=1):
             way = self._exact[number - 1]
             way.send(h)
@@ -154,7 +158,7 @@ class PartitionWorker:
                     self.staleness[number - 1] += _distance(known[part], rows, self._halos[part])
             h = [
                 apply_layer(layer, *each, is_last=number == last)
-                for each in zip(self.parts, h, halo, strict=True)
+                for each in zip(self._whole, h, halo, strict=True)
             ]
         self.logits = h
 
@@ -197,6 +201,15 @@ def _part(share: PartitionShare, piece: Piece) -> Part:
         jnp.asarray(_padded(piece.classes, plan.own)),
         jnp.asarray(_padded(weights, plan.own)),
     )
+
+
+def _alone(share: PartitionShare, piece: Piece, part: Part) -> Part:
+    """A part in training: without its cut edges, if they are dropped."""
+    if piece.alone is None:
+        return part
+    (inner, inputs), plan = piece.alone, share.plan
+    padded = sparse_matrix(_resized(inner, plan.own, plan.own), plan.inner)
+    return part._replace(inner=padded, own=_nodes(piece.part.own, inputs, plan.own))
 
 
 def _nodes(ids: np.ndarray, inputs: Inputs | None, rows: int) -> Nodes:
