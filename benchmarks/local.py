@@ -1,14 +1,14 @@
-"""Local training with averages: the rival of `benchmarks partitions` that sends no rows at all."""
+"""What `benchmarks partitions` has beside runs: local training, and exact gradients."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from admm.comm import LocalTransport
+from admm.comm import LocalTransport, in_turns
 from admm.methods.partitions.options import PartitionOptions
 from admm.methods.partitions.share import load_share
 from admm.methods.partitions.training import new_network, optimizer_of, scores
@@ -33,7 +33,7 @@ def train_locally(options: PartitionOptions, interval: int) -> list[Line]:
     """
     transport = LocalTransport(1)
     share = load_share(options, transport)
-    whole = load_share(replace(options, halo="exact"), transport, parts=1)
+    whole = load_share(options.exact, transport, parts=1)
     network, optimizer = new_network(options, share.widths), optimizer_of(options)
     solver = GraphNetwork(options.dropout, options.seed)
     parts = PartitionWorker(0, share, transport, network, optimizer).parts
@@ -52,6 +52,16 @@ def train_locally(options: PartitionOptions, interval: int) -> list[Line]:
             judge.network = mean
             history.append({"epoch": epoch, **scores(whole, [judge], transport)})
     return history
+
+
+def exact_gradient(options: PartitionOptions, network: list[GraphLayer]) -> float:
+    """Length of the gradient of the whole graph's mean training loss, without dropout."""
+    transport = LocalTransport(1)
+    whole = options.exact
+    share = load_share(whole, transport, parts=1)
+    worker = PartitionWorker(0, share, transport, network, optimizer_of(whole))
+    in_turns([worker.iteration(1)])
+    return float(np.linalg.norm(worker.summands().sum(axis=0)[1:]))
 
 
 @partial(jax.jit, static_argnames=("solver", "optimizer"))

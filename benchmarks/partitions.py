@@ -12,6 +12,9 @@ of the last five. `halo_mb` is what workers with a part each send in training, `
 gradients; `stale_1` is the staleness of H_1 at the end, see `admm.methods.partitions.options`.
 Options behind `--` go to `admm train`.
 
+`--part gradient` trains at the last of `--rates`, in this process, and tells the length of the
+gradient of the whole graph's loss at the end, without dropout, and its `ratio` to the loss.
+
 `--part link` times epochs of two ranks with a part each in two network namespaces, as `python -m
 benchmarks network` does; `speedup` is against the first row, and `to_s` the seconds until its best
 test accuracy − .01. It needs root, iproute2 and MPICH.
@@ -36,10 +39,11 @@ import numpy as np
 
 from admm.methods.partitions.options import PartitionOptions
 from admm.run.estimate import Estimate, estimate
-from admm.run.registry import options as options_of_run, options_from_json
+from admm.run.registry import options, options_from_json
+from admm.run.run import train
 from benchmarks.hosts import two_hosts
 from benchmarks.launch import run_module
-from benchmarks.local import train_locally
+from benchmarks.local import exact_gradient, train_locally
 from benchmarks.report import (
     Report,
     Row,
@@ -51,7 +55,7 @@ from benchmarks.report import (
 )
 from benchmarks.training import Summary, train_all
 
-PARTS = ("accuracy", "link", "time")
+PARTS = ("accuracy", "gradient", "link", "time")
 HALOS = ("exact", "drop", "pipe", "stale", "refresh", "admm", "local")
 PERIODIC = ("stale", "refresh", "admm", "local")
 _SET = (
@@ -75,6 +79,15 @@ COLUMNS = {
     "halo_mb": ">8.2f",
     "gradient_mb": ">11.2f",
     "epoch_ms": ">8.1f",
+}
+_GRADIENT_COLUMNS = {
+    "dataset": "<16",
+    "halo": "<7",
+    "N": ">3",
+    "codec": "<8",
+    "train_loss": ">10.4f",
+    "gradient": ">8.4f",
+    "ratio": ">7.3f",
 }
 _LINK_COLUMNS = {
     "link_mbit": ">9.0f",
@@ -114,14 +127,16 @@ class Way(NamedTuple):
 
 
 def main(argv: Sequence[str]) -> None:
-    given, options = parse(*split_argv(argv))
+    given, rest = parse(*split_argv(argv))
     report = Report("partitions", given)
     if given.part == "link":
-        _link(given, options, report)
+        _link(given, rest, report)
+    elif given.part == "gradient":
+        _gradient(given, rest, report)
     elif given.part == "time":
-        _time(given, options, report)
+        _time(given, rest, report)
     else:
-        _accuracy(given, options, report)
+        _accuracy(given, rest, report)
     report.finish(draw)
 
 
@@ -134,27 +149,33 @@ def ways(given: argparse.Namespace) -> Iterator[Way]:
             yield Way(halo, interval, codec)
 
 
-def _accuracy(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
+def _accuracy(given: argparse.Namespace, rest: Sequence[str], report: Report) -> None:
     every = [*product(given.datasets, ways(given))]
     report.begin(COLUMNS, len(every))
     for dataset, way in every:
-        tried = [(lr, _trained(given, options, dataset, way, lr)) for lr in given.rates]
+        tried = [(lr, _trained(given, rest, dataset, way, lr)) for lr in given.rates]
         lr, runs = max(tried, key=lambda each: np.mean([_best(run) for run in each[1]]))
         report.add(_row(given, dataset, way, lr, runs))
 
 
 def _trained(
-    given: argparse.Namespace, options: Sequence[str], dataset: str, way: Way, lr: float
+    given: argparse.Namespace, rest: Sequence[str], dataset: str, way: Way, lr: float
 ) -> list[Summary]:
     if way.halo != "local":
-        return [*train_all(_runs(given, options, dataset, way, lr))]
+        return [*train_all(_runs(given, rest, dataset, way, lr))]
     found = []
-    for words in _runs(given, options, dataset, way._replace(halo="drop", interval=None), lr):
-        pairs = zip(words[::2], words[1::2], strict=True)
-        known = options_of_run(**{n.removeprefix("--").replace("-", "_"): v for n, v in pairs})
+    for words in _runs(given, rest, dataset, way._replace(halo="drop", interval=None), lr):
+        known = _options(words)
         assert way.interval is not None
-        assert isinstance(known, PartitionOptions)
         found.append({"history": train_locally(known, way.interval), "options": known.as_json()})
+    return found
+
+
+def _options(words: Sequence[str]) -> PartitionOptions:
+    """Those of a command line."""
+    pairs = zip(words[::2], words[1::2], strict=True)
+    found = options(**{name.removeprefix("--").replace("-", "_"): v for name, v in pairs})
+    assert isinstance(found, PartitionOptions)
     return found
 
 
@@ -163,14 +184,14 @@ def _best(run: Summary) -> float:
 
 
 def _runs(
-    given: argparse.Namespace, options: Sequence[str], dataset: str, way: Way, lr: float
+    given: argparse.Namespace, rest: Sequence[str], dataset: str, way: Way, lr: float
 ) -> list[list[str]]:
     common = {"solver": "partitions", "network": given.network, "parts": given.parts}
     common |= {"partition": given.partition, "lr": lr, "epochs": given.epochs}
     common |= {"layers": given.layers, "eval-every": given.eval_every}
     words = [part for name, value in common.items() for part in (f"--{name}", str(value))]
     return [
-        [*options, *words, *way.options, "--seed", str(seed), "--dataset", _named(dataset, seed)]
+        [*rest, *words, *way.options, "--seed", str(seed), "--dataset", _named(dataset, seed)]
         for seed in range(given.seeds)
     ]
 
@@ -226,12 +247,27 @@ def _costs(run: Summary, workers: int) -> Estimate:
     return estimate(replace(options_from_json(run["options"]), **apart))
 
 
-def _link(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
+def _gradient(given: argparse.Namespace, rest: Sequence[str], report: Report) -> None:
+    every = [*product(given.datasets, ways(given))]
+    report.begin(_GRADIENT_COLUMNS, len(every))
+    for dataset, way in every:
+        found = []
+        for words in _runs(given, rest, dataset, way, given.rates[-1]):
+            known = replace(_options(words), eval_every=given.epochs)  # the best is the last
+            result = train(known)
+            network = [layer for _, layer in sorted(result.network.items())]
+            found.append((result.history[-1]["train_loss"], exact_gradient(known, network)))
+        loss, norm = np.mean(found, axis=0).tolist()
+        row = {"dataset": dataset, "halo": way.halo, "N": way.interval, "codec": way.codec}
+        report.add({**row, "train_loss": loss, "gradient": norm, "ratio": norm / loss})
+
+
+def _link(given: argparse.Namespace, rest: Sequence[str], report: Report) -> None:
     every = [*product(given.links, ways(given))]
     report.begin(_LINK_COLUMNS, len(every))
     for mbit, way in every:
         with two_hosts(mbit) as prefixes:
-            history, summary = _timed(given, options, way, prefixes)
+            history, summary = _timed(given, rest, way, prefixes)
         own = [row for row in report.rows if row["link_mbit"] == mbit]
         epoch, best = _epoch_ms(history), max(each["test_accuracy"] for each in history)
         target = (own[0]["best"] if own else best) - 0.01
@@ -253,12 +289,12 @@ def _link(given: argparse.Namespace, options: Sequence[str], report: Report) -> 
         )
 
 
-def _time(given: argparse.Namespace, options: Sequence[str], report: Report) -> None:
+def _time(given: argparse.Namespace, rest: Sequence[str], report: Report) -> None:
     every = [*product(ways(given), (1, 2))]
     report.begin(_TIME_COLUMNS, len(every))
     idle = int(run_module("benchmarks.idle"))
     for way, ranks in every:
-        runs = [_timed(given, options, way, ranks * [[]]) for _ in range(given.repeats)]
+        runs = [_timed(given, rest, way, ranks * [[]]) for _ in range(given.repeats)]
         epoch = float(np.median([_epoch_ms(history) for history, _ in runs]))
         above = max(max(summary["peak_rss_bytes"]) for _, summary in runs) - idle
         one = report.rows[-1] if ranks == 2 else None
@@ -279,11 +315,11 @@ def _time(given: argparse.Namespace, options: Sequence[str], report: Report) -> 
 
 
 def _timed(
-    given: argparse.Namespace, options: Sequence[str], way: Way, prefixes: Sequence[Sequence[str]]
+    given: argparse.Namespace, rest: Sequence[str], way: Way, prefixes: Sequence[Sequence[str]]
 ) -> tuple[list[Row], Summary]:
     """History and summary of a run with two parts on ranks with these prefixes."""
     two = argparse.Namespace(**{**vars(given), "parts": 2, "seeds": 1})
-    (words,) = _runs(two, options, given.datasets[0], way, given.rates[-1])
+    (words,) = _runs(two, rest, given.datasets[0], way, given.rates[-1])
     bound = [[*prefix, "taskset", "-c", str(number)] for number, prefix in enumerate(prefixes)]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
@@ -300,7 +336,7 @@ def _epoch_ms(history: Sequence[Row]) -> float:
     return 1e3 * seconds / (last["epoch"] - first["epoch"])
 
 
-def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse(argv: Sequence[str], rest: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """All settings, resolved, and the options of `admm train`."""
     parser = make_parser("partitions", __doc__)
     parser.add_argument("--part", choices=PARTS, default="accuracy")
@@ -326,9 +362,9 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     usual = {"datasets": ["sbm:"], "parts": 8, "rates": [0.003, 0.005, 0.01], "epochs": 120}
     set_defaults(given, small, {**usual, "seeds": 3, "repeats": 3})
     for name in _SET:
-        if any(option.partition("=")[0] == f"--{name}" for option in options):
+        if any(option.partition("=")[0] == f"--{name}" for option in rest):
             parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
-    return given, list(options)
+    return given, list(rest)
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:

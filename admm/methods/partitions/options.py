@@ -18,6 +18,11 @@ Order = Literal["fresh", "end", "kvs"]
 # The ways that synchronise from time to time only.
 _PERIODIC = ("stale", "refresh", "admm")
 
+_OF_DATA_AND_NETWORK = (
+    *("dataset", "data_dir", "split_seed", "split", "weights", "features", "rows"),
+    *("network", "layers", "hidden", "seed", "dtype", "partition", "timeout"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionOptions(GraphOptions):
@@ -94,6 +99,12 @@ class PartitionOptions(GraphOptions):
     @property
     def _preset(self) -> HaloName | None:
         return None if self.solver == "partitions" else "stale"
+
+    @property
+    def exact(self) -> "PartitionOptions":
+        """The same network on the same data, with exact halos and without dropout."""
+        kept = {name: getattr(self, name) for name in _OF_DATA_AND_NETWORK}
+        return PartitionOptions(**kept, halo="exact", dropout=0.0)
 
     @property
     def stages(self) -> Sequence[str]:
