@@ -103,6 +103,7 @@ class Exchange:
         back: Whether rows go from copies to owners.
 
     Attributes:
+        variable: As given.
         blank: Zeros for all rows of a part's halo, or of a part.
         expected: Whether messages are announced and not yet received.
     """
@@ -119,7 +120,7 @@ class Exchange:
         back: bool = False,
     ) -> None:
         device = transport.device(worker)
-        self._codec = codec
+        self._codec, self.variable = codec, variable
         self._sent: dict[Pair, Channel | _Loop] = {}
         self._received: dict[Pair, Channel | _Loop] = {}
         for (a, b), rows in plan.pairs(back):

@@ -1,6 +1,5 @@
 """A saved network over the parts of its graph, which are dealt out anew."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,7 +21,7 @@ def pass_saved(
     Raises:
         InputError: In every process, if data or network cannot be read.
     """
-    options = replace(options, solver="partitions", halo="exact", order="fresh")
+    options = options.exact()
     share = load_share(options, transport, data, parts=transport.size)
     transport.at_root(lambda: saved.check_dataset(share.dataset))
     blank = new_network(options, share.widths)

@@ -49,11 +49,11 @@ def test_a_process_gathers_its_own_value(workers):
 
 def test_what_is_not_declared_does_not_travel():
     transport = LocalTransport(2)
-    assert transport.tags == {"evaluation": 0}
+    assert transport.tags == {"evaluation": 0, "data": 1}
     message = jnp.zeros(3, "uint8")
     transport.send(message, 0, 1, "evaluation", elements=3)
     expected = (
-        "variable 'q' may not travel: evaluation are declared; call transport.declare in every "
+        "variable 'q' may not travel: evaluation, data are declared; call transport.declare in every "
         "process before the first message"
     )
     with pytest.raises(RuntimeError, match=expected):
@@ -63,12 +63,14 @@ def test_what_is_not_declared_does_not_travel():
     assert transport.sent == {"evaluation": 3}
     transport.declare("p", "q")
     transport.declare("q", "f", "evaluation")  # again, and more: numbers stay
-    assert transport.tags == {"evaluation": 0, "p": 1, "q": 2, "f": 3}
+    assert transport.tags == {"evaluation": 0, "data": 1, "p": 2, "q": 3, "f": 4}
     transport.send(message, 0, 1, "q", elements=5)
     assert transport.expect(3, 0, 1, "q")().shape == (3,)
     assert transport.sent == {"evaluation": 3, "q": 3}
     assert transport.sent_as_float32 == {"evaluation": 12, "q": 20}
-    with pytest.raises(RuntimeError, match="'r' may not travel: evaluation, p, q, f are declared"):
+    with pytest.raises(
+        RuntimeError, match="'r' may not travel: evaluation, data, p, q, f are declared"
+    ):
         transport.expect(3, 0, 1, "r")
 
 
@@ -192,7 +194,7 @@ for call in (
     try:
         call()
     except RuntimeError as error:
-        assert "variable 'q' may not travel: evaluation are declared" in str(error)
+        assert "variable 'q' may not travel: evaluation, data are declared" in str(error)
     else:
         raise AssertionError("it travels")
 assert not transport.sent
