@@ -1,5 +1,6 @@
 """What `benchmarks partitions` has beside runs: local training, and exact gradients."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,7 @@ def train_locally(options: PartitionOptions, interval: int) -> list[Line]:
     """
     transport = LocalTransport(1)
     share = load_share(options, transport)
-    whole = load_share(options.exact, transport, parts=1)
+    whole = load_share(options.exact(), transport, parts=1)
     network, optimizer = new_network(options, share.widths), optimizer_of(options)
     solver = GraphNetwork(options.dropout, options.seed)
     parts = PartitionWorker(0, share, transport, network, optimizer).parts
@@ -57,7 +58,7 @@ def train_locally(options: PartitionOptions, interval: int) -> list[Line]:
 def exact_gradient(options: PartitionOptions, network: list[GraphLayer]) -> float:
     """Length of the gradient of the whole graph's mean training loss, without dropout."""
     transport = LocalTransport(1)
-    whole = options.exact
+    whole = replace(options.exact(), dropout=0.0)
     share = load_share(whole, transport, parts=1)
     worker = PartitionWorker(0, share, transport, network, optimizer_of(whole))
     in_turns([worker.iteration(1)])

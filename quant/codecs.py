@@ -142,8 +142,9 @@ class Uniform:
         blocks = blocks.reshape(-1, self.block)
         top = 2**self.bits - 1
         lo = blocks.min(axis=1).astype(jnp.float32)
-        scale = ((blocks.max(axis=1) - lo) / top).astype(jnp.float32)
-        codes = (blocks - lo[:, None]) / jnp.where(scale > 0, scale, 1)[:, None]
+        start = lo.astype(x.dtype)
+        scale = ((blocks.max(axis=1) - start) / top).astype(jnp.float32)
+        codes = (blocks - start[:, None]) / jnp.where(scale > 0, scale, 1).astype(x.dtype)[:, None]
         codes = jnp.clip(jnp.round(codes), 0, top).reshape(-1)[: flat.size]
         header = _to_bytes(jnp.stack([lo, scale]))
         if self.bits == 16:

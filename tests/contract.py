@@ -28,7 +28,8 @@ class Row:
         sent: Bytes that two workers send each other in an epoch, by variable.
         diverging: Options with which it diverges, if any do before they are refused.
         rtol: How far another number of workers may take it, relatively.
-        start: Bytes that are sent once, before the first epoch.
+        start: Bytes that are sent beside those of every epoch.
+        same_bits: Whether any number of workers takes it to the same network, bit for bit.
         scheduled: Whether rates follow from the epochs of the run: it then goes on as it would have
             only if it was to have as many.
     """
@@ -38,6 +39,7 @@ class Row:
     diverging: Mapping[str, Any]
     rtol: float = 1e-4
     start: Mapping[str, int] = field(default_factory=dict)
+    same_bits: bool = False
     scheduled: bool = False
 
 
@@ -46,12 +48,18 @@ PARTS = {"layers": 4, "hidden": 8, "subnetworks": 3, "optimizer": "gd", "lr": 0.
 ROWS_OF_DIGITS, IMAGES = 200, 1197  # training rows of the graph and of the images
 ACTIVATIONS = ROWS_OF_DIGITS * 8 * 4
 
+GRAPH = {"layers": 3, "hidden": 8, "parts": 4, "partition": "bfs"}
+HALOS = (128, 79, 135, 39, 282, 189, 146, 124)  # rows between parts of different workers
+BOUNDARY = sum(HALOS) * 8 * 4
+CODED = sum(4 * rows + 8 * -(-rows * 8 // 256) for rows in HALOS)  # 4 bits, 8 bytes a block
+
 ROWS = {
     "pdadmm-g": Row(
         {**LAYERS, "solver": "pdadmm-g", "grow": (4,)},
         {"p": ACTIVATIONS, "q": ACTIVATIONS},
         {},
         start={"q": ACTIVATIONS},
+        same_bits=True,
     ),
     **{
         solver: Row(
@@ -75,16 +83,43 @@ ROWS = {
         {"rate": 1e30},
         scheduled=True,
     ),
+    "partitions": Row(  # refresh: of the two hidden layers, one is sent, in epochs 1, 3 and 5
+        {**GRAPH, "solver": "partitions", "interval": 2},
+        {"halo": 0},
+        {"lr": 1e30},
+        start={"halo": 3 * BOUNDARY},
+        same_bits=True,
+    ),
+    "partitions-exact": Row(
+        {**GRAPH, "solver": "partitions", "halo": "exact"},
+        {"halo": 2 * BOUNDARY, "halo_gradient": 2 * BOUNDARY},
+        {"lr": 1e30},
+        same_bits=True,
+    ),
+    "partitions-admm": Row(  # exact in epochs 1 and 2, synchronised in 3 and 5
+        {**GRAPH, "solver": "partitions", "halo": "admm", "exact_epochs": 2, "interval": 2},
+        {"halo": 0, "halo_gradient": 0},
+        {"lr": 1e30},
+        start={"halo": 8 * BOUNDARY, "halo_gradient": 8 * BOUNDARY},
+        same_bits=True,
+    ),
+    "digest": Row(  # sent in epochs 1, 2 and 4
+        {**GRAPH, "solver": "digest", "order": "end", "interval": 2, "codec": "delta4"},
+        {"halo": 0},
+        {"lr": 1e30},
+        start={"halo": 3 * 2 * CODED},
+        same_bits=True,
+    ),
 }
 EPOCHS = 5
 
-# Optimisers that are rows of one class; one of them is enough for a quick look.
-_LIKE_ADAM = ("gd", "adadelta", "adagrad")
+# Rows of a class that has others; one of them is enough for a quick look.
+_LIKE_ANOTHER = ("gd", "adadelta", "adagrad", "partitions-exact", "partitions-admm")
 
 
 def _parameters(names):
     slow = pytest.mark.slow
-    return [pytest.param(name, marks=[slow] if name in _LIKE_ADAM else []) for name in names]
+    return [pytest.param(name, marks=[slow] if name in _LIKE_ANOTHER else []) for name in names]
 
 
 every_method = pytest.mark.parametrize("name", _parameters(ROWS))
@@ -130,7 +165,7 @@ def test_any_number_of_workers_trains_alike(name):
     assert alone.summary["bytes"]["sent"] == 0
     for workers in (2, 3):
         together = run(name, workers=workers)
-        if name == "pdadmm-g":  # its arrays are the same to the bit
+        if ROWS[name].same_bits:
             same_network(together.network, alone.network)
         for one, other in zip(
             without_times(alone.history), without_times(together.history), strict=True

@@ -8,7 +8,7 @@ contiguous byte arrays of a size that both ends know; small control values go th
 
 import functools
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -216,17 +216,25 @@ class LocalTransport(Transport):
         self.size = workers
         self.local = range(workers)
         self._devices = jax.devices()
-        self._queues: defaultdict[tuple, deque[Message]] = defaultdict(deque)
+        # As over MPI, the first message goes to who first expected one, whoever waits first.
+        self._messages: dict[tuple, Message] = {}  # by way and number
+        self._sends: Counter[tuple] = Counter()
+        self._awaits: Counter[tuple] = Counter()
 
     def device(self, worker: int) -> jax.Device:
         return self._devices[worker % len(self._devices)]
 
     def _send(self, message: Message, source: int, target: int, variable: str) -> None:
         moved = jax.device_put(message, self.device(target))
-        self._queues[source, target, variable].append(moved)
+        way = source, target, variable
+        self._messages[way, self._sends[way]] = moved
+        self._sends[way] += 1
 
     def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
-        return self._queues[source, target, variable].popleft
+        way = source, target, variable
+        number = self._awaits[way]
+        self._awaits[way] += 1
+        return lambda: self._messages.pop((way, number))
 
     def progress(self) -> None:
         pass

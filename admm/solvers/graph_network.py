@@ -188,7 +188,7 @@ class Boundary(NamedTuple):
 
 
 @jax.jit
-def new_boundary(multiplier: Rows, h: Rows, copied: Array, gamma: float) -> Boundary:
+def new_boundary(multiplier: Rows, h: Rows, copied: Array, gamma: Scalar | float) -> Boundary:
     """After a synchronisation: ρ = γ ‖multiplier‖/‖H_l‖ over the boundary rows of a part."""
     sent = jnp.where(copied[:, None], h, 0)
     length = jnp.linalg.norm(sent)

@@ -123,8 +123,8 @@ class Costs:
         return tree_bytes(found)
 
     def _kept(self) -> list[Any]:
-        """Rows that a part keeps from epoch to epoch, after the last one."""
-        options, plan, epochs = self._options, self._plan, self._options.epochs
+        """Rows that a part keeps from epoch to epoch."""
+        options, plan = self._options, self._plan
         halos = [self._array(plan.halo, width) for width in self._hidden]
         owns = [self._array(plan.own, width) for width in self._hidden]
         if options.halo == "pipe":
@@ -132,10 +132,8 @@ class Costs:
         if options.halo == "refresh":
             return halos[:-1]
         if options.halo == "stale":
-            ended = options.order == "end" and epochs > 1 and epochs % options.interval == 0
-            stored = options.order == "kvs" and epochs > options.interval
-            return (1 + (ended or stored)) * halos
-        if options.halo == "admm" and epochs > options.exact_epochs:
+            return (1 + (options.order != "fresh")) * halos
+        if options.halo == "admm":
             return [halos, owns, owns, [self._array(plan.own, 1) for _ in owns]]
         return []
 

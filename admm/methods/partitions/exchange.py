@@ -105,6 +105,7 @@ class Exchange:
         back: Whether rows go from copies to owners.
 
     Attributes:
+        variable: As given.
         expected: Whether messages are announced and not yet received.
     """
 
@@ -120,7 +121,7 @@ class Exchange:
         dtype: str,
         back: bool = False,
     ) -> None:
-        self.expected = False
+        self.expected, self.variable = False, variable
         self._codec, self._own = codec, plan.owned[worker]
         put = partial(jax.device_put, device=transport.device(worker))
         self._sent: dict[Pair, tuple[Channel | _Loop, Array]] = {}

@@ -6,12 +6,13 @@ yields wherever another worker must have sent.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from admm.comm import fill_leaves, named_leaves
 from admm.methods.partitions.exchange import Exchange
 from admm.methods.partitions.options import HaloName, Order, PartitionOptions
 from admm.solvers.graph_network import Boundary, GraphNetwork, Part, Pull, bound, new_boundary
@@ -58,10 +59,12 @@ class Halo:
         self._make, self._widths = make, widths
         # H̄_l as training last had it, by layer.
         self.rows: dict[int, Each] = {}
+        # What the next epoch needs: of every part a tree, by name and layer, zeros at first.
+        self._kept: dict[str, dict[int, list[Any]]] = {}
         self.start()
 
     def start(self) -> None:
-        """Make the exchanges."""
+        """Make the exchanges, and what is kept."""
 
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
@@ -92,16 +95,20 @@ class Halo:
     def state(self) -> list[dict[str, Any]]:
         """Of every part, what the next epoch needs."""
         self.settle()
-        return [
-            {f"rows[{number}]": each[index] for number, each in self.rows.items()}
-            for index in range(len(self._parts))
-        ]
+        return [named_leaves(self._kept_of(index)) for index in range(len(self._parts))]
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Go on from `state`."""
-        for number in range(1, len(self._widths) + 1):
-            if f"rows[{number}]" in states[0]:
-                self.rows[number] = [jnp.asarray(each[f"rows[{number}]"]) for each in states]
+        found = [fill_leaves(self._kept_of(index), state) for index, state in enumerate(states)]
+        for name, layers in self._kept.items():
+            for number in layers:
+                layers[number] = [each[name][number] for each in found]
+
+    def _kept_of(self, index: int) -> dict[str, dict[int, Any]]:
+        return {
+            name: {number: each[index] for number, each in layers.items()}
+            for name, layers in self._kept.items()
+        }
 
     # For subclasses.
 
@@ -111,6 +118,14 @@ class Halo:
     def _ways(self, back: bool = False, widths: Sequence[int] | None = None) -> dict[int, Exchange]:
         made = enumerate(self._widths if widths is None else widths, start=1)
         return {number: self._make(width, back) for number, width in made}
+
+    def _blank(self, nodes: Literal["own", "halo"]) -> dict[int, Each]:
+        """Zeros in the place of rows of every layer."""
+        rows = [len(getattr(part, nodes).ids) for part in self._parts]
+        return {
+            number: [jnp.zeros((n, width), self._options.dtype) for n in rows]
+            for number, width in enumerate(self._widths, start=1)
+        }
 
     def _came_back(self, way: Exchange) -> Each:
         """Sums of the gradients of all copies."""
@@ -149,8 +164,8 @@ class Exact(Halo):
     ) -> Generator[None, None, Each]:
         self._up[number].send(h)
         yield
-        halo = self._up[number].receive()
-        c, self._pulls[number] = self._spread(epoch, number, halo)
+        self.rows[number] = self._up[number].receive()
+        c, self._pulls[number] = self._spread(epoch, number, self.rows[number])
         return c
 
     def back(
@@ -172,11 +187,8 @@ class Pipe(Exact):
 
     def start(self) -> None:
         super().start()
-        self._came: dict[int, Each] = {}
-        for number, width in enumerate(self._widths, start=1):
-            for kept, nodes in ((self.rows, "halo"), (self._came, "own")):
-                ids = [getattr(part, nodes).ids for part in self._parts]
-                kept[number] = [jnp.zeros((len(n), width), self._options.dtype) for n in ids]
+        self.rows, self._came = self._blank("halo"), self._blank("own")
+        self._kept = {"rows": self.rows, "came": self._came}
 
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
@@ -206,17 +218,6 @@ class Pipe(Exact):
         for number in self._up:
             self._settle(number)
 
-    def state(self) -> list[dict[str, Any]]:
-        found = super().state()
-        for index, each in enumerate(found):
-            each |= {f"came[{number}]": came[index] for number, came in self._came.items()}
-        return found
-
-    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
-        super().restore(states)
-        for number in self._came:
-            self._came[number] = [jnp.asarray(each[f"came[{number}]"]) for each in states]
-
 
 class Stale(Halo):
     """The halo of some epochs ago, which no gradient goes through: DIGEST.
@@ -235,7 +236,10 @@ class Stale(Halo):
     def start(self) -> None:
         self._up = self._ways()
         self._c: dict[int, Each] = {}
-        self._next: dict[int, Each] = {}  # rows that have arrived and are not taken up yet
+        self.rows, self._next = self._blank(self._up), {}
+        if self._options.order != "fresh":  # what arrives in one round is for the next
+            self._next = self._blank(self._up)
+        self._kept = {"rows": self.rows, "next": self._next}
 
     @property
     def exchanges(self) -> dict[str, Exchange]:
@@ -244,19 +248,25 @@ class Stale(Halo):
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
     ) -> Generator[None, None, Each]:
-        if self._options.order != "fresh" and self._is_due(epoch):
-            self._settle(number)
-            if number in self._next:
-                self._take_up(number, self._next.pop(number))
-        if sends(epoch, self._options.order, self._options.interval):
-            self._up[number].send(h)
-            yield
-        if epoch == 1 or (self._options.order == "fresh" and self._is_due(epoch)):
-            self._take_up(number, self._up[number].receive())
+        new = yield from self._pulled(epoch, number, h)
+        if new is not None:
+            self.rows[number], self._c[number] = new, self._plain(new)
         return self._c[number]
 
-    def _take_up(self, number: int, halo: Each) -> None:
-        self.rows[number], self._c[number] = halo, self._plain(halo)
+    def _pulled(self, epoch: int, number: int, h: Each) -> Generator[None, None, Each | None]:
+        """What is taken up in this epoch, if anything is; what has to be sent is."""
+        order, interval = self._options.order, self._options.interval
+        new = None
+        if order != "fresh" and self._is_due(epoch):
+            self._settle(number)
+            if epoch - age(epoch, order, interval) > 1:
+                new = self._next[number]
+        if sends(epoch, order, interval):
+            self._up[number].send(h)
+            yield
+        if epoch == 1 or (order == "fresh" and self._is_due(epoch)):
+            new = self._up[number].receive()
+        return new
 
     def _settle(self, number: int) -> None:
         if self._up[number].expected:
@@ -266,17 +276,9 @@ class Stale(Halo):
         for number in self._up:
             self._settle(number)
 
-    def state(self) -> list[dict[str, Any]]:
-        found = super().state()
-        for index, each in enumerate(found):
-            each |= {f"next[{number}]": rows[index] for number, rows in self._next.items()}
-        return found
-
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         super().restore(states)
         self._c = {number: self._plain(halo) for number, halo in self.rows.items()}
-        names = [number for number in self._up if f"next[{number}]" in states[0]]
-        self._next = {n: [jnp.asarray(each[f"next[{n}]"]) for each in states] for n in names}
 
 
 class Refresh(Halo):
@@ -293,7 +295,9 @@ class Refresh(Halo):
 
     def start(self) -> None:
         self._up = self._ways(widths=self._widths[:-1])
-        self._gathered: dict[int, Each] = {}  # P̄_l
+        self._gathered = self._blank(self._up)  # P̄_l
+        self._kept = {"gathered": self._gathered}
+        self._gradients: Gradients = [{} for _ in self._parts]
         self._pulls: dict[int, list[Pull]] = {}
         self._makers: dict[int, list[Pull]] = {}
         self._carried: Each | None = None
@@ -307,7 +311,7 @@ class Refresh(Halo):
     ) -> Generator[None, None, Each]:
         layer = network[number - 1]
         if number == 1:
-            self._gradients: Gradients = [{} for _ in self._parts]
+            self._gradients = [{} for _ in self._parts]
             made = [self._solver.first(layer, part.halo, is_last=False) for part in self._parts]
         else:
             below = zip(self._parts, self._gathered[number - 1], self.rows[number - 1], strict=True)
@@ -341,18 +345,6 @@ class Refresh(Halo):
     def gradients(self) -> Gradients:
         return self._gradients
 
-    def state(self) -> list[dict[str, Any]]:
-        return [
-            {f"gathered[{number}]": each[index] for number, each in self._gathered.items()}
-            for index in range(len(self._parts))
-        ]
-
-    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
-        for number in self._up:
-            if f"gathered[{number}]" in states[0]:
-                every = [jnp.asarray(each[f"gathered[{number}]"]) for each in states]
-                self._gathered[number] = every
-
 
 class Constrained(Exact):
     """Copies p = H_l of boundary rows, constant between synchronisations: ADMM.
@@ -369,7 +361,12 @@ class Constrained(Exact):
     def start(self) -> None:
         super().start()
         self._c: dict[int, Each] = {}
-        self._boundaries: dict[int, list[Boundary]] = {}
+        self.rows = self._blank(self._up)
+        self._boundaries = {
+            number: [Boundary(each, each, each[:, :1]) for each in owns]
+            for number, owns in self._blank(self._down).items()
+        }
+        self._kept = {"rows": self.rows, "boundary": self._boundaries}
 
     def _is_due(self, epoch: int) -> bool:
         return super()._is_due(epoch - self._options.exact_epochs)
@@ -400,21 +397,9 @@ class Constrained(Exact):
         given = zip(dh, h, self._boundaries[number], strict=True)
         return [bound(*each) for each in given]
 
-    def state(self) -> list[dict[str, Any]]:
-        found = super().state()
-        for number, boundaries in self._boundaries.items():
-            for each, boundary in zip(found, boundaries, strict=True):
-                each |= {f"{n}[{number}]": value for n, value in boundary._asdict().items()}
-        return found
-
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         super().restore(states)
         self._c = {number: self._plain(halo) for number, halo in self.rows.items()}
-        for number in self.rows:
-            self._boundaries[number] = [
-                Boundary(*[jnp.asarray(each[f"{n}[{number}]"]) for n in Boundary._fields])
-                for each in states
-            ]
 
 
 WAYS: dict[HaloName, type[Halo]] = {
@@ -437,6 +422,20 @@ def sends(epoch: int, order: Order, interval: int) -> bool:
     if order == "end":
         return epoch == 1 or epoch % interval == 0
     return (epoch - 1) % interval == 0
+
+
+def age(epoch: int, order: Order, interval: int) -> int:
+    """Epochs since the rows that an epoch uses were sent.
+
+    Example:
+        >>> [age(epoch, "end", 3) for epoch in range(1, 9)]
+        [0, 1, 2, 1, 2, 3, 1, 2]
+        >>> [age(epoch, "kvs", 3) for epoch in range(1, 9)]
+        [0, 1, 2, 3, 4, 5, 3, 4]
+    """
+    start = (epoch - 1) // interval * interval  # epochs before this round
+    sent = {"fresh": start + 1, "end": start, "kvs": start + 1 - interval}[order]
+    return epoch - max(1, sent)
 
 
 @jax.jit

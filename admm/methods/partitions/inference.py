@@ -21,7 +21,7 @@ def pass_saved(
     Raises:
         InputError: In every process, if data or network cannot be read.
     """
-    options = options.exact
+    options = options.exact()
     share = load_share(options, transport, data, parts=transport.size)
     transport.at_root(lambda: saved.check_dataset(share.dataset))
     blank = new_network(options, share.widths)

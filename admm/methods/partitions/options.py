@@ -18,10 +18,13 @@ Order = Literal["fresh", "end", "kvs"]
 # The ways that synchronise from time to time only.
 _PERIODIC = ("stale", "refresh", "admm")
 
-_OF_DATA_AND_NETWORK = (
-    *("dataset", "data_dir", "split_seed", "split", "weights", "features", "rows"),
-    *("network", "layers", "hidden", "seed", "dtype", "partition", "timeout"),
-)
+# Options of some ways to the halo only.
+_ONLY = {
+    "order": ("stale",),
+    "interval": _PERIODIC,
+    "gamma": ("admm",),
+    "exact_epochs": ("admm",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +88,7 @@ class PartitionOptions(GraphOptions):
                 f"{spelled('halo', self.halo)} is not {self.solver}, which is "
                 f"{spelled('halo', self._preset)}; take {spelled('solver', 'partitions')}"
             )
-        only = {"order": ("stale",), "interval": _PERIODIC}
-        only |= dict.fromkeys(("gamma", "exact_epochs"), ("admm",))
-        for name, halos in only.items():
+        for name, halos in _ONLY.items():
             if getattr(self, name) != getattr(type(self), name) and self.halo not in halos:
                 raise InputError(f"{spelled(name)} is not for {spelled('halo', self.halo)}")
         if isinstance(self.optimizer, str) and self.optimizer not in get_args(Optimizer):
@@ -100,11 +101,10 @@ class PartitionOptions(GraphOptions):
     def _preset(self) -> HaloName | None:
         return None if self.solver == "partitions" else "stale"
 
-    @property
     def exact(self) -> "PartitionOptions":
-        """The same network on the same data, with exact halos and without dropout."""
-        kept = {name: getattr(self, name) for name in _OF_DATA_AND_NETWORK}
-        return PartitionOptions(**kept, halo="exact", dropout=0.0)
+        """The same network with an exact halo."""
+        others = {name: getattr(type(self), name) for name in _ONLY}
+        return replace(self, solver="partitions", halo="exact", **others)
 
     @property
     def stages(self) -> Sequence[str]:

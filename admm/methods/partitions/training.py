@@ -32,8 +32,6 @@ class PartitionTraining(Training):
         transport: Of the run.
     """
 
-    variables = VARIABLES
-
     def __init__(
         self, options: PartitionOptions, share: PartitionShare, transport: Transport
     ) -> None:
@@ -46,6 +44,7 @@ class PartitionTraining(Training):
             PartitionWorker(index, share, transport, network, optimizer)
             for index in transport.local
         ]
+        self.variables = [name for name in VARIABLES if name in self._workers[0].variables]
 
     def units(self, worker: int) -> str:
         return f"parts {self._share.units(worker)}"
@@ -94,7 +93,8 @@ class PartitionTraining(Training):
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
         network = self.network().items()
-        return {number: fill_leaves(layer, read(number)) for number, layer in network}
+        found = {number: fill_leaves(layer, read(number)) for number, layer in network}
+        return jax.tree.map(jnp.asarray, found)
 
 
 def new_network(options: PartitionOptions, widths: Sequence[int]) -> list[GraphLayer]:

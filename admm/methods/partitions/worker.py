@@ -89,6 +89,11 @@ class PartitionWorker:
     def _put(self, tree: Any) -> Any:
         return jax.device_put(tree, self._device)
 
+    @property
+    def variables(self) -> set[str]:
+        """What it sends in training."""
+        return {way.variable for way in self._halo.exchanges.values()}
+
     # An epoch.
 
     def iteration(self, epoch: int) -> Iterator[None]:
@@ -160,6 +165,8 @@ class PartitionWorker:
                 apply_layer(layer, *each, is_last=number == last)
                 for each in zip(self._whole, h, halo, strict=True)
             ]
+        # Where a run goes back to a checkpoint, nothing of before may still be under way.
+        self._halo.settle()
         self.logits = h
 
     def state(self) -> list[dict[str, Any]]:

@@ -38,6 +38,32 @@ def test_sums_do_not_change_what_is_summed():
     np.testing.assert_array_equal(kept, 1)
 
 
+def test_messages_come_in_the_order_in_which_they_are_expected():
+    transport = LocalTransport(2)
+    waits = [transport.expect(1, 0, 1, "evaluation") for _ in range(2)]
+    for value in (3, 4, 5):
+        transport.send(jnp.full(1, value, "uint8"), 0, 1, "evaluation", elements=1)
+    assert [int(wait()[0]) for wait in waits[::-1]] == [4, 3]
+    assert int(transport.expect(1, 0, 1, "evaluation")()[0]) == 5
+
+
+def test_several_summands_a_worker_are_added_one_by_one():
+    found = LocalTransport(2).begin_sum([ORDERS[:1], ORDERS[1:]], [1, 3])()
+    assert bits(found) == bits(((ORDERS[0] + ORDERS[1]) + ORDERS[2]) + ORDERS[3])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_process_deals_to_its_own_workers(workers):
+    asked = []
+
+    def make(worker):
+        asked.append(worker)
+        return worker**2
+
+    assert LocalTransport(workers).deal(make) == [n**2 for n in range(workers)]
+    assert asked == [*range(workers)]
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_process_gathers_its_own_value(workers):
     transport = LocalTransport(workers)
@@ -49,12 +75,12 @@ def test_a_process_gathers_its_own_value(workers):
 
 def test_what_is_not_declared_does_not_travel():
     transport = LocalTransport(2)
-    assert transport.tags == {"evaluation": 0}
+    assert transport.tags == {"evaluation": 0, "data": 1}
     message = jnp.zeros(3, "uint8")
     transport.send(message, 0, 1, "evaluation", elements=3)
     expected = (
-        "variable 'q' may not travel: evaluation are declared; call transport.declare in every "
-        "process before the first message"
+        "variable 'q' may not travel: evaluation, data are declared; call transport.declare in "
+        "every process before the first message"
     )
     with pytest.raises(RuntimeError, match=expected):
         transport.send(message, 0, 1, "q", elements=3)
@@ -63,12 +89,14 @@ def test_what_is_not_declared_does_not_travel():
     assert transport.sent == {"evaluation": 3}
     transport.declare("p", "q")
     transport.declare("q", "f", "evaluation")  # again, and more: numbers stay
-    assert transport.tags == {"evaluation": 0, "p": 1, "q": 2, "f": 3}
+    assert transport.tags == {"evaluation": 0, "data": 1, "p": 2, "q": 3, "f": 4}
     transport.send(message, 0, 1, "q", elements=5)
     assert transport.expect(3, 0, 1, "q")().shape == (3,)
     assert transport.sent == {"evaluation": 3, "q": 3}
     assert transport.sent_as_float32 == {"evaluation": 12, "q": 20}
-    with pytest.raises(RuntimeError, match="'r' may not travel: evaluation, p, q, f are declared"):
+    with pytest.raises(
+        RuntimeError, match="'r' may not travel: evaluation, data, p, q, f are declared"
+    ):
         transport.expect(3, 0, 1, "r")
 
 
@@ -192,7 +220,7 @@ for call in (
     try:
         call()
     except RuntimeError as error:
-        assert "variable 'q' may not travel: evaluation are declared" in str(error)
+        assert "variable 'q' may not travel: evaluation, data are declared" in str(error)
     else:
         raise AssertionError("it travels")
 assert not transport.sent
@@ -204,3 +232,48 @@ print("good", flush=True)
 def test_what_is_not_declared_does_not_travel_over_ranks(mpi_python):
     done = mpi_python(UNDECLARED, ranks=2)
     assert done.stdout.count("good") == 2, done.stderr
+
+
+DEALT = (
+    START
+    + """
+from admm.errors import AdmmError, InputError
+asked = []
+def make(worker):
+    asked.append(worker)
+    return {"worker": worker, "rows": np.arange(10 ** worker)}
+(own,) = transport.deal(make)
+assert own["worker"] == rank and own["rows"].tolist() == [*range(10**rank)]
+assert asked == ([*range(size)] if rank == 0 else [])
+counts = [rank + 1 for rank in range(size)]
+summands = np.array([1e16, 1.0, -1e16, 3.0, 5.0, 7.0])[:sum(counts)]
+ends = np.cumsum([0, *counts])
+wait = transport.begin_sum([summands[ends[rank] : ends[rank + 1], None]], counts)
+total = 0.0
+for each in summands:
+    total += each
+assert wait().tolist() == [total], wait()
+transport.agreed(lambda: None)
+for bad, kind in ((size - 1, InputError("too large")), (0, ValueError("zero"))):
+    def fail(worker):
+        if worker == bad:
+            raise kind
+        return worker
+    try:
+        transport.deal(fail)
+    except AdmmError as error:
+        assert "too large" in str(error) or "rank 0 failed: ValueError: zero" in str(error), error
+        assert isinstance(error, InputError) == isinstance(kind, InputError)
+    else:
+        raise AssertionError("nothing raised")
+assert transport.deal(lambda worker: worker) == [rank]  # and goes on
+transport.close()
+print("good", flush=True)
+"""
+)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+def test_the_root_deals_to_all_ranks(ranks, mpi_python):
+    done = mpi_python(DEALT, ranks=ranks)
+    assert done.stdout.count("good") == ranks, done.stderr

@@ -348,7 +348,7 @@ def test_a_batch_moves_by_one_subnetwork_in_a_tick(monkeypatch):
         way += [(number + 2, "q", 2, 1), (number + 3, "q", 1, 0)]
         assert set(way) <= set(transport.log)
     assert len(transport.log) == 4 * 4
-    assert not any(transport._queues.values())  # everything has arrived
+    assert not transport._messages  # everything has arrived
 
 
 # The command on real ranks.
