@@ -119,8 +119,9 @@ class _Cut:
             adjacency = drop_cut(adjacency, self.found.owner)
         S = propagation(adjacency, options.network, options.dtype)
         self.parts = list(split_graph(S, self.found.owner, parts))
-        features = graph.features.astype(options.dtype)
-        self._inputs = _stored(S @ features), _stored(features)
+        with np.errstate(over="ignore"):  # it is told below
+            features = graph.features.astype(options.dtype)
+            self._inputs = _stored(S @ features), _stored(features)
         if not np.isfinite(_values(self._inputs[0])).all():
             raise InputError(
                 f"{graph.name}: the features overflow {spelled('dtype', options.dtype)}; scale "
