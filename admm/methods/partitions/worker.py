@@ -139,8 +139,8 @@ class PartitionWorker:
     def evaluation(self) -> Iterator[None]:
         """Logits of own nodes, and how far the halo in training is from that of now.
 
-        Afterwards `logits` has those of every own part, and `staleness` of each, for every H_l, Σ‖H̄_l − H_l‖²
-        and Σ‖H_l‖² over its halo.
+        Afterwards `logits` has those of every own part, and `staleness` of each, for every H_l,
+        Σ‖H̄_l − H_l‖² and Σ‖H_l‖² over its halo.
         """
         last = len(self.network) - 1
         self.staleness = np.zeros((len(self._parts), last, 2))
