@@ -62,6 +62,7 @@ def gradient(training, epoch=1):
 
 
 def bits(training):
-    """The network, to be the same to the bit."""
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(training.network())]
+    """The network and what is measured, to be the same to the bit."""
+    found = training.network(), [*map(np.float64, training.measure().values())]
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
     return hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest()

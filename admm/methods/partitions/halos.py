@@ -119,13 +119,12 @@ class Halo:
         made = enumerate(self._widths if widths is None else widths, start=1)
         return {number: self._make(width, back) for number, width in made}
 
-    def _blank(self, nodes: Literal["own", "halo"]) -> dict[int, Each]:
-        """Zeros in the place of rows of every layer."""
-        rows = [len(getattr(part, nodes).ids) for part in self._parts]
-        return {
-            number: [jnp.zeros((n, width), self._options.dtype) for n in rows]
-            for number, width in enumerate(self._widths, start=1)
-        }
+    def _blank(
+        self, ways: Mapping[int, Exchange], nodes: Literal["own", "halo"] = "halo"
+    ) -> dict[int, Each]:
+        """Zeros in the place of what these bring to the nodes of every part."""
+        rows, dtype = [len(getattr(part, nodes).ids) for part in self._parts], self._options.dtype
+        return {n: [jnp.zeros((r, self._widths[n - 1]), dtype) for r in rows] for n in ways}
 
     def _came_back(self, way: Exchange) -> Each:
         """Sums of the gradients of all copies."""
@@ -187,7 +186,7 @@ class Pipe(Exact):
 
     def start(self) -> None:
         super().start()
-        self.rows, self._came = self._blank("halo"), self._blank("own")
+        self.rows, self._came = self._blank(self._up), self._blank(self._down, "own")
         self._kept = {"rows": self.rows, "came": self._came}
 
     def sums(
@@ -364,7 +363,7 @@ class Constrained(Exact):
         self.rows = self._blank(self._up)
         self._boundaries = {
             number: [Boundary(each, each, each[:, :1]) for each in owns]
-            for number, owns in self._blank(self._down).items()
+            for number, owns in self._blank(self._down, "own").items()
         }
         self._kept = {"rows": self.rows, "boundary": self._boundaries}
 

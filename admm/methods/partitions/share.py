@@ -186,7 +186,8 @@ class _Cut:
         shape = (len(nodes), len(needed))
         rows = sp.csr_array((rows.data, columns.astype(np.int32), rows.indptr), shape=shape)
         dtype = self._options.dtype
-        p = _stored(rows @ self._features(needed).astype(dtype))
+        with np.errstate(over="ignore"):  # it is told below
+            p = _stored(rows @ self._features(needed).astype(dtype))
         if not np.isfinite(_values(p)).all():
             raise InputError(
                 f"{self._graph.name}: the features overflow {spelled('dtype', dtype)}; scale them "

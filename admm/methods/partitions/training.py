@@ -59,7 +59,9 @@ class PartitionTraining(Training):
 
     def measure(self) -> Mapping[str, float]:
         found = scores(self._share, self._workers, self._transport)
-        staleness = self._transport.total([worker.staleness for worker in self._workers])
+        counts = list(map(len, self._share.plan.owned))
+        each = [worker.staleness for worker in self._workers]
+        staleness = self._transport.begin_sum(each, counts)()
         stale = {
             f"staleness_{number}": float((error / length) ** 0.5) if length else 0.0
             for number, (error, length) in enumerate(staleness.tolist(), start=1)

@@ -146,10 +146,11 @@ class PartitionWorker:
     def evaluation(self) -> Iterator[None]:
         """Logits of own nodes, and how far the halo in training is from that of now.
 
-        Afterwards `logits` has those of every own part, and `staleness` for every H_l Σ‖H̄_l − H_l‖²
-        and Σ‖H_l‖² over the halos of own parts.
+        Afterwards `logits` has those of every own part, and `staleness` of each, for every H_l,
+        Σ‖H̄_l − H_l‖² and Σ‖H_l‖² over its halo.
         """
-        last, self.staleness = len(self.network) - 1, np.zeros((len(self.network) - 1, 2))
+        last = len(self.network) - 1
+        self.staleness = np.zeros((len(self.parts), last, 2))
         first = self.network[0]
         h = [apply_first(first, part.own, is_last=last == 0) for part in self._whole]
         for number, layer in enumerate(self.network[1:], start=1):
@@ -160,7 +161,8 @@ class PartitionWorker:
             for part, rows in enumerate(halo):
                 known = self._halo.rows.get(number)
                 if known is not None:
-                    self.staleness[number - 1] += _distance(known[part], rows, self._halos[part])
+                    found = _distance(known[part], rows, self._halos[part])
+                    self.staleness[part, number - 1] = found
             h = [
                 apply_layer(layer, *each, is_last=number == last)
                 for each in zip(self._whole, h, halo, strict=True)

@@ -55,23 +55,23 @@ def test_an_optimizer_of_ones_own():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"halo": "exact", "order": "end"}, "order is not for halo='exact'"),
-        ({"halo": "refresh", "order": "kvs"}, "order is not for halo='refresh'"),
-        ({"halo": "exact", "interval": 5}, "interval is not for halo='exact'"),
-        ({"halo": "pipe", "interval": 5}, "interval is not for halo='pipe'"),
-        ({"halo": "stale", "gamma": 0.1}, "gamma is not for halo='stale'"),
-        ({"exact_epochs": 0}, "exact_epochs is not for halo='refresh'"),
-        ({"halo": "fresh"}, "halo must be one of exact, drop, pipe, stale, refresh, admm"),
-        ({"halo": "stale", "order": "late"}, "order must be one of fresh, end, kvs"),
-        ({"network": "gat"}, "network must be one of gcn, sage"),
-        ({"codec": "levels"}, "codec must be one of"),
-        ({"codec": "uniform3"}, "codec must be one of"),
-        ({"optimizer": "sgd"}, "optimizer must be one of gd, adadelta, adagrad, adam, got 'sgd'"),
+        ({"halo": "exact", "order": "end"}, "order= is not for halo=exact"),
+        ({"halo": "refresh", "order": "kvs"}, "order= is not for halo=refresh"),
+        ({"halo": "exact", "interval": 5}, "interval= is not for halo=exact"),
+        ({"halo": "pipe", "interval": 5}, "interval= is not for halo=pipe"),
+        ({"halo": "stale", "gamma": 0.1}, "gamma= is not for halo=stale"),
+        ({"exact_epochs": 0}, "exact_epochs= is not for halo=refresh"),
+        ({"halo": "fresh"}, "halo= must be one of exact, drop, pipe, stale, refresh, admm"),
+        ({"halo": "stale", "order": "late"}, "order= must be one of fresh, end, kvs"),
+        ({"network": "gat"}, "network= must be one of gcn, sage"),
+        ({"codec": "levels"}, "codec= must be one of"),
+        ({"codec": "uniform3"}, "codec= must be one of"),
+        ({"optimizer": "sgd"}, "optimizer= must be one of gd, adadelta, adagrad, adam, got 'sgd'"),
         ({"parts": 0}, "parts"),
         ({"layers": 0}, "layers"),
         ({"interval": 0}, "interval"),
         ({"dropout": 1.0}, "dropout"),
-        ({"partition": "best"}, "partition must be one of"),
+        ({"partition": "best"}, "partition= must be one of"),
     ],
 )
 def test_what_has_no_meaning_is_refused(changes, message):
@@ -81,7 +81,7 @@ def test_what_has_no_meaning_is_refused(changes, message):
 
 def test_digest_is_stale():
     assert options("digest").halo == "stale"
-    with pytest.raises(InputError, match="halo='exact' is not digest, which is halo='stale'"):
+    with pytest.raises(InputError, match="halo=exact is not digest, which is halo=stale"):
         options("digest", halo="exact")
 
 
@@ -100,13 +100,13 @@ def test_what_the_graph_does_not_give_is_refused(changes, workers, message):
 
 def test_what_is_no_graph_is_refused():
     data = datasets.load_images("digits")
-    with pytest.raises(InputError, match="solver='partitions' trains on a Graph of admm.datasets"):
+    with pytest.raises(InputError, match="solver=partitions trains on a Graph of admm.datasets"):
         train(given(), data=data)
 
 
 def test_features_beyond_float32_are_refused():
     data = graph()
-    with pytest.raises(InputError, match="the features overflow dtype='float32'; scale them down"):
+    with pytest.raises(InputError, match="the features overflow dtype=float32; scale them down"):
         train(given(), data=replace(data, features=data.features * 1e300))
 
 
@@ -145,11 +145,11 @@ def lines(run):
 def test_a_lost_rank_ends_all_and_the_run_goes_on(number, codes, admm, mpi_python, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert admm(*TRAIN, "--out", whole, ranks=2).returncode == 0
-    words = (*TRAIN, "--out", broken, "--timeout", 5)
+    words = (*TRAIN, "--out", broken, "--timeout", 20)
     done = mpi_python(FAULTY, number, *words, ranks=2)
     assert done.returncode in codes, done.stderr
     if number == 19:
-        assert done.stderr.count("rank 1 silent for 5 s") == 1
+        assert done.stderr.count("rank 1 silent for 20 s") == 1
         assert "rank 1 has parts 3–4" in done.stderr
     resumed = admm("train", "--resume", broken, ranks=3)
     assert resumed.returncode == 0, resumed.stderr
