@@ -30,6 +30,7 @@ class Plan:
         halo: Those of halos.
         inner: Stored entries of S_in, the most of all parts; of S_out likewise.
         outer: See `inner`.
+        induced: Of S among own nodes and halo, where a predictor reads it.
         inputs: Values of S X that are kept of a part, the most of all.
         how: How the nodes were dealt out to the parts.
         cut: Fraction of the edges that join parts.
@@ -42,6 +43,7 @@ class Plan:
     halo: int
     inner: int
     outer: int
+    induced: int
     inputs: int
     how: str
     cut: float

@@ -53,6 +53,7 @@ class Piece(NamedTuple):
         halo: Of the halo, where its rows are computed by this part.
         classes: Of own nodes; 0 where there is none.
         training: Own training nodes.
+        induced: S among own nodes and halo, in this order, where a predictor reads it.
     """
 
     part: Part
@@ -60,6 +61,7 @@ class Piece(NamedTuple):
     halo: Inputs | None
     classes: np.ndarray
     training: np.ndarray
+    induced: sp.csr_array | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,10 @@ class _Cut:
             adjacency = drop_cut(adjacency, self.found.owner)
         S = propagation(adjacency, options.network, options.dtype)
         self.parts = list(split_graph(S, self.found.owner, parts))
+        self._induced: list[sp.csr_array] = []
+        if options.predictor == "lstm-gcn":
+            nodes = [np.concatenate([part.own, part.halo]) for part in self.parts]
+            self._induced = [S[each][:, each] for each in nodes]
         features = graph.features.astype(options.dtype)
         self._inputs = _stored(S @ features), _stored(features)
         if not np.isfinite(_values(self._inputs[0])).all():
@@ -144,6 +150,7 @@ class _Cut:
             halo=max(1, *counts.sum(axis=0).tolist()),
             inner=max(part.inner.nnz for part in self.parts),
             outer=max(part.outer.nnz for part in self.parts),
+            induced=max((each.nnz for each in self._induced), default=0),
             inputs=max(_values(self._inputs[0][part.own]).size for part in self.parts),
             how=self.found.how,
             cut=self.found.cut,
@@ -154,7 +161,8 @@ class _Cut:
         part = self.parts[number]
         halo = self._of(part.halo) if self._options.halo == "refresh" else None
         classes = np.maximum(self._graph.labels[part.own], 0).astype(np.int32)
-        return Piece(part, self._of(part.own), halo, classes, self._training[part.own])
+        induced = self._induced[number] if self._induced else None
+        return Piece(part, self._of(part.own), halo, classes, self._training[part.own], induced)
 
     def _of(self, nodes: np.ndarray) -> Inputs:
         p, x = self._inputs

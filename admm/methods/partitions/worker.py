@@ -13,11 +13,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from admm.comm import Transport, fill_leaves, named_leaves
-from admm.methods.partitions.exchange import Exchange
+from admm.methods.partitions.exchange import Exchange, Plan
 from admm.methods.partitions.halos import WAYS, Each, Links
+from admm.methods.partitions.predicted import Predicted
 from admm.methods.partitions.share import Inputs, Matrix, PartitionShare, Piece
 from admm.solvers.graph_network import GraphNetwork, Nodes, Part, apply_first, apply_layer
-from layers import GraphLayer, sparse_matrix
+from layers import GraphLayer, SparseMatrix, sparse_matrix
 from quant import Float, make_codec
 
 UP, DOWN = VARIABLES = ("halo", "halo_gradient")
@@ -65,7 +66,8 @@ class PartitionWorker:
         make = partial(Exchange, transport, index, plan)
         hidden = share.widths[1:-1]
         assert options.halo is not None  # the options have seen to that
-        self._halo = WAYS[options.halo](
+        way = WAYS[options.halo] if options.predictor == "none" else Predicted
+        self._halo = way(
             options,
             self._solver,
             self.own,
@@ -139,11 +141,12 @@ class PartitionWorker:
     def evaluation(self) -> Iterator[None]:
         """Logits of own nodes, and how far the halo in training is from that of now.
 
-        Afterwards `logits` has those of every own part, and `staleness` for every H_l Σ‖H̄_l − H_l‖²
-        and Σ‖H_l‖² over the halos of own parts.
+        Afterwards `logits` has those of every own part, and `staleness` three sums for every layer,
+        over the halos of own parts: ‖H̄_l − H_l‖², ‖H_l‖², and ‖H_l as pulled − H_l‖² where H̄_l is
+        predicted.
         """
-        last, self.staleness = len(self.network) - 1, np.zeros((len(self.network) - 1, 2))
-        first = self.network[0]
+        last, self.staleness = len(self.network) - 1, np.zeros((len(self.network) - 1, 3))
+        first, pulled = self.network[0], self._halo.pulled
         h = [apply_first(first, part.own, is_last=last == 0) for part in self._parts]
         for number, layer in enumerate(self.network[1:], start=1):
             way = self._exact[number - 1]
@@ -151,9 +154,12 @@ class PartitionWorker:
             yield
             halo = self._halo.arrived(way)
             for part, rows in enumerate(halo):
-                known = self._halo.rows.get(number)
-                if known is not None:
-                    self.staleness[number - 1] += _distance(known[part], rows, self._halos[part])
+                valid = self._halos[part]
+                if number in self._halo.rows:
+                    known = self._halo.rows[number][part]
+                    self.staleness[number - 1, :2] += _distance(known, rows, valid)
+                if number in pulled:
+                    self.staleness[number - 1, 2] += _distance(pulled[number][part], rows, valid)[0]
             h = [
                 apply_layer(layer, *each, is_last=number == last)
                 for each in zip(self._parts, h, halo, strict=True)
@@ -200,7 +206,18 @@ def _part(share: PartitionShare, piece: Piece) -> Part:
         _nodes(part.halo, piece.halo, plan.halo),
         jnp.asarray(_padded(piece.classes, plan.own)),
         jnp.asarray(_padded(weights, plan.own)),
+        None if piece.induced is None else _induced(piece, plan),
     )
+
+
+def _induced(piece: Piece, plan: Plan) -> SparseMatrix:
+    """S among own nodes and halo, the latter after all rows of the former."""
+    assert piece.induced is not None
+    found, own = piece.induced.tocoo(), len(piece.part.own)
+    indices = [np.where(each < own, each, each + plan.own - own) for each in found.coords]
+    size = plan.own + plan.halo
+    moved = sp.coo_array((found.data, indices), shape=(size, size))
+    return sparse_matrix(moved.tocsr(), plan.induced)
 
 
 def _nodes(ids: np.ndarray, inputs: Inputs | None, rows: int) -> Nodes:
