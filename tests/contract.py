@@ -103,6 +103,13 @@ ROWS = {
         start={"halo": 8 * BOUNDARY, "halo_gradient": 8 * BOUNDARY},
         same_bits=True,
     ),
+    "sat": Row(  # sent in epochs 1, 3 and 5
+        {**GRAPH, "solver": "sat", "interval": 2},
+        {"halo": 0},
+        {"lr": 1e30},
+        start={"halo": 3 * 2 * BOUNDARY},
+        same_bits=True,
+    ),
     "digest": Row(  # sent in epochs 1, 2 and 4
         {**GRAPH, "solver": "digest", "order": "end", "interval": 2, "codec": "delta4"},
         {"halo": 0},
@@ -114,7 +121,7 @@ ROWS = {
 EPOCHS = 5
 
 # Rows of a class that has others; one of them is enough for a quick look.
-_LIKE_ANOTHER = ("gd", "adadelta", "adagrad", "partitions-exact", "partitions-admm")
+_LIKE_ANOTHER = ("gd", "adadelta", "adagrad", "partitions-exact", "partitions-admm", "sat")
 
 
 def _parameters(names):

@@ -21,12 +21,13 @@ GROUP = "layerwise_admm.methods"
 DEFAULT = "pdadmm-g"
 
 _LAYERWISE = "admm.methods.layerwise.options"
+_PARTITIONS = "admm.methods.partitions.options:PartitionOptions"
 _SUBNETWORKS = "admm.methods.subnetworks.options"
 _BUILT_IN = {
     "pdadmm-g": f"{_LAYERWISE}:PDADMMGOptions",
     **dict.fromkeys(("gd", "adadelta", "adagrad", "adam"), f"{_LAYERWISE}:BackpropOptions"),
     **dict.fromkeys(("gsadmm", "gsam"), f"{_SUBNETWORKS}:SubnetworkOptions"),
-    **dict.fromkeys(("partitions", "digest"), "admm.methods.partitions.options:PartitionOptions"),
+    **dict.fromkeys(("partitions", "digest", "sat"), _PARTITIONS),
     "sadmm": "admm.methods.stochastic.options:StochasticOptions",
 }
 

@@ -39,6 +39,8 @@ class Part(NamedTuple):
     halo: Nodes
     targets: Array  # (own,)  classes
     weights: Array  # (own,)  1/(training nodes of the graph) of one of them, else 0
+    # (own + halo, own + halo)  S among these nodes, where a predictor reads it
+    induced: SparseMatrix | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from admm.errors import InputError, spelled, switched_off
 StepRule = Literal["exact", "joint", "backtracking", "newton"]
 Optimizer = Literal["gd", "adadelta", "adagrad", "adam"]
 Splitting = Literal["gsadmm", "gsam"]
+PredictionForm = Literal["residual", "absolute"]
 LossName = Literal["cross_entropy", "squared_error"]
 
 # Those of Wang et al., arXiv 2105.09837, for 100 neurons on most of its data sets.

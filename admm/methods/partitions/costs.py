@@ -9,10 +9,12 @@ import numpy as np
 
 from admm.comm import tree_bytes
 from admm.methods.partitions.halos import sends
+from admm.methods.partitions.predicted import state_shapes
 from admm.methods.partitions.share import PartitionShare
 from admm.methods.partitions.training import new_network, optimizer_of
 from admm.methods.partitions.worker import DOWN, EVALUATION, UP
 from admm.run.costs import Message, StageCosts, WorkerCosts, evaluations
+from admm.solvers.predictors import LENGTH
 from quant import make_codec
 
 
@@ -69,6 +71,12 @@ class Costs:
             first = plan.halo * plan.inputs / plan.own * widths[1]
             others = sum(3 * matrices * plan.halo * n * n for n in self._hidden[1:])
             epoch += 4 * first + 2 * others
+        if options.predictor == "lstm-gcn":
+            # A pass over the snapshots with its gradient, and one ahead.
+            rows = plan.own + plan.halo
+            recurrent = sum(2 * LENGTH * rows * 2 * n * 4 * n for n in self._hidden)
+            graph = sum(2 * (2 * rows * n * n + 2 * plan.induced * n) for n in self._hidden)
+            epoch += 4 * (recurrent + graph)
         return float(sum(forward)), float(epoch)
 
     def _traffic(self) -> Iterator[_Traffic]:
@@ -132,10 +140,17 @@ class Costs:
         if options.halo == "refresh":
             return halos[:-1]
         if options.halo == "stale":
-            return (1 + (options.order != "fresh")) * halos
+            return [(1 + (options.order != "fresh")) * halos, self._predictors()]
         if options.halo == "admm":
             return [halos, owns, owns, [self._array(plan.own, 1) for _ in owns]]
         return []
+
+    def _predictors(self) -> list[Any]:
+        """States of the predictors of a part."""
+        options, plan = self._options, self._plan
+        if options.predictor == "none":
+            return []
+        return [state_shapes(options, plan.own, plan.halo, width) for width in self._hidden]
 
     def peak_memory(self) -> list[int]:
         """See `MethodOptions.peak_memory`."""
@@ -151,4 +166,9 @@ class Costs:
         inputs *= self._itemsize * (1 if dense else 4)
         rows = (4 * plan.own + 2 * plan.halo) * sum(self._hidden) * self._itemsize
         kept = tree_bytes(self._kept())
+        if self._options.predictor == "lstm-gcn":
+            entries += 2 * plan.induced * (self._itemsize + 4)
+            # Gates and memories of every snapshot, for the gradient.
+            passed = 8 * LENGTH * (plan.own + plan.halo) * max(self._hidden, default=0)
+            rows += passed * self._itemsize
         return int(parts * (entries + inputs + rows + kept)) + 6 * tree_bytes(self._network)

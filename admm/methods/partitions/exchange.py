@@ -31,6 +31,7 @@ class Plan:
         copies: Those of all copies of the rows of a part.
         inner: Stored entries of S_in, the most of all parts; of S_out likewise.
         outer: See `inner`.
+        induced: Of S among own nodes and halo, where a predictor reads it.
         inputs: Values of S X that are kept of a part, the most of all.
         how: How the nodes were dealt out to the parts.
         cut: Fraction of the edges that join parts.
@@ -44,6 +45,7 @@ class Plan:
     copies: int
     inner: int
     outer: int
+    induced: int
     inputs: int
     how: str
     cut: float

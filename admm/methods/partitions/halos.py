@@ -92,6 +92,11 @@ class Halo:
         """Those in use, by name."""
         return {}
 
+    @property
+    def pulled(self) -> dict[int, Each]:
+        """Rows as their owners sent them last, by layer, where `rows` are predictions."""
+        return {}
+
     def state(self) -> list[dict[str, Any]]:
         """Of every part, what the next epoch needs."""
         self.settle()

@@ -8,22 +8,30 @@ from admm.checks import COUNT, LAYERS, NOT_NEGATIVE, POSITIVE, Check
 from admm.errors import InputError, spelled
 from admm.methods.supervised import GraphOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
-from admm.solvers.settings import RULES, Optimizer
+from admm.solvers.settings import RULES, Optimizer, PredictionForm
 from layers.names import GraphNetwork, Partitioner
 from quant import CODEC_NAMES
 
 HaloName = Literal["exact", "drop", "pipe", "stale", "refresh", "admm"]
 Order = Literal["fresh", "end", "kvs"]
+PredictorName = Literal["none", "ar", "lstm-gcn"]
 
-# The ways that synchronise from time to time only.
-_PERIODIC = ("stale", "refresh", "admm")
+# Options that belong to some values of another.
+_ONLY: dict[str, tuple[str, Sequence[str]]] = {
+    "order": ("halo", ("stale",)),
+    "interval": ("halo", ("stale", "refresh", "admm")),
+    "predictor": ("halo", ("stale",)),
+    "form": ("predictor", ("lstm-gcn",)),
+    "predictor_lr": ("predictor", ("lstm-gcn",)),
+    "gamma": ("halo", ("admm",)),
+    "exact_epochs": ("halo", ("admm",)),
+}
 
-# Options of some ways to the halo only.
-_ONLY = {
-    "order": ("stale",),
-    "interval": _PERIODIC,
-    "gamma": ("admm",),
-    "exact_epochs": ("admm",),
+# What a solver stands for.
+_PRESETS: dict[str, dict[str, str]] = {
+    "partitions": {},
+    "digest": {"halo": "stale", "predictor": "none"},
+    "sat": {"halo": "stale", "predictor": "lstm-gcn", "form": "absolute"},
 }
 
 
@@ -33,7 +41,8 @@ class PartitionOptions(GraphOptions):
 
     The history has the objective, the mean training loss as the epoch saw it, and for every layer
     but the first the staleness ‖H̄_l − H_l‖/‖H_l‖ of the halo: rows as training last had them
-    against those of the network of now without dropout.
+    against those of the network of now without dropout. With a predictor it has also
+    `prediction_l`, which is the staleness over that of the rows that the prediction is made from.
 
     Iterates depend on the parts and not on who owns them: a run goes on with any number of workers.
 
@@ -45,7 +54,7 @@ class PartitionOptions(GraphOptions):
     bounded: ClassVar[str | None] = "objective"
     loss: ClassVar[str] = "cross_entropy"
 
-    solver: Literal["partitions", "digest"] = option("partitions", "the method [pdadmm-g]")
+    solver: Literal["partitions", "digest", "sat"] = option("partitions", "the method [pdadmm-g]")
     network: GraphNetwork = option("gcn", "gcn or sage", "network")
     layers: int = option(3, "layers, the output layer included", "network", LAYERS)
     hidden: int = option(64, "width of the hidden layers", "network", COUNT)
@@ -53,10 +62,21 @@ class PartitionOptions(GraphOptions):
     halo: HaloName | None = option(
         None,
         "rows of neighbours in other parts: exact, dropped, of the epoch before (pipe), stale, "
-        "recomputed (refresh), or constrained (admm) [refresh; digest: stale]",
+        "recomputed (refresh), or constrained (admm) [refresh; digest, sat: stale]",
     )
     order: Order = option("fresh", "when stale rows travel: fresh, end or kvs")
     interval: int = option(10, "epochs from one synchronisation to the next", check=COUNT)
+    predictor: PredictorName | None = option(
+        None,
+        "what moves stale rows on to now: none, ar (autoregression), or lstm-gcn "
+        "[none; sat: lstm-gcn]",
+    )
+    form: PredictionForm | None = option(
+        None,
+        "what lstm-gcn predicts: differences (residual) or rows (absolute) "
+        "[residual; sat: absolute]",
+    )
+    predictor_lr: float = option(0.01, "learning rate of lstm-gcn", check=POSITIVE)
     gamma: float = option(
         0.3, "penalty of admm, in lengths of multipliers over rows", check=NOT_NEGATIVE
     )
@@ -81,25 +101,40 @@ class PartitionOptions(GraphOptions):
     checkpoint_every: int = checkpoint_option(50)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "halo", self.halo or self._preset or "refresh")
         super().__post_init__()
-        if self._preset and self.halo != self._preset:
+        preset = _PRESETS[self.solver]
+        self._derive("halo", preset.get("halo", "refresh"))
+        self._derive("predictor", preset.get("predictor", "none"))
+        if self.predictor == "lstm-gcn":
+            self._derive("form", preset.get("form", "residual"))
+        for name, value in preset.items():
+            if getattr(self, name) != value:
+                raise InputError(
+                    f"{spelled(name, getattr(self, name))} is not {self.solver}, which is "
+                    f"{spelled(name, value)}; take {spelled('solver', 'partitions')}"
+                )
+        for name, (other, allowed) in _ONLY.items():
+            value, found = getattr(self, name), getattr(self, other)
+            if value not in (getattr(type(self), name), "none") and found not in allowed:
+                raise InputError(
+                    f"{spelled(name)} is not for {spelled(other, found)}; it is for "
+                    f"{' or '.join(spelled(other, each) for each in allowed)}"
+                )
+        if self.predictor != "none" and self.order == "fresh" and self.interval == 1:
             raise InputError(
-                f"{spelled('halo', self.halo)} is not {self.solver}, which is "
-                f"{spelled('halo', self._preset)}; take {spelled('solver', 'partitions')}"
+                f"{spelled('predictor', self.predictor)} has nothing to predict: with "
+                f"{spelled('order', 'fresh')} and {spelled('interval', 1)} all rows are those of "
+                f"now; raise {spelled('interval')} or leave {spelled('predictor')} out"
             )
-        for name, halos in _ONLY.items():
-            if getattr(self, name) != getattr(type(self), name) and self.halo not in halos:
-                raise InputError(f"{spelled(name)} is not for {spelled('halo', self.halo)}")
         if isinstance(self.optimizer, str) and self.optimizer not in get_args(Optimizer):
             raise InputError(
                 f"{spelled('optimizer')} must be one of {', '.join(get_args(Optimizer))}, got "
                 f"{self.optimizer!r}"
             )
 
-    @property
-    def _preset(self) -> HaloName | None:
-        return None if self.solver == "partitions" else "stale"
+    def _derive(self, name: str, value: str) -> None:
+        if getattr(self, name) is None:
+            object.__setattr__(self, name, value)
 
     def exact(self) -> "PartitionOptions":
         """The same network with an exact halo."""

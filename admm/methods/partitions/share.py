@@ -55,6 +55,7 @@ class Piece(NamedTuple):
         alone: Operator on own nodes and inputs without the cut edges, where training drops them.
         classes: Of own nodes; 0 where there is none.
         training: Own training nodes.
+        induced: S among own nodes and halo, in this order, where a predictor reads it.
     """
 
     part: Part
@@ -63,6 +64,7 @@ class Piece(NamedTuple):
     alone: tuple[sp.csr_array, Inputs] | None
     classes: np.ndarray
     training: np.ndarray
+    induced: sp.csr_array | None
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,10 @@ class _Cut:
         if options.halo == "drop":
             alone = drop_cut(graph.adjacency, owner)
             self._alone = propagation(alone, options.network, options.dtype)
+        self._induced: list[sp.csr_array] = []
+        if options.predictor == "lstm-gcn":
+            nodes = [np.concatenate([part.own, part.halo]) for part in self.parts]
+            self._induced = [self._S[each][:, each] for each in nodes]
         self._training = np.zeros(graph.nodes, bool)
         self._training[graph.split.train] = True
 
@@ -155,6 +161,7 @@ class _Cut:
             copies=max(1, *counts.sum(axis=1).tolist()),
             inner=max(part.inner.nnz for part in self.parts),
             outer=max(part.outer.nnz for part in self.parts),
+            induced=max((each.nnz for each in self._induced), default=0),
             inputs=min(
                 max(len(part.own) for part in self.parts) * self._graph.features.shape[1],
                 max(int(values[self._S[part.own].indices].sum()) for part in self.parts),
@@ -177,7 +184,8 @@ class _Cut:
             inner = self._alone[part.own][:, part.own]
             alone = inner, self._inputs(self._alone, part.own)
         classes = np.maximum(self._graph.labels[part.own], 0).astype(np.int32)
-        return Piece(part, own, halo, alone, classes, self._training[part.own])
+        induced = self._induced[number] if self._induced else None
+        return Piece(part, own, halo, alone, classes, self._training[part.own], induced)
 
     def _inputs(self, S: sp.csr_array, nodes: np.ndarray) -> Inputs:
         """Of the rows that they need of the features, and no others."""

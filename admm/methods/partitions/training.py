@@ -62,10 +62,11 @@ class PartitionTraining(Training):
         counts = list(map(len, self._share.plan.owned))
         each = [worker.staleness for worker in self._workers]
         staleness = self._transport.begin_sum(each, counts)()
-        stale = {
-            f"staleness_{number}": float((error / length) ** 0.5) if length else 0.0
-            for number, (error, length) in enumerate(staleness.tolist(), start=1)
-        }
+        stale = {}
+        for number, (error, length, unpredicted) in enumerate(staleness.tolist(), start=1):
+            stale[f"staleness_{number}"] = _ratio(error, length)
+            if self._options.predictor != "none":
+                stale[f"prediction_{number}"] = _ratio(error, unpredicted)
         return {
             "layers": self.depth,
             **found,
@@ -97,6 +98,11 @@ class PartitionTraining(Training):
         network = self.network().items()
         found = {number: fill_leaves(layer, read(number)) for number, layer in network}
         return jax.tree.map(jnp.asarray, found)
+
+
+def _ratio(error: float, length: float) -> float:
+    """Of lengths, from their squares; 0 where there is nothing."""
+    return float((error / length) ** 0.5) if length else 0.0
 
 
 def new_network(options: PartitionOptions, widths: Sequence[int]) -> list[GraphLayer]:

@@ -13,11 +13,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from admm.comm import Transport, fill_leaves, named_leaves
-from admm.methods.partitions.exchange import Exchange, Pair
+from admm.methods.partitions.exchange import Exchange, Pair, Plan
 from admm.methods.partitions.halos import WAYS, Each, Links
+from admm.methods.partitions.predicted import Predicted
 from admm.methods.partitions.share import Inputs, Matrix, PartitionShare, Piece
 from admm.solvers.graph_network import GraphNetwork, Nodes, Part, apply_first, apply_layer
-from layers import GraphLayer, sparse_matrix
+from layers import GraphLayer, SparseMatrix, sparse_matrix
 from quant import Float, make_codec
 
 UP, DOWN = VARIABLES = ("halo", "halo_gradient")
@@ -72,7 +73,8 @@ class PartitionWorker:
         make = partial(Exchange, transport, index, plan)
         hidden = share.widths[1:-1]
         assert options.halo is not None  # the options have seen to that
-        self._halo = WAYS[options.halo](
+        way = WAYS[options.halo] if options.predictor == "none" else Predicted
+        self._halo = way(
             options,
             self._solver,
             self.own,
@@ -147,11 +149,12 @@ class PartitionWorker:
         """Logits of own nodes, and how far the halo in training is from that of now.
 
         Afterwards `logits` has those of every own part, and `staleness` of each, for every H_l,
-        Σ‖H̄_l − H_l‖² and Σ‖H_l‖² over its halo.
+        three sums over its halo: ‖H̄_l − H_l‖², ‖H_l‖², and ‖H_l as pulled − H_l‖² where H̄_l is
+        predicted.
         """
         last = len(self.network) - 1
-        self.staleness = np.zeros((len(self.parts), last, 2))
-        first = self.network[0]
+        self.staleness = np.zeros((len(self.parts), last, 3))
+        first, pulled = self.network[0], self._halo.pulled
         h = [apply_first(first, part.own, is_last=last == 0) for part in self._whole]
         for number, layer in enumerate(self.network[1:], start=1):
             way = self._exact[number - 1]
@@ -159,10 +162,11 @@ class PartitionWorker:
             yield
             halo = way.receive()
             for part, rows in enumerate(halo):
-                known = self._halo.rows.get(number)
-                if known is not None:
-                    found = _distance(known[part], rows, self._halos[part])
-                    self.staleness[part, number - 1] = found
+                valid, found = self._halos[part], self.staleness[part, number - 1]
+                if number in self._halo.rows:
+                    found[:2] = _distance(self._halo.rows[number][part], rows, valid)
+                if number in pulled:
+                    found[2] = _distance(pulled[number][part], rows, valid)[0]
             h = [
                 apply_layer(layer, *each, is_last=number == last)
                 for each in zip(self._whole, h, halo, strict=True)
@@ -209,6 +213,7 @@ def _part(share: PartitionShare, piece: Piece) -> Part:
         _nodes(part.halo, piece.halo, plan.halo),
         jnp.asarray(_padded(piece.classes, plan.own)),
         jnp.asarray(_padded(weights, plan.own)),
+        None if piece.induced is None else _induced(piece, plan),
     )
 
 
@@ -219,6 +224,16 @@ def _alone(share: PartitionShare, piece: Piece, part: Part) -> Part:
     (inner, inputs), plan = piece.alone, share.plan
     padded = sparse_matrix(_resized(inner, plan.own, plan.own), plan.inner)
     return part._replace(inner=padded, own=_nodes(piece.part.own, inputs, plan.own))
+
+
+def _induced(piece: Piece, plan: Plan) -> SparseMatrix:
+    """S among own nodes and halo, the latter after all rows of the former."""
+    assert piece.induced is not None
+    found, own = piece.induced.tocoo(), len(piece.part.own)
+    indices = [np.where(each < own, each, each + plan.own - own) for each in found.coords]
+    size = plan.own + plan.halo
+    moved = sp.coo_array((found.data, indices), shape=(size, size))
+    return sparse_matrix(moved.tocsr(), plan.induced)
 
 
 def _nodes(ids: np.ndarray, inputs: Inputs | None, rows: int) -> Nodes:
