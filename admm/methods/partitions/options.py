@@ -54,6 +54,14 @@ class PartitionOptions(GraphOptions):
     )
     order: Order = option("fresh", "when stale rows travel: fresh, end or kvs")
     interval: int = option(10, "epochs from one synchronisation to the next", check=COUNT)
+    async_: bool = option(
+        False, "with stale rows, under mpirun: ranks meet at evaluations only, each at its own pace"
+    )
+    max_lead: int | None = option(
+        None,
+        "epochs that a rank may be ahead of the slowest [asynchronous: 2 intervals]",
+        check=COUNT,
+    )
     gamma: float = option(
         0.3, "penalty of admm, in lengths of multipliers over rows", check=NOT_NEGATIVE
     )
@@ -85,16 +93,34 @@ class PartitionOptions(GraphOptions):
                 f"{spelled('halo', self.halo)} is not {self.solver}, which is "
                 f"{spelled('halo', self._preset)}; take {spelled('solver', 'partitions')}"
             )
-        only = {"order": ("stale",), "interval": _PERIODIC}
+        stale = dict.fromkeys(("order", "async_", "max_lead"), ("stale",))
+        only = {"interval": _PERIODIC, **stale}
         only |= dict.fromkeys(("gamma", "exact_epochs"), ("admm",))
         for name, halos in only.items():
             if getattr(self, name) != getattr(type(self), name) and self.halo not in halos:
                 raise InputError(f"{spelled(name)} is not for {spelled('halo', self.halo)}")
+        if self.async_ and self.order != "fresh":
+            raise InputError(
+                f"{spelled('async_')} has an order of its own; leave out "
+                f"{spelled('order', self.order)}"
+            )
+        if self.async_ and self.eval_every == 1:
+            raise InputError(
+                f"{spelled('async_')} needs {spelled('eval_every')} of 2 or more, got 1: the ranks "
+                "meet at every evaluation"
+            )
+        if self.max_lead is not None and not self.async_:
+            raise InputError(f"{spelled('max_lead')} is for {spelled('async_')} only")
         if isinstance(self.optimizer, str) and self.optimizer not in get_args(Optimizer):
             raise InputError(
                 f"{spelled('optimizer')} must be one of {', '.join(get_args(Optimizer))}, got "
                 f"{self.optimizer!r}"
             )
+
+    @property
+    def lead(self) -> int:
+        """Epochs that a rank may be ahead of the slowest."""
+        return self.max_lead or 2 * self.interval
 
     @property
     def _preset(self) -> HaloName | None:
@@ -115,8 +141,14 @@ class PartitionOptions(GraphOptions):
         return f"a {spelled('lr')} below {self.lr:g}"
 
     def load(self, transport: Any, data: Any = None) -> Any:
+        from admm.comm import LocalTransport
         from admm.methods.partitions.share import load_share
 
+        if self.async_ and isinstance(transport, LocalTransport):
+            raise InputError(
+                f"{spelled('async_')} is for the ranks of mpirun, got one process, whose workers "
+                f"take turns; start it with mpirun, or leave out {spelled('async_')}"
+            )
         return load_share(self, transport, data)
 
     def read(self) -> Any:
@@ -135,9 +167,11 @@ class PartitionOptions(GraphOptions):
         return Costs(share).peak_memory()
 
     def begin(self, share: Any, transport: Any, stage: int, kept: Any) -> Any:
+        from admm.methods.partitions.asynchronous import AsynchronousTraining
         from admm.methods.partitions.training import PartitionTraining
 
-        return PartitionTraining(self, share, transport)
+        kind = AsynchronousTraining if self.async_ else PartitionTraining
+        return kind(self, share, transport)
 
     def safer(self, training: Any) -> tuple["PartitionOptions", str]:
         """A third of the learning rate."""
