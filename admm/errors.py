@@ -29,21 +29,28 @@ def in_shell() -> bool:
 def spelled(name: str, value: object = "") -> str:
     """An option, and maybe its value, as a person writes them: in Python, or in a shell.
 
+    Python keeps some words for itself: such an option ends in an underscore there.
+
     Example:
         >>> spelled("eval_every"), spelled("lr", 0.1)
         ('eval_every=', 'lr=0.1')
         >>> with shell_spelling():
-        ...     spelled("eval_every"), spelled("lr", 0.1)
-        ('--eval-every', '--lr 0.1')
+        ...     spelled("eval_every"), spelled("lr", 0.1), spelled("async_")
+        ('--eval-every', '--lr 0.1', '--async')
     """
     if not in_shell():
         return f"{name}={value}"
-    return f"--{name.replace('_', '-')} {value}".rstrip()
+    return f"--{hyphenated(name)} {value}".rstrip()
 
 
 def switched_off(name: str) -> str:
     """An option that is on by default, as a person switches it off."""
-    return f"--no-{name.replace('_', '-')}" if in_shell() else f"{name}=False"
+    return f"--no-{hyphenated(name)}" if in_shell() else f"{name}=False"
+
+
+def hyphenated(name: str) -> str:
+    """The name of an option on the command line, without dashes in front."""
+    return name.rstrip("_").replace("_", "-")
 
 
 def did_you_mean(word: str, known: Iterable[str], show: Callable[[str], str] = str) -> str:

@@ -29,7 +29,7 @@ class SumTransport(MPITransport):
         request = self.comm.Iallreduce(own, total)
 
         def wait() -> np.ndarray:
-            self._wait(request.Test)
+            self.wait(request.Test)
             return total
 
         return wait

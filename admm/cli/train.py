@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import keyword
 import os
 import sys
 import time
@@ -15,7 +16,7 @@ from admm.cli.costs import show_costs
 from admm.cli.progress import KINDS, shown, write_json
 from admm.cli.start import start
 from admm.console import Console
-from admm.errors import InputError, OutputError
+from admm.errors import InputError, OutputError, hyphenated
 from admm.files import absolute, is_path
 from admm.run import registry
 from admm.run.history import OTHER_SCORES
@@ -81,7 +82,7 @@ def _method_of(words: Sequence[str]) -> tuple[type[MethodOptions], str]:
 def _add(
     group: argparse._ArgumentGroup, name: str, each: Field[Any], kinds: tuple[Any, ...]
 ) -> None:
-    flag, text, default = name.replace("_", "-"), each.metadata["help"], each.default
+    flag, text, default = hyphenated(name), each.metadata["help"], each.default
     settings: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
     if isinstance(default, bool):
         flag = f"no-{flag}" if default else flag
@@ -101,6 +102,7 @@ def unknown(flag: str, arguments: argparse.Namespace) -> InputError:
     if not flag.startswith("--"):
         return InputError(f"unrecognized argument {flag!r} (see admm train --help)")
     name = flag[2:].partition("=")[0].replace("-", "_")
+    name += "_" * keyword.iskeyword(name)
     solver = getattr(arguments, "solver", registry.DEFAULT)
     if "resume" in arguments and "solver" not in arguments:
         solver = resumed(_resolved(arguments.resume)).solver

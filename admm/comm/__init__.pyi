@@ -18,6 +18,7 @@ from .leaves import (
     named_leaves as named_leaves,
     tree_bytes as tree_bytes,
 )
+from .mailbox import Mailbox as Mailbox
 from .mpi_transport import MPITransport as MPITransport
 from .shares import Shares as Shares, trace_shares as trace_shares
 from .trace import Trace as Trace

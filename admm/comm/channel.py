@@ -45,8 +45,16 @@ class Channel:
 
     def send(self, x: Array) -> Array:
         """Send x; return it as the receiver will have it."""
-        message = self._traced("encode", self._codec.encode, x, self.last)
+        message = self.encode(x)
         self._transport.send(message, *self._way, elements=x.size)
+        return self.decode(message)
+
+    def encode(self, x: Array) -> Message:
+        """The message of x; both ends must decode it."""
+        return self._traced("encode", self._codec.encode, x, self.last)
+
+    def decode(self, message: Message) -> Array:
+        """The array of the next message, which `last` becomes."""
         self.last = self._traced("decode", self._codec.decode, message, self.last)
         return self.last
 
@@ -65,8 +73,7 @@ class Channel:
         if self._incoming is None:
             raise RuntimeError("receive without expect")
         message, self._incoming = self._traced("wait", self._incoming), None
-        self.last = self._traced("decode", self._codec.decode, message, self.last)
-        return self.last
+        return self.decode(message)
 
     def _traced(self, category: Category, function: Callable[..., Array], *arguments: Any) -> Array:
         name = f"{category} {self._way[-1]}"

@@ -61,7 +61,7 @@ class MPITransport(Transport):
         self.comm = comm.Dup()
         self._questions = comm.Dup()
         self._alive: set[int] = set()  # who has answered
-        self._asked: dict[int, float] = {}  # when other ranks first asked
+        self._asked: dict[int, float] = {}  # when other ranks last asked
         self._said: list[Any] = []  # requests of questions and answers
         self._timeout = timeout
         self._checksum = checksum
@@ -81,43 +81,60 @@ class MPITransport(Transport):
     def progress(self) -> None:
         while self._outbox and _is_ready(self._outbox[0][0]):
             message, target, tag = self._outbox.popleft()
-            buffer = np.asarray(message)
-            if self._checksum:
-                buffer = np.append(buffer, _checksum(buffer))
+            buffer = self.sealed(np.asarray(message))
             self._sending.append((self.comm.Isend(buffer, target, tag), buffer))
         self._sending = [entry for entry in self._sending if not entry[0].Test()]
 
     def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
-        buffer = np.empty(nbytes + (_CHECKSUM_BYTES if self._checksum else 0), np.uint8)
-        request = self.comm.Irecv(buffer, source, self.tags[variable])
+        request, buffer = self.incoming(nbytes, source, variable)
 
         def wait() -> Message:
-            self._wait(request.Test, source=source)
-            message, checksum = np.split(buffer, [nbytes])
-            if self._checksum and (checksum != _checksum(message)).any():
-                raise WorkerLostError(
-                    f"a message of {variable} from rank {source} to rank {target} arrived damaged "
-                    f"({nbytes:,} bytes, wrong checksum); check memory and network of both",
-                    (source, target),
-                )
-            return jax.device_put(message, self.device(target))
+            self.wait(request.Test, source=source)
+            return jax.device_put(self.unsealed(buffer, source, variable), self.device(target))
 
         return wait
 
+    def incoming(self, nbytes: int, source: int, variable: str) -> tuple[Any, np.ndarray]:
+        """A request for a message, and the fresh buffer that it arrives in, sealed."""
+        buffer = np.empty(nbytes + (_CHECKSUM_BYTES if self._checksum else 0), np.uint8)
+        return self.comm.Irecv(buffer, source, self.tags[variable]), buffer
+
+    def sealed(self, message: np.ndarray) -> np.ndarray:
+        """A message as it travels, with its checksum where there is to be one."""
+        return np.append(message, _checksum(message)) if self._checksum else message
+
+    def unsealed(self, buffer: np.ndarray, source: int, variable: str) -> np.ndarray:
+        """The message that has arrived in a buffer.
+
+        Raises:
+            WorkerLostError: If it is damaged.
+        """
+        if not self._checksum:
+            return buffer
+        message, checksum = np.split(buffer, [-_CHECKSUM_BYTES])
+        if (checksum != _checksum(message)).any():
+            raise WorkerLostError(
+                f"a message of {variable} from rank {source} to rank {self.comm.rank} arrived "
+                f"damaged ({message.nbytes:,} bytes, wrong checksum); check memory and network of "
+                "both",
+                (source, self.comm.rank),
+            )
+        return message
+
     def until(self, arrays: Sequence[jax.Array]) -> None:
-        self._wait(lambda: all(map(_is_ready, arrays)), computing=True)
+        self.wait(lambda: all(map(_is_ready, arrays)), computing=True)
 
     def flush(self) -> None:
-        self._wait(lambda: not self._outbox and not self._sending)
+        self.wait(lambda: not self._outbox and not self._sending)
 
     def share(self, value: T | None, worker: int) -> T:
         owner = self.comm.rank == worker
         packed = np.frombuffer(pickle.dumps(value) if owner else b"", np.uint8)
         self.control_bytes += packed.nbytes
         size = np.array([packed.size])
-        self._wait(self.comm.Ibcast(size, worker).Test)
+        self.wait(self.comm.Ibcast(size, worker).Test)
         buffer = packed if owner else np.empty(size[0], np.uint8)
-        self._wait(self.comm.Ibcast(buffer, worker).Test)
+        self.wait(self.comm.Ibcast(buffer, worker).Test)
         return value if owner else pickle.loads(buffer.tobytes())  # type: ignore[return-value]
 
     def begin_sum(
@@ -130,7 +147,7 @@ class MPITransport(Transport):
         request = self.comm.Iallgatherv(np.ascontiguousarray(own), (every, elements))
 
         def wait() -> np.ndarray:
-            self._wait(request.Test)
+            self.wait(request.Test)
             return in_order(list(every))
 
         return wait
@@ -139,9 +156,9 @@ class MPITransport(Transport):
         packed = np.frombuffer(pickle.dumps(value), np.uint8)
         self.control_bytes += packed.nbytes
         sizes = np.empty(self.size, int)
-        self._wait(self.comm.Iallgather(np.array([packed.size]), sizes).Test)
+        self.wait(self.comm.Iallgather(np.array([packed.size]), sizes).Test)
         every = np.empty(sizes.sum(), np.uint8)
-        self._wait(self.comm.Iallgatherv(packed, (every, sizes)).Test)
+        self.wait(self.comm.Iallgatherv(packed, (every, sizes)).Test)
         return [pickle.loads(part.tobytes()) for part in np.split(every, sizes.cumsum()[:-1])]
 
     def at_root(self, function: Callable[[], T]) -> T:
@@ -160,12 +177,12 @@ class MPITransport(Transport):
                 self.control_bytes += packed.nbytes
                 size = np.array([packed.size])
                 for buffer in (size, packed):
-                    self._wait(self.comm.Isend(buffer, worker, tag).Test)
+                    self.wait(self.comm.Isend(buffer, worker, tag).Test)
         else:
             size = np.empty(1, int)
-            self._wait(self.comm.Irecv(size, 0, tag).Test, source=0)
+            self.wait(self.comm.Irecv(size, 0, tag).Test, source=0)
             buffer = np.empty(size[0], np.uint8)
-            self._wait(self.comm.Irecv(buffer, 0, tag).Test, source=0)
+            self.wait(self.comm.Irecv(buffer, 0, tag).Test, source=0)
             value, failure = pickle.loads(buffer.tobytes())
         for each in self.gather(failure):  # one may have failed after others were served
             if each is not None:
@@ -195,8 +212,12 @@ class MPITransport(Transport):
         self.comm.Free()
         self._questions.Free()
 
-    def _wait(
-        self, done: Callable[[], bool], computing: bool = False, source: int | None = None
+    def wait(
+        self,
+        done: Callable[[], bool],
+        computing: bool = False,
+        source: int | None = None,
+        rounds: int = 1,
     ) -> None:
         """Move messages until `done`.
 
@@ -204,9 +225,11 @@ class MPITransport(Transport):
             done: Asked again and again.
             computing: Whether what is waited for is this process's own computation.
             source: Rank that is waited for, if it is a single one.
+            rounds: So many timeouts may pass while all ranks answer: more than one where another
+                may be busy for longer with what this one does not see.
 
         Raises:
-            WorkerLostError: After the timeout.
+            WorkerLostError: After the timeout, or timeouts.
         """
         start = idle_since = looked = time.perf_counter()
         while True:
@@ -221,7 +244,11 @@ class MPITransport(Transport):
                 self._answer()
                 looked = now
             if now - idle_since > self._timeout:
-                raise self._lost(source)
+                rounds -= 1
+                lost = self._lost(source)
+                if lost.workers or rounds == 0:
+                    raise lost
+                idle_since = time.perf_counter()
             pause = min((now - start) / 8, _LONGEST_PAUSE)
             time.sleep(pause if now - start > _SPIN_SECONDS else 0)
         if not computing:
@@ -235,6 +262,8 @@ class MPITransport(Transport):
         self._alive.clear()
         self._answer()
         now = time.monotonic()
+        # Who asked longer ago than a timeout was content with the answers.
+        self._asked = {rank: t for rank, t in self._asked.items() if now - t < self._timeout}
         late = any(now - asked > _PATIENCE for asked in self._asked.values())
         for rank in others:
             self._say(_QUESTION, rank)
@@ -260,7 +289,7 @@ class MPITransport(Transport):
         while self._questions.Iprobe(status=status):
             self._questions.Recv(np.empty(0, np.uint8), status.source, status.tag)
             if status.tag == _QUESTION:
-                self._asked.setdefault(status.source, time.monotonic())
+                self._asked[status.source] = time.monotonic()
                 self._say(_ANSWER, status.source)
             else:
                 self._alive.add(status.source)

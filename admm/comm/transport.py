@@ -86,9 +86,13 @@ class Transport(ABC):
         their order.
         """
         self._check_declared(variable)
-        self.sent[variable] += message.nbytes
-        self.sent_as_float32[variable] += 4 * elements
+        self.count(variable, message.nbytes, elements)
         self._send(message, source, target, variable)
+
+    def count(self, variable: str, nbytes: int, elements: int) -> None:
+        """Count a message of an array of so many elements as sent."""
+        self.sent[variable] += nbytes
+        self.sent_as_float32[variable] += 4 * elements
 
     @abstractmethod
     def _send(self, message: Message, source: int, target: int, variable: str) -> None:

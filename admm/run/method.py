@@ -38,6 +38,8 @@ class Training(ABC):
             count.
         depth: Layers or modules of the network of this stage; it does not fall from stage to stage.
         optional: Arrays of a state that may be missing, since they depend on who owns what.
+        lockstep: Whether all processes are in the same epoch. If not, they meet at the epochs that
+            are measured: evaluations, checkpoints and requests to stop are for then.
 
     Example:
         >>> sorted(Training.__abstractmethods__)  # the methods to fill in
@@ -49,6 +51,7 @@ class Training(ABC):
     variables: Sequence[str]
     depth: int
     optional: Sequence[str] = ()
+    lockstep: bool = True
 
     @abstractmethod
     def units(self, worker: int) -> str:

@@ -25,8 +25,8 @@ _ONE_REQUEST_SECONDS = 2.0
 class Recovery:
     """Checkpoints every so often and on a signal, agreed on by all processes of a run.
 
-    After every epoch the processes begin to tell each other whether they were asked to stop; what
-    they said an epoch before is then known to all, and costs no wait.
+    After every epoch in which they meet, the processes begin to tell each other whether they were
+    asked to stop; what they said at the meeting before is then known to all, and costs no wait.
 
     Args:
         options: Of the run: its folder, how often to save, and how much to keep.
@@ -51,8 +51,7 @@ class Recovery:
         self._signal: signal.Signals | None = None
         self._where = "in the first epoch"
         self._place: str | None = None  # of the newest checkpoint
-        self._epochs = 0  # since the start, or since the checkpoint that was resumed
-        self._unsaved = False  # whether there was any since the newest checkpoint
+        self._unsaved = 0  # epochs since the newest checkpoint
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -119,14 +118,18 @@ class Recovery:
     def resumed(self, place: str) -> None:
         """Note that the run goes on from a checkpoint."""
         self._place = self._where = place
-        self._epochs, self._unsaved = 0, False
+        self._unsaved = 0
 
-    def after_epoch(self, place: str, snapshot: Callable[[], Snapshot]) -> None:
+    def after_epoch(
+        self, place: str, snapshot: Callable[[], Snapshot], together: bool = True
+    ) -> None:
         """Save what is due; stop where that was asked for.
 
         Args:
             place: What epoch this was, in words.
             snapshot: Makes one of the state now; all computation must be done for it.
+            together: Whether all processes are at this epoch; if not, what is due is so when they
+                meet.
 
         Raises:
             StoppedError: In every process, after a signal to any; the checkpoint is complete.
@@ -134,11 +137,12 @@ class Recovery:
             OutputError: In every process, if the checkpoint cannot be written.
         """
         self._where = f"after {place}"
-        self._epochs += 1
-        self._unsaved = True
+        self._unsaved += 1
+        if not together:
+            return
         stop = self._asked is not None and self._asked()[0] > 0
         self._asked = self._transport.begin_total([np.array([float(self._signal is not None)])])
-        due = self._every > 0 and self._epochs % self._every == 0
+        due = 0 < self._every <= self._unsaved
         if stop or due:
             self._save(place, snapshot)
         if stop:
@@ -170,7 +174,7 @@ class Recovery:
             except Exception:
                 self.finish()
                 raise
-        self._place, self._unsaved = place, False
+        self._place, self._unsaved = place, 0
 
     def finish(self) -> None:
         """Take the last answer to whether to stop; all processes call it, at the end."""

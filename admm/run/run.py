@@ -245,7 +245,8 @@ class Run:
                 self._now.adapt()
             except DivergedError as error:
                 raise self._diverged(str(error)) from error
-        self._recovery.after_epoch(self._place, self._snapshot)
+        together = measured or self._now.lockstep
+        self._recovery.after_epoch(self._place, self._snapshot, together)
 
     def _evaluate(self) -> None:
         """Measure, keep the best network, and see whether all is well."""

@@ -78,8 +78,14 @@ class _Loop:
         self._codec, self.last, self._arrived = codec, start, deque[Array]()
 
     def send(self, x: Array) -> None:
-        self.last = self._codec.decode(self._codec.encode(x, self.last), self.last)
-        self._arrived.append(self.last)
+        self._arrived.append(self.decode(self.encode(x)))
+
+    def encode(self, x: Array) -> Array:
+        return self._codec.encode(x, self.last)
+
+    def decode(self, message: Array) -> Array:
+        self.last = self._codec.decode(message, self.last)
+        return self.last
 
     def expect(self) -> None:
         pass
@@ -124,6 +130,7 @@ class Exchange:
         back: bool = False,
     ) -> None:
         self.expected, self.variable = False, variable
+        self._transport, self._plan = transport, plan
         self._codec, self._own = codec, plan.owned[worker]
         put = partial(jax.device_put, device=transport.device(worker))
         self._sent: dict[Pair, tuple[Channel | _Loop, Array]] = {}
@@ -175,6 +182,57 @@ class Exchange:
         self._stacked = jnp.zeros_like(self._stacked)
         return found
 
+    # Rows that travel by other means: to each worker in one message, and only now and then.
+
+    @cached_property
+    def targets(self) -> list[int]:
+        """Other workers that need rows."""
+        ways = self._sent.items()
+        return sorted({self._plan.worker[b] for (_, b), (way, _) in ways if type(way) is Channel})
+
+    @cached_property
+    def sources(self) -> dict[int, int]:
+        """Other workers that rows are needed of, and the bytes of their messages."""
+        found: dict[int, int] = {}
+        for (a, _), (way, _) in self._received.items():
+            if isinstance(way, Channel):
+                nbytes = self._codec.nbytes(way.last.shape)
+                found[self._plan.worker[a]] = found.get(self._plan.worker[a], 0) + nbytes
+        return found
+
+    def pack(self, target: int, rows: Sequence[Array]) -> Array:
+        """The message for another worker with rows of own parts, counted as sent."""
+        messages = []
+        for (a, b), (way, positions) in self._sent.items():
+            if self._plan.worker[b] == target:
+                messages.append(way.encode(_take(rows[a - self._own.start], positions)))
+                size = way.decode(messages[-1]).size
+                self._transport.count(self.variable, messages[-1].nbytes, size)
+        return jnp.concatenate(messages)
+
+    def unpack(self, source: int, message: np.ndarray, halo: Sequence[Array]) -> list[Array]:
+        """The halo of every own part, with the rows of another worker's next message."""
+        found, at = [jnp.copy(each) for each in halo], 0
+        for (a, b), (way, start) in self._received.items():
+            if self._plan.worker[a] == source:
+                part, size = b - self._own.start, self._codec.nbytes(way.last.shape)
+                rows = way.decode(jax.device_put(message[at : at + size], way.last.device))
+                found[part] = _placed(found[part], rows, start)
+                at += size
+        return found
+
+    def renew(self, rows: Sequence[Array], halo: Sequence[Array]) -> list[Array]:
+        """The halo of every own part, with the rows of now of other own parts."""
+        stacked = jnp.stack(rows)
+        each_part = zip(halo, self._local, strict=True)
+        found = [_renewed(each, stacked, positions) for each, positions in each_part]
+        for (a, b), (way, positions) in self._sent.items():
+            if isinstance(way, _Loop):
+                part, (_, start) = b - self._own.start, self._received[a, b]
+                new = way.decode(way.encode(_take(rows[a - self._own.start], positions)))
+                found[part] = _placed(found[part], new, start)
+        return found
+
     def state(self) -> dict[int, dict[str, Array]]:
         """The memories of the codec, by own part."""
         found: dict[int, dict[str, Array]] = {part: {} for part in self._own}
@@ -201,6 +259,13 @@ def _take(x: Array, positions: Array) -> Array:
 def _gathered(stacked: Array, positions: Array) -> Array:
     rows = stacked.reshape(-1, stacked.shape[-1])
     return rows.at[positions].get(mode="fill", fill_value=0)
+
+
+@jax.jit
+def _renewed(halo: Array, stacked: Array, positions: Array) -> Array:
+    """Rows of the halo, but those at positions of some."""
+    is_new = positions < stacked.shape[0] * stacked.shape[1]
+    return jnp.where(is_new[:, None], _gathered(stacked, positions), halo)
 
 
 @partial(jax.jit, donate_argnames="rows")

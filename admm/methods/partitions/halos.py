@@ -254,8 +254,11 @@ class Stale(Halo):
     ) -> Generator[None, None, Each]:
         new = yield from self._pulled(epoch, number, h)
         if new is not None:
-            self.rows[number], self._c[number] = new, self._plain(new)
+            self._take_up(number, new)
         return self._c[number]
+
+    def _take_up(self, number: int, halo: Each) -> None:
+        self.rows[number], self._c[number] = halo, self._plain(halo)
 
     def _pulled(self, epoch: int, number: int, h: Each) -> Generator[None, None, Each | None]:
         """What is taken up in this epoch, if anything is; what has to be sent is."""

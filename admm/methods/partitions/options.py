@@ -23,6 +23,8 @@ _ONLY: dict[str, tuple[str, Sequence[str]]] = {
     "predictor": ("halo", ("stale",)),
     "form": ("predictor", ("lstm-gcn",)),
     "predictor_lr": ("predictor", ("lstm-gcn",)),
+    "async_": ("halo", ("stale",)),
+    "max_lead": ("halo", ("stale",)),
     "gamma": ("halo", ("admm",)),
     "exact_epochs": ("halo", ("admm",)),
 }
@@ -77,6 +79,14 @@ class PartitionOptions(GraphOptions):
         "[residual; sat: absolute]",
     )
     predictor_lr: float = option(0.01, "learning rate of lstm-gcn", check=POSITIVE)
+    async_: bool = option(
+        False, "with stale rows, under mpirun: ranks meet at evaluations only, each at its own pace"
+    )
+    max_lead: int | None = option(
+        None,
+        "epochs that a rank may be ahead of the slowest [asynchronous: 2 intervals]",
+        check=COUNT,
+    )
     gamma: float = option(
         0.3, "penalty of admm, in lengths of multipliers over rows", check=NOT_NEGATIVE
     )
@@ -126,6 +136,23 @@ class PartitionOptions(GraphOptions):
                 f"{spelled('order', 'fresh')} and {spelled('interval', 1)} all rows are those of "
                 f"now; raise {spelled('interval')} or leave {spelled('predictor')} out"
             )
+        if self.async_ and self.order != "fresh":
+            raise InputError(
+                f"{spelled('async_')} has an order of its own; leave out "
+                f"{spelled('order', self.order)}"
+            )
+        if self.async_ and self.predictor != "none":
+            raise InputError(
+                f"{spelled('predictor', self.predictor)} is not for {spelled('async_')}: rows have "
+                "no age that it could know; leave one out"
+            )
+        if self.async_ and self.eval_every == 1:
+            raise InputError(
+                f"{spelled('async_')} needs {spelled('eval_every')} of 2 or more, got 1: the ranks "
+                "meet at every evaluation"
+            )
+        if self.max_lead is not None and not self.async_:
+            raise InputError(f"{spelled('max_lead')} is for {spelled('async_')} only")
         if isinstance(self.optimizer, str) and self.optimizer not in get_args(Optimizer):
             raise InputError(
                 f"{spelled('optimizer')} must be one of {', '.join(get_args(Optimizer))}, got "
@@ -135,6 +162,11 @@ class PartitionOptions(GraphOptions):
     def _derive(self, name: str, value: str) -> None:
         if getattr(self, name) is None:
             object.__setattr__(self, name, value)
+
+    @property
+    def lead(self) -> int:
+        """Epochs that a rank may be ahead of the slowest."""
+        return self.max_lead or 2 * self.interval
 
     def exact(self) -> "PartitionOptions":
         """The same network with an exact halo."""
@@ -150,8 +182,14 @@ class PartitionOptions(GraphOptions):
         return f"a {spelled('lr')} below {self.lr:g}"
 
     def load(self, transport: Any, data: Any = None) -> Any:
+        from admm.comm import LocalTransport
         from admm.methods.partitions.share import load_share
 
+        if self.async_ and isinstance(transport, LocalTransport):
+            raise InputError(
+                f"{spelled('async_')} is for the ranks of mpirun, got one process, whose workers "
+                f"take turns; start it with mpirun, or leave out {spelled('async_')}"
+            )
         return load_share(self, transport, data)
 
     def read(self) -> Any:
@@ -170,9 +208,11 @@ class PartitionOptions(GraphOptions):
         return Costs(share).peak_memory()
 
     def begin(self, share: Any, transport: Any, stage: int, kept: Any) -> Any:
+        from admm.methods.partitions.asynchronous import AsynchronousTraining
         from admm.methods.partitions.training import PartitionTraining
 
-        return PartitionTraining(self, share, transport)
+        kind = AsynchronousTraining if self.async_ else PartitionTraining
+        return kind(self, share, transport)
 
     def safer(self, training: Any) -> tuple["PartitionOptions", str]:
         """A third of the learning rate."""

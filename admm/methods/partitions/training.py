@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from admm.comm import Transport, fill_leaves, in_turns, receive_exact, send_exact
+from admm.comm import Mailbox, Transport, fill_leaves, in_turns, receive_exact, send_exact
 from admm.methods.partitions.options import PartitionOptions
 from admm.methods.partitions.share import PartitionShare
 from admm.methods.partitions.worker import EVALUATION, VARIABLES, PartitionWorker
@@ -30,18 +30,23 @@ class PartitionTraining(Training):
         options: What to train.
         share: The parts.
         transport: Of the run.
+        mailbox: See `PartitionWorker`.
     """
 
     def __init__(
-        self, options: PartitionOptions, share: PartitionShare, transport: Transport
+        self,
+        options: PartitionOptions,
+        share: PartitionShare,
+        transport: Transport,
+        mailbox: Mailbox | None = None,
     ) -> None:
         self.depth = options.layers
         self._options, self._share, self._transport = options, share, transport
         transport.declare(*VARIABLES)
         network = new_network(options, share.widths)
-        optimizer = optimizer_of(options)
+        optimizer = optimizer_of(options, transport.size if options.async_ else 1)
         self._workers = [
-            PartitionWorker(index, share, transport, network, optimizer)
+            PartitionWorker(index, share, transport, network, optimizer, mailbox)
             for index in transport.local
         ]
         self.variables = [name for name in VARIABLES if name in self._workers[0].variables]
@@ -112,13 +117,18 @@ def new_network(options: PartitionOptions, widths: Sequence[int]) -> list[GraphL
     return [init_graph_layer(options.seed, n, *shape, kind, dtype) for n, shape in shapes]
 
 
-def optimizer_of(options: PartitionOptions) -> optax.GradientTransformation:
-    """The optimiser, with the decay in the gradient that it sees; biases do not decay."""
+def optimizer_of(options: PartitionOptions, steps: int = 1) -> optax.GradientTransformation:
+    """The optimiser, with the decay in the gradient that it sees; biases do not decay.
+
+    Args:
+        options: Of the run.
+        steps: Of an epoch, which divide the rate.
+    """
     optimizer = options.optimizer
     if isinstance(optimizer, str):
         optimizer = make_optimizer(cast(Optimizer, optimizer), options.lr)
     decay = optax.add_decayed_weights(options.weight_decay, mask=_is_matrix)
-    return optax.chain(decay, optimizer)
+    return optax.chain(decay, optimizer, optax.scale(1 / steps))
 
 
 def _is_matrix(network: Any) -> Any:

@@ -12,9 +12,10 @@ import scipy.sparse as sp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from admm.comm import Transport, fill_leaves, named_leaves
+from admm.comm import Mailbox, Transport, fill_leaves, named_leaves
 from admm.methods.partitions.exchange import Exchange, Pair, Plan
-from admm.methods.partitions.halos import WAYS, Each, Links
+from admm.methods.partitions.halos import WAYS, Each, Halo, Links
+from admm.methods.partitions.mailed import Mailed
 from admm.methods.partitions.predicted import Predicted
 from admm.methods.partitions.share import Inputs, Matrix, PartitionShare, Piece
 from admm.solvers.graph_network import GraphNetwork, Nodes, Part, apply_first, apply_layer
@@ -34,6 +35,7 @@ class PartitionWorker:
         transport: Ways to the other workers.
         network: What to start from, the same in all workers.
         optimizer: Steps on the gradient of the whole graph, the same in all workers.
+        mailbox: Where rows of the halo travel without anybody waiting, if they do.
 
     Attributes:
         own: Its parts.
@@ -49,6 +51,7 @@ class PartitionWorker:
         transport: Transport,
         network: Sequence[GraphLayer],
         optimizer: optax.GradientTransformation,
+        mailbox: Mailbox | None = None,
     ) -> None:
         self.index = index
         options, plan = share.options, share.plan
@@ -73,7 +76,11 @@ class PartitionWorker:
         make = partial(Exchange, transport, index, plan)
         hidden = share.widths[1:-1]
         assert options.halo is not None  # the options have seen to that
-        way = WAYS[options.halo] if options.predictor == "none" else Predicted
+        way: Callable[..., Halo] = WAYS[options.halo]
+        if mailbox is not None:
+            way = partial(Mailed, mailbox)
+        elif options.predictor != "none":
+            way = Predicted
         self._halo = way(
             options,
             self._solver,
@@ -142,6 +149,28 @@ class PartitionWorker:
         self.network, self._memory = _stepped(
             self._optimizer, self._unravel, self.network, self._memory, gradient
         )
+
+    # Where one worker makes the steps for all.
+
+    def summed(self) -> np.ndarray:
+        """Loss and gradient of all own parts, (1 + parameters,), once they are computed."""
+        self._transport.until(self._summands)
+        return self.summands().sum(axis=0)
+
+    def weights(self) -> np.ndarray:
+        """Loss and network, in the layout of losses and gradients."""
+        loss = jnp.asarray(self.loss, self._share.options.dtype)
+        return np.asarray(_flat(loss, [[layer] for layer in self.network]))
+
+    def take_over(self, weights: np.ndarray) -> None:
+        """Go on with another worker's `weights`."""
+        self.loss, self.network = float(weights[0]), self._unravel(self._put(weights[1:]))
+
+    @property
+    def skipped(self) -> int:
+        """Messages of rows that were not sent, since the one before was still on its way."""
+        assert isinstance(self._halo, Mailed)
+        return self._halo.skipped
 
     # Between epochs.
 
