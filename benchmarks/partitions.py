@@ -8,9 +8,9 @@ The first has a row for every data set, halo, interval and codec; `local` averag
 parts train without their cut edges, every so many epochs, see `benchmarks.local`. The learning rate
 is the one of `--rates` with the best mean validation accuracy over all seeds, at the best
 evaluation. `test` is the accuracy at that evaluation, `last` that of the last one, `last5` the mean
-of the last five. `halo_mb` is what workers with a part each send in training, `gradient_mb` their
-gradients; `stale_1` is the staleness of H_1 at the end, see `admm.methods.partitions.options`.
-Options behind `--` go to `admm train`.
+of the last five. `halo_mb` is what workers with a part each get in training, `gradient_mb` the
+gradients of all other parts, which each of them adds up; `stale_1` is the staleness of H_1 at the
+end, see `admm.methods.partitions.options`. Options behind `--` go to `admm train`.
 
 `--part gradient` trains at the last of `--rates`, in this process, and tells the length of the
 gradient of the whole graph's loss at the end, without dropout, and its `ratio` to the loss.
@@ -213,6 +213,7 @@ def _row(
     ends = [lines[-1] for lines in histories]
     seconds = _mean("iterate_seconds", ends)
     costs = [_costs(run, given.parts) for run in runs]
+    parameters = costs[0].stages[0].parameters
     sums = given.epochs if way.halo != "local" else -(-given.epochs // (way.interval or 1))
     return {
         "dataset": dataset,
@@ -230,7 +231,7 @@ def _row(
         "last5": float(np.mean(late)),
         "stale_1": _mean("staleness_1", ends),
         "halo_mb": 1e-6 * float(np.mean([sum(each.bytes_by_variable.values()) for each in costs])),
-        "gradient_mb": 4e-6 * given.parts * sums * costs[0].stages[0].parameters,
+        "gradient_mb": 4e-6 * given.parts * (given.parts - 1) * sums * parameters,
         "epoch_ms": None if seconds is None else 1e3 * seconds / given.epochs,
         "epochs": given.epochs,
         "seeds": given.seeds,

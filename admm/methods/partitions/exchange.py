@@ -132,6 +132,7 @@ class Exchange:
         self.expected, self.variable = False, variable
         self._transport, self._plan = transport, plan
         self._codec, self._own = codec, plan.owned[worker]
+        self._width, self._dtype = width, dtype
         put = partial(jax.device_put, device=transport.device(worker))
         self._sent: dict[Pair, tuple[Channel | _Loop, Array]] = {}
         self._received: dict[Pair, tuple[Channel | _Loop, int]] = {}
@@ -158,11 +159,12 @@ class Exchange:
                 self._received[a, b] = way, filled[b]
                 filled[b] += count
         self._local = put([each.astype(np.int32) for each in local.values()])
-        self._stacked = put(np.zeros((len(self._own), stacked, width), dtype))
+        self._takes_local = any((each < len(self._own) * stacked).any() for each in local.values())
+        self._stacked: Array | None = None
 
     def send(self, rows: Sequence[Array]) -> None:
         """Send every neighbour its rows of every own part, and announce those of the neighbours."""
-        self._stacked = jnp.stack(rows)
+        self._stacked = jnp.stack(rows) if self._takes_local else None
         for (a, _), (way, positions) in self._sent.items():
             way.send(_take(rows[a - self._own.start], positions))
         for way, _ in self._received.values():
@@ -175,11 +177,16 @@ class Exchange:
         Spare rows at the end are 0.
         """
         self.expected = False
-        found = [_gathered(self._stacked, positions) for positions in self._local]
+        found = [
+            jnp.zeros((len(positions), self._width), self._dtype)
+            if self._stacked is None
+            else _gathered(self._stacked, positions)
+            for positions in self._local
+        ]
         for (_, b), (way, start) in self._received.items():
             part = b - self._own.start
             found[part] = _placed(found[part], way.receive(), start)
-        self._stacked = jnp.zeros_like(self._stacked)
+        self._stacked = None
         return found
 
     # Rows that travel by other means: to each worker in one message, and only now and then.
