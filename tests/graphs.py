@@ -44,10 +44,11 @@ def graph(links=3 * NODES, nodes=NODES, seed=0, train=None):
 
 
 def given(way="exact", **changes):
+    """Options; where no rows travel, without codec and interval."""
     small = {"layers": 3, "hidden": 8, "parts": 4, "dropout": 0.0, "partition": "random"}
-    idle = way == "refresh" and changes.get("layers") == 2  # nothing travels
-    interval = {"interval": None} if idle else {}
-    return options("partitions", **{**small, **WAYS[way], **interval, **changes})
+    idle = way == "drop" or (way == "refresh" and changes.get("layers") == 2)
+    plain = {"codec": None, "interval": None} if idle else {}
+    return options("partitions", **{**small, **WAYS[way], **changes, **plain})
 
 
 def ways(layers):
