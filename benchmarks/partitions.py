@@ -122,7 +122,8 @@ class Way(NamedTuple):
     @property
     def options(self) -> list[str]:
         """Of `admm train`."""
-        given = ["--halo", self.halo, "--codec", self.codec]
+        coded = [] if self.halo == "drop" else ["--codec", self.codec]
+        given = ["--halo", self.halo, *coded]
         return given if self.interval is None else [*given, "--interval", str(self.interval)]
 
 

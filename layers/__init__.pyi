@@ -40,7 +40,7 @@ from .modules import (
     takes_key as takes_key,
 )
 from .names import (
-    GraphNetwork as GraphNetwork,
+    GraphKind as GraphKind,
     Normalization as Normalization,
     Partitioner as Partitioner,
 )

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from layers.names import GraphNetwork
+from layers.names import GraphKind
 
 
 class SparseMatrix(NamedTuple):
@@ -105,7 +105,7 @@ matmul.defvjp(_forward, _backward)
 
 
 def init_graph_layer(
-    seed: int, number: int, n_in: int, n_out: int, network: GraphNetwork, dtype: str
+    seed: int, number: int, n_in: int, n_out: int, network: GraphKind, dtype: str
 ) -> GraphLayer:
     """Layer `number` of the network of `seed`: W, W_self ~ U(−a, a), a² = 6/(n_in + n_out), b = 0.
 

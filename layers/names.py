@@ -5,7 +5,7 @@ from typing import Literal
 Normalization = Literal["hops", "features", "none"]
 """How `hop_inputs` scales its rows."""
 
-GraphNetwork = Literal["gcn", "sage"]
+GraphKind = Literal["gcn", "sage"]
 """Kinds of graph neural networks."""
 
 Partitioner = Literal["auto", "metis", "bfs", "random"]

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from layers.hops import normalized_adjacency
-from layers.names import GraphNetwork, Partitioner
+from layers.names import GraphKind, Partitioner
 
 
 class Partition(NamedTuple):
@@ -52,7 +52,7 @@ class Part(NamedTuple):
 
 
 def propagation(
-    adjacency: sp.csr_array, network: GraphNetwork, dtype: npt.DTypeLike = np.float32
+    adjacency: sp.csr_array, network: GraphKind, dtype: npt.DTypeLike = np.float32
 ) -> sp.csr_array:
     """The operator S that a layer applies to its input, from the degrees of the whole graph.
 
@@ -223,14 +223,16 @@ def _grown(links: sp.csr_array, runs: np.ndarray) -> np.ndarray:
 
 def _metis(links: sp.csr_array, parts: int, seed: int) -> np.ndarray:
     """Owners by METIS, which gives all isolated nodes to one part and leaves others empty."""
+    owner = np.zeros(links.shape[0], np.int32)
+    if parts == 1:  # METIS does not take that
+        return owner
     if not find_spec("pymetis"):
         raise ValueError("parts by metis need pymetis: pip install pymetis, or choose bfs")
     import pymetis
 
-    owner = np.zeros(links.shape[0], np.int32)
     linked = np.diff(links.indptr) > 0
     known = links[linked][:, linked]
-    if parts > 1 and known.nnz:  # METIS takes neither one part nor an empty graph
+    if known.nnz:  # METIS does not take an empty graph
         graph = pymetis.CSRAdjacency(known.indptr, known.indices)
         options = pymetis.Options(seed=seed % 2**31)
         owner[linked] = pymetis.part_graph(

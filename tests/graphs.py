@@ -44,8 +44,16 @@ def graph(links=3 * NODES, nodes=NODES, seed=0, train=None):
 
 
 def given(way="exact", **changes):
+    """Options; where no rows travel, without codec and interval."""
     small = {"layers": 3, "hidden": 8, "parts": 4, "dropout": 0.0, "partition": "random"}
-    return options("partitions", **{**small, **WAYS[way], **changes})
+    idle = way == "drop" or (way == "refresh" and changes.get("layers") == 2)
+    plain = {"codec": None, "interval": None} if idle else {}
+    return options("partitions", **{**small, **WAYS[way], **changes, **plain})
+
+
+def ways(layers):
+    """Those that networks of so many layers have."""
+    return WAYS if layers > 1 else ("exact", "drop")
 
 
 def start(options, data=None, workers=1, transport=None):
@@ -59,6 +67,13 @@ def gradient(training, epoch=1):
     in_turns(worker.iteration(epoch) for worker in training._workers)
     total = sum(np.concatenate([w.summands() for w in training._workers]))
     return total[0], training._workers[0]._unravel(jnp.asarray(total[1:]))
+
+
+def step(training):
+    """A step with what `gradient` has found."""
+    total = sum(np.concatenate([w.summands() for w in training._workers]))
+    for worker in training._workers:
+        worker.step(total)
 
 
 def bits(training):

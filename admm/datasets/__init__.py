@@ -25,7 +25,7 @@ from admm.datasets.ogb import load_ogb, ogb_files
 from admm.datasets.planetoid import load_planetoid, planetoid_files
 from admm.datasets.samples import Samples, checked_samples
 from admm.datasets.save import save_graph
-from admm.datasets.sbm import SBM, is_generated
+from admm.datasets.sbm import SBM, identifying, is_generated
 from admm.datasets.splits import Split, random_split, split_of_masks
 from admm.errors import InputError, MissingDataError, did_you_mean, spelled
 from admm.files import is_path, reading
@@ -40,6 +40,7 @@ __all__ = [
     "Split",
     "checked_graph",
     "checked_samples",
+    "identifying",
     "load",
     "load_images",
     "random_split",

@@ -79,6 +79,21 @@ def is_generated(name: str) -> bool:
     return name.partition(":")[0] == "sbm"
 
 
+def identifying(graph: Graph) -> tuple[sp.csr_array, sp.csr_array, np.ndarray]:
+    """What the fingerprint of a graph is made of: adjacency, features and labels.
+
+    The features of a generated graph's first nodes stand for all, so that its outline has the
+    fingerprint of the whole.
+
+    Example:
+        >>> adjacency, features, labels = identifying(SBM(nodes=2000).outline())
+        >>> adjacency.shape, features.shape, labels.shape
+        ((2000, 2000), (1024, 32), (2000,))
+    """
+    features = graph.features[:_BLOCK] if is_generated(graph.name) else graph.features
+    return graph.adjacency, features, graph.labels
+
+
 @dataclass(frozen=True)
 class SBM:
     """A degree-corrected stochastic block model whose cut edges carry the classes.
@@ -271,25 +286,31 @@ class SBM:
         needed = _FEATURE_BYTES * self.nodes * self.features
         check_memory(needed, f"the features of {self.name}", advice="lower nodes or features")
         rows = self.rows(np.arange(self.nodes))
-        words = f"random, {self.train:g} of the nodes for training, {self.val:g} for validation"
-        split = Split(*(np.flatnonzero(rows.parts == part) for part in range(len(PARTS))))
-        features = sp.csr_array(rows.features)
-        return Contents(
-            self.adjacency(), features, rows.labels, split, words, {"generator": self._told}
-        )
+        split, features = _split_of(rows.parts), sp.csr_array(rows.features)
+        return Contents(self.adjacency(), features, rows.labels, split, provenance=self._told)
 
-    def outline(self) -> Graph:
-        """The graph without the values of its features: `rows` has those of some nodes."""
-        drawn = self._drawn()
-        split = Split(*(np.flatnonzero(drawn.parts == part) for part in range(len(PARTS))))
-        features = sp.csr_array((self.nodes, self.features), dtype=np.float32)
-        labels = drawn.labels.astype(np.int64)
-        provenance = {"weights": "none", "generator": self._told}
-        return Graph(self.name, self.adjacency(), features, labels, split, provenance=provenance)
+    def outline(self, number: int = 0) -> Graph:
+        """The graph with features of the first nodes alone: `rows` has those of any others.
+
+        Raises:
+            InputError: If there is no split of this number.
+            AdmmError: If there is not enough memory.
+        """
+        check_number(self.name, number, 1)
+        drawn, adjacency = self._drawn(), self.adjacency()
+        features = sp.csr_array(self.rows(np.arange(min(_BLOCK, self.nodes))).features)
+        features.resize(self.nodes, self.features)
+        direction = "undirected" if adjacency.nnz else "no edges"
+        provenance = {"weights": "none", "direction": direction, **self._told}
+        labels, split = drawn.labels.astype(np.int64), _split_of(drawn.parts)
+        return Graph(self.name, adjacency, features, labels, split, provenance=provenance)
 
     @property
-    def _told(self) -> str:
-        return f"degree-corrected stochastic block model, {self.community_count} communities"
+    def _told(self) -> dict[str, str]:
+        """What provenance says of the model."""
+        words = f"random, {self.train:g} of the nodes for training, {self.val:g} for validation"
+        model = f"degree-corrected stochastic block model, {self.community_count} communities"
+        return {"split": words, "generator": model}
 
     def _random(self, stream: int, number: int = 0) -> np.random.Generator:
         return np.random.default_rng((number, stream, self.seed))
@@ -301,3 +322,7 @@ class SBM:
         parts = random.permutation(np.repeat(np.arange(len(PARTS), dtype=np.int8), self._sizes))
         weights = np.minimum((1 - random.random(self.nodes)) ** _EXPONENT, np.sqrt(self.nodes))
         return _Drawn(labels, communities, parts, weights)
+
+
+def _split_of(parts: np.ndarray) -> Split:
+    return Split(*(np.flatnonzero(parts == part) for part in range(len(PARTS))))

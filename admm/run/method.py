@@ -80,6 +80,13 @@ class Training(ABC):
         """The rest of it, the same in every process: JSON values, by names of their own."""
         return {}
 
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Refuse `settings` of then that this training cannot go on with, before `restore`.
+
+        Raises:
+            InputError: In every process, if they are such.
+        """
+
     @abstractmethod
     def restore(self, read: Callable[[int], Arrays], settings: Mapping[str, Any] | None) -> None:
         """Go on from a state.

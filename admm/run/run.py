@@ -352,6 +352,7 @@ class Run:
         self._stages = [{"depth": s.get("layers"), **s} for s in behind]
         self._began = self._clock.elapsed - manifest.get("spent", self._clock.elapsed)
         training = self._now
+        self._transport.at_root(lambda: training.check_settings(manifest))
         found = self._transport.gather(checkpoint.compared(training.state(), training.optional))
         checkpoint.check_units([unit for each in found for unit in each])
         training.restore(checkpoint.unit, None if safer else manifest)

@@ -169,6 +169,9 @@ def test_without_pymetis(monkeypatch):
     assert partition(adjacency, 3).how == "bfs"
     with pytest.raises(ValueError, match="parts by metis need pymetis: pip install pymetis, or"):
         partition(adjacency, 3, "metis")
+    alone = partition(adjacency, 1, "metis")
+    assert not alone.owner.any()
+    assert (alone.how, alone.cut) == ("metis", 0)
 
 
 def test_an_unknown_partitioner(unchecked):

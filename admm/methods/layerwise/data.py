@@ -228,11 +228,10 @@ def first_layer_rows(
 
 def graph_facts(options: HopOptions, graph: datasets.Graph, rows: np.ndarray) -> Facts:
     """The facts of some nodes of a graph, all columns kept."""
-    contents = (graph.adjacency, graph.features, graph.labels)
     width = graph.features.shape[1]
     counts = {"nodes": graph.nodes, "edges": graph.edges, "features": width}
     counts["classes"] = graph.classes
-    dataset = description(graph, counts, contents, graph.class_names)
+    dataset = description(graph, counts, datasets.identifying(graph), graph.class_names)
     sizes, columns = tuple(map(len, graph.split)), options.hops * width
     return Facts(dataset, graph.labels[rows], sizes, columns, columns)
 

@@ -192,7 +192,7 @@ class AsynchronousTraining(PartitionTraining):
         return {**super().measure(), "delay": self._mpi.share(delay, 0)}
 
     def report(self) -> Mapping[str, Any]:
-        """Since this process began: ages of weights, speeds, and what was not mailed."""
+        """Since the run was last resumed: ages of weights, speeds, and what was not mailed."""
         delays = None if self._server is None else sorted(self._server.delays.items())
         return {
             "asynchronous": {

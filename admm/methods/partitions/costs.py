@@ -84,9 +84,9 @@ class Costs:
         options, epochs, hidden = self._options, self._options.epochs, self._hidden
         exact = epochs
         if options.halo == "admm":
-            exact = min(epochs, options.exact_epochs)
-        rounds = sum(sends(n, options.order, options.interval) for n in range(1, epochs + 1))
-        later = sum(sends(n, "fresh", options.interval) for n in range(1, epochs - exact + 1))
+            exact = min(epochs, options.exact_epochs or 0)
+        rounds = sum(sends(n, *options.schedule) for n in range(1, epochs + 1))
+        later = sum(sends(n, *options.schedule) for n in range(1, epochs - exact + 1))
         for width in hidden[:-1] if options.halo == "refresh" else hidden:
             if options.halo in ("stale", "refresh"):
                 yield _Traffic(width, False, rounds)

@@ -37,7 +37,6 @@ class Halo:
     Args:
         options: Of the run.
         solver: The functions of one part.
-        numbers: Of the parts of the worker.
         parts: Their arrays.
         links: Who needs what of them.
         make: Makes the exchange of a width, to copies or back.
@@ -48,14 +47,13 @@ class Halo:
         self,
         options: PartitionOptions,
         solver: GraphNetwork,
-        numbers: range,
         parts: Sequence[Part],
         links: Links,
         make: Callable[[int, bool], Exchange],
         widths: Sequence[int],
     ) -> None:
         self._options, self._solver = options, solver
-        self._numbers, self._parts, self._links = numbers, parts, links
+        self._parts, self._links = parts, links
         self._make, self._widths = make, widths
         # H̄_l as training last had it, by layer.
         self.rows: dict[int, Each] = {}
@@ -118,7 +116,8 @@ class Halo:
     # For subclasses.
 
     def _is_due(self, epoch: int) -> bool:
-        return (epoch - 1) % self._options.interval == 0
+        _, interval = self._options.schedule
+        return sends(epoch, "fresh", interval)
 
     def _ways(self, back: bool = False, widths: Sequence[int] | None = None) -> dict[int, Exchange]:
         made = enumerate(self._widths if widths is None else widths, start=1)
@@ -223,25 +222,23 @@ class Pipe(Exact):
             self._settle(number)
 
 
-class Stale(Halo):
-    """The halo of some epochs ago, which no gradient goes through: DIGEST.
+class Periodic(Halo):
+    """Rows that travel every N epochs; what is made of them in between is for subclasses.
 
-    With N epochs from one synchronisation to the next, a row is used at ages
+    A row is used at ages
 
         fresh  0…N−1   exchanged within the forward pass of the first epoch of a round
         end    1…N     sent in the last epoch of a round, for the next
         kvs    N…2N−1  what was sent at a synchronisation is taken up at the next
 
     but for the first round, and the second of `kvs`, whose rows are those of the first epoch.
-
-    Source: DIGEST, arXiv 2206.00057, reconstructed from its abstract.
     """
 
     def start(self) -> None:
         self._up = self._ways()
-        self._c: dict[int, Each] = {}
         self.rows, self._next = self._blank(self._up), {}
-        if self._options.order != "fresh":  # what arrives in one round is for the next
+        order, _ = self._options.schedule
+        if order != "fresh":  # what arrives in one round is for the next
             self._next = self._blank(self._up)
         self._kept = {"rows": self.rows, "next": self._next}
 
@@ -249,20 +246,9 @@ class Stale(Halo):
     def exchanges(self) -> dict[str, Exchange]:
         return {f"up[{number}]": way for number, way in self._up.items()}
 
-    def sums(
-        self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
-    ) -> Generator[None, None, Each]:
-        new = yield from self._pulled(epoch, number, h)
-        if new is not None:
-            self._take_up(number, new)
-        return self._c[number]
-
-    def _take_up(self, number: int, halo: Each) -> None:
-        self.rows[number], self._c[number] = halo, self._plain(halo)
-
-    def _pulled(self, epoch: int, number: int, h: Each) -> Generator[None, None, Each | None]:
+    def _new_rows(self, epoch: int, number: int, h: Each) -> Generator[None, None, Each | None]:
         """What is taken up in this epoch, if anything is; what has to be sent is."""
-        order, interval = self._options.order, self._options.interval
+        order, interval = self._options.schedule
         new = None
         if order != "fresh" and self._is_due(epoch):
             self._settle(number)
@@ -282,6 +268,28 @@ class Stale(Halo):
     def settle(self) -> None:
         for number in self._up:
             self._settle(number)
+
+
+class Stale(Periodic):
+    """The halo of some epochs ago, which no gradient goes through: DIGEST.
+
+    Source: DIGEST, arXiv 2206.00057, reconstructed from its abstract.
+    """
+
+    def start(self) -> None:
+        super().start()
+        self._c: dict[int, Each] = {}
+
+    def sums(
+        self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
+    ) -> Generator[None, None, Each]:
+        new = yield from self._new_rows(epoch, number, h)
+        if new is not None:
+            self._take_up(number, new)
+        return self._c[number]
+
+    def _take_up(self, number: int, halo: Each) -> None:
+        self.rows[number], self._c[number] = halo, self._plain(halo)
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         super().restore(states)
@@ -367,6 +375,11 @@ class Constrained(Exact):
 
     def start(self) -> None:
         super().start()
+        gamma, exact_epochs = self._options.gamma, self._options.exact_epochs
+        # The options have seen to that.
+        assert gamma is not None
+        assert exact_epochs is not None
+        self._gamma, self._exact_epochs = gamma, exact_epochs
         self._c: dict[int, Each] = {}
         self.rows = self._blank(self._up)
         self._boundaries = {
@@ -376,12 +389,12 @@ class Constrained(Exact):
         self._kept = {"rows": self.rows, "boundary": self._boundaries}
 
     def _is_due(self, epoch: int) -> bool:
-        return super()._is_due(epoch - self._options.exact_epochs)
+        return super()._is_due(epoch - self._exact_epochs)
 
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
     ) -> Generator[None, None, Each]:
-        if epoch <= self._options.exact_epochs:
+        if epoch <= self._exact_epochs:
             return (yield from super().sums(epoch, number, network, h))
         if self._is_due(epoch):
             self._up[number].send(h)
@@ -393,14 +406,14 @@ class Constrained(Exact):
     def back(
         self, epoch: int, number: int, dh: Each, dc: Each, h: Each
     ) -> Generator[None, None, Each]:
-        if epoch <= self._options.exact_epochs:
+        if epoch <= self._exact_epochs:
             return (yield from super().back(epoch, number, dh, dc, h))
         if self._is_due(epoch):
             back = [_times(part.outer.T, each) for part, each in zip(self._parts, dc, strict=True)]
             self._down[number].send(back)
             yield
             came = zip(self._came_back(self._down[number]), h, self._links.copied, strict=True)
-            self._boundaries[number] = [new_boundary(*each, self._options.gamma) for each in came]
+            self._boundaries[number] = [new_boundary(*each, self._gamma) for each in came]
         given = zip(dh, h, self._boundaries[number], strict=True)
         return [bound(*each) for each in given]
 

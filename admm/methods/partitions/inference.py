@@ -1,5 +1,6 @@
 """A saved network over the parts of its graph, which are dealt out anew."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,7 +22,8 @@ def pass_saved(
     Raises:
         InputError: In every process, if data or network cannot be read.
     """
-    options = options.exact()
+    # Any parts will do: those of training may need what is not installed here.
+    options = replace(options.exact(), partition="auto")
     share = load_share(options, transport, data, parts=transport.size)
     transport.at_root(lambda: saved.check_dataset(share.dataset))
     blank = new_network(options, share.widths)

@@ -9,24 +9,23 @@ from admm.errors import InputError, spelled
 from admm.methods.supervised import GraphOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
 from admm.solvers.settings import RULES, Optimizer, PredictionForm
-from layers.names import GraphNetwork, Partitioner
+from layers.names import GraphKind, Partitioner
 from quant import CODEC_NAMES
 
 HaloName = Literal["exact", "drop", "pipe", "stale", "refresh", "admm"]
 Order = Literal["fresh", "end", "kvs"]
 PredictorName = Literal["none", "ar", "lstm-gcn"]
 
-# Options that belong to some values of another.
-_ONLY: dict[str, tuple[str, Sequence[str]]] = {
-    "order": ("halo", ("stale",)),
-    "interval": ("halo", ("stale", "refresh", "admm")),
-    "predictor": ("halo", ("stale",)),
-    "form": ("predictor", ("lstm-gcn",)),
-    "predictor_lr": ("predictor", ("lstm-gcn",)),
-    "async_": ("halo", ("stale",)),
-    "max_lead": ("halo", ("stale",)),
-    "gamma": ("halo", ("admm",)),
-    "exact_epochs": ("halo", ("admm",)),
+# Options that belong to some values of another, and what they are there if they are not given.
+_ONLY: dict[str, tuple[str, Sequence[str], Any]] = {
+    "order": ("halo", ("stale",), "fresh"),
+    "interval": ("halo", ("stale", "refresh", "admm"), 10),
+    "predictor": ("halo", ("stale",), "none"),
+    "form": ("predictor", ("lstm-gcn",), "residual"),
+    "predictor_lr": ("predictor", ("lstm-gcn",), 0.01),
+    "async_": ("halo", ("stale",), False),
+    "gamma": ("halo", ("admm",), 0.3),
+    "exact_epochs": ("halo", ("admm",), 25),
 }
 
 # What a solver stands for.
@@ -57,17 +56,20 @@ class PartitionOptions(GraphOptions):
     loss: ClassVar[str] = "cross_entropy"
 
     solver: Literal["partitions", "digest", "sat"] = option("partitions", "the method [pdadmm-g]")
-    network: GraphNetwork = option("gcn", "gcn or sage", "network")
+    network: GraphKind = option("gcn", "gcn or sage", "network")
     layers: int = option(3, "layers, the output layer included", "network", LAYERS)
     hidden: int = option(64, "width of the hidden layers", "network", COUNT)
     epochs: int = option(200, "steps, each of all training nodes", check=COUNT)
     halo: HaloName | None = option(
         None,
         "rows of neighbours in other parts: exact, dropped, of the epoch before (pipe), stale, "
-        "recomputed (refresh), or constrained (admm) [refresh; digest, sat: stale]",
+        "recomputed (refresh), or constrained (admm) [refresh; one layer: exact; digest, sat: "
+        "stale]",
     )
-    order: Order = option("fresh", "when stale rows travel: fresh, end or kvs")
-    interval: int = option(10, "epochs from one synchronisation to the next", check=COUNT)
+    order: Order | None = option(None, "when stale rows travel: fresh, end or kvs [fresh]")
+    interval: int | None = option(
+        None, "epochs from one synchronisation to the next [10]", check=COUNT
+    )
     predictor: PredictorName | None = option(
         None,
         "what moves stale rows on to now: none, ar (autoregression), or lstm-gcn "
@@ -78,7 +80,7 @@ class PartitionOptions(GraphOptions):
         "what lstm-gcn predicts: differences (residual) or rows (absolute) "
         "[residual; sat: absolute]",
     )
-    predictor_lr: float = option(0.01, "learning rate of lstm-gcn", check=POSITIVE)
+    predictor_lr: float | None = option(None, "learning rate of lstm-gcn [0.01]", check=POSITIVE)
     async_: bool = option(
         False, "with stale rows, under mpirun: ranks meet at evaluations only, each at its own pace"
     )
@@ -87,11 +89,11 @@ class PartitionOptions(GraphOptions):
         "epochs that a rank may be ahead of the slowest [asynchronous: 2 intervals]",
         check=COUNT,
     )
-    gamma: float = option(
-        0.3, "penalty of admm, in lengths of multipliers over rows", check=NOT_NEGATIVE
+    gamma: float | None = option(
+        None, "penalty of admm, in lengths of multipliers over rows [0.3]", check=NOT_NEGATIVE
     )
-    exact_epochs: int = option(
-        25, "exact epochs before admm", check=Check("0 or more", lambda value: value >= 0)
+    exact_epochs: int | None = option(
+        None, "exact epochs before admm [25]", check=Check("0 or more", lambda value: value >= 0)
     )
     dropout: float = option(
         0.5, "fraction of the values of hidden layers that training drops", check=RULES["dropout"]
@@ -112,20 +114,22 @@ class PartitionOptions(GraphOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        preset = _PRESETS[self.solver]
-        self._derive("halo", preset.get("halo", "refresh"))
-        self._derive("predictor", preset.get("predictor", "none"))
-        if self.predictor == "lstm-gcn":
-            self._derive("form", preset.get("form", "residual"))
-        for name, value in preset.items():
+        for name, value in _PRESETS[self.solver].items():
+            self._derive(name, value)
             if getattr(self, name) != value:
                 raise InputError(
                     f"{spelled(name, getattr(self, name))} is not {self.solver}, which is "
                     f"{spelled(name, value)}; take {spelled('solver', 'partitions')}"
                 )
-        for name, (other, allowed) in _ONLY.items():
+        self._derive("halo", "exact" if self.layers == 1 else "refresh")
+        self._derive("predictor", "none")
+        self._check_layers()
+        for name, (other, allowed, default) in _ONLY.items():
             value, found = getattr(self, name), getattr(self, other)
-            if value not in (getattr(type(self), name), "none") and found not in allowed:
+            if found in allowed:
+                if self._rows_travel or name != "interval":
+                    self._derive(name, default)
+            elif value not in (None, "none") and value is not False:
                 raise InputError(
                     f"{spelled(name)} is not for {spelled(other, found)}; it is for "
                     f"{' or '.join(spelled(other, each) for each in allowed)}"
@@ -159,18 +163,50 @@ class PartitionOptions(GraphOptions):
                 f"{self.optimizer!r}"
             )
 
-    def _derive(self, name: str, value: str) -> None:
+    def _derive(self, name: str, value: Any) -> None:
         if getattr(self, name) is None:
             object.__setattr__(self, name, value)
+
+    def _check_layers(self) -> None:
+        """Refuse options of rows that no layer reads, or that do not travel.
+
+        Raises:
+            InputError: If there are such.
+        """
+        if self.layers == 1 and self.halo not in ("exact", "drop"):
+            raise InputError(
+                f"{spelled('halo', self.halo)} needs {spelled('layers')} of 2 or more, got 1: the "
+                f"first layer's halo is exact; raise {spelled('layers')}"
+            )
+        if self._rows_travel:
+            return
+        what = f"{spelled('halo', self.halo)} and {spelled('layers', self.layers)}"
+        codec = None if self.codec == self.dtype else self.codec
+        for name, value in (("codec", codec), ("interval", self.interval)):
+            if value is not None:
+                raise InputError(
+                    f"{spelled(name, value)} has no meaning with {what}: no rows travel between "
+                    "the parts; leave it out"
+                )
+
+    @property
+    def _rows_travel(self) -> bool:
+        return self.halo != "drop" and self.layers > 1 + (self.halo == "refresh")
+
+    @property
+    def schedule(self) -> tuple[Order, int]:
+        """When boundary rows travel: order and interval; what has neither sends in every epoch."""
+        return self.order or "fresh", self.interval or 1
 
     @property
     def lead(self) -> int:
         """Epochs that a rank may be ahead of the slowest."""
-        return self.max_lead or 2 * self.interval
+        _, interval = self.schedule
+        return self.max_lead or 2 * interval
 
     def exact(self) -> "PartitionOptions":
         """The same network with an exact halo."""
-        others = {name: getattr(type(self), name) for name in _ONLY}
+        others = {name: getattr(type(self), name) for name in (*_ONLY, "max_lead")}
         return replace(self, solver="partitions", halo="exact", **others)
 
     @property
@@ -182,14 +218,8 @@ class PartitionOptions(GraphOptions):
         return f"a {spelled('lr')} below {self.lr:g}"
 
     def load(self, transport: Any, data: Any = None) -> Any:
-        from admm.comm import LocalTransport
         from admm.methods.partitions.share import load_share
 
-        if self.async_ and isinstance(transport, LocalTransport):
-            raise InputError(
-                f"{spelled('async_')} is for the ranks of mpirun, got one process, whose workers "
-                f"take turns; start it with mpirun, or leave out {spelled('async_')}"
-            )
         return load_share(self, transport, data)
 
     def read(self) -> Any:
@@ -208,9 +238,15 @@ class PartitionOptions(GraphOptions):
         return Costs(share).peak_memory()
 
     def begin(self, share: Any, transport: Any, stage: int, kept: Any) -> Any:
+        from admm.comm import LocalTransport
         from admm.methods.partitions.asynchronous import AsynchronousTraining
         from admm.methods.partitions.training import PartitionTraining
 
+        if self.async_ and isinstance(transport, LocalTransport):
+            raise InputError(
+                f"{spelled('async_')} is for the ranks of mpirun, got one process, whose workers "
+                f"take turns; start it with mpirun, or leave out {spelled('async_')}"
+            )
         kind = AsynchronousTraining if self.async_ else PartitionTraining
         return kind(self, share, transport)
 

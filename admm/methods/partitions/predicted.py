@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from admm.methods.partitions.halos import Each, Stale, age
+from admm.methods.partitions.halos import Each, Periodic, age
 from admm.methods.partitions.options import PartitionOptions
 from admm.solvers.predictors import LSTMGCN, Autoregression, Predictor
 from layers import GraphLayer
 
 
-class Predicted(Stale):
+class Predicted(Periodic):
     """The halo of some epochs ago, from which every part predicts that of now: SAT.
 
     Rows travel when those of `Stale` do, and no gradient goes through a prediction. C_l is computed
@@ -41,13 +41,13 @@ class Predicted(Stale):
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
     ) -> Generator[None, None, Each]:
-        new = yield from self._pulled(epoch, number, h)
-        states, interval = self._states[number], self._options.interval
+        new = yield from self._new_rows(epoch, number, h)
+        states, (order, interval) = self._states[number], self._options.schedule
         if new is not None and epoch == 1:
             states = list(map(partial(self._predictor.init, number), h, new))
         elif new is not None:
             states = list(map(self._predictor.pulled, states, h, new))
-        ahead = age(epoch, self._options.order, interval) / interval
+        ahead = age(epoch, order, interval) / interval
         found = [
             self._predictor.predicted(state, part, ahead)
             for state, part in zip(states, self._parts, strict=True)
@@ -61,7 +61,9 @@ def predictor_of(options: PartitionOptions) -> Predictor:
     """The predictor of the options."""
     if options.predictor == "ar":
         return Autoregression()
-    assert options.form is not None  # the options have seen to that
+    # The options have seen to that.
+    assert options.form is not None
+    assert options.predictor_lr is not None
     return LSTMGCN(options.form, options.predictor_lr, options.seed)
 
 

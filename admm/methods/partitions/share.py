@@ -283,7 +283,7 @@ def _generate(
             )
         return graph_facts(graph), cut
 
-    graph = transport.agreed(lambda: options.with_first_rows(model.outline()))
+    graph = transport.agreed(lambda: options.with_first_rows(model.outline(options.split)))
     found = transport.at_root(lambda: _found(options, graph, parts))
     facts, cut = transport.agreed(make)
     numbers = [number for worker in transport.local for number in owned[worker]]
@@ -307,7 +307,6 @@ def graph_facts(graph: datasets.Graph) -> Facts:
     """The facts of the labelled nodes of a graph."""
     counts = {"nodes": graph.nodes, "edges": graph.edges, "features": graph.features.shape[1]}
     counts["classes"] = graph.classes
-    contents = (graph.adjacency, graph.features, graph.labels)
     rows = np.concatenate(graph.split)
-    dataset = description(graph, counts, contents, graph.class_names)
+    dataset = description(graph, counts, datasets.identifying(graph), graph.class_names)
     return Facts(dataset, graph.labels[rows], tuple(map(len, graph.split)), rows)

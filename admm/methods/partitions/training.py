@@ -10,6 +10,8 @@ import numpy as np
 import optax
 
 from admm.comm import Mailbox, Transport, fill_leaves, in_turns, receive_exact, send_exact
+from admm.datasets.fingerprint import fingerprint
+from admm.errors import InputError, spelled
 from admm.methods.partitions.options import PartitionOptions
 from admm.methods.partitions.share import PartitionShare
 from admm.methods.partitions.worker import EVALUATION, VARIABLES, PartitionWorker
@@ -89,6 +91,19 @@ class PartitionTraining(Training):
             found[_COMMON] = self._workers[0].common()
         return found
 
+    def settings(self) -> Mapping[str, Any]:
+        plan = self._share.plan
+        return {"partition": {"how": plan.how, "fingerprint": fingerprint(plan.owner)}}
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        then, now = settings["partition"], self.settings()["partition"]
+        if then != now:
+            raise InputError(
+                f"the nodes were in other parts, made by {_told(then)}; got parts made by "
+                f"{_told(now)}: go on where the same partitioner is installed, in the same "
+                f"version, or train anew, without {spelled('resume')}"
+            )
+
     def restore(self, read: Callable[[int], Arrays], settings: Mapping[str, Any] | None) -> None:
         for worker in self._workers:
             worker.restore([read(1 + number) for number in worker.own], read(_COMMON))
@@ -103,6 +118,10 @@ class PartitionTraining(Training):
         network = self.network().items()
         found = {number: fill_leaves(layer, read(number)) for number, layer in network}
         return jax.tree.map(jnp.asarray, found)
+
+
+def _told(partition: Mapping[str, str]) -> str:
+    return f"{partition['how']} (fingerprint {partition['fingerprint']})"
 
 
 def _ratio(error: float, length: float) -> float:
@@ -122,7 +141,8 @@ def optimizer_of(options: PartitionOptions, steps: int = 1) -> optax.GradientTra
 
     Args:
         options: Of the run.
-        steps: Of an epoch, which divide the rate.
+        steps: Of an epoch, which divide the rate. Schedules of an optimiser of one's own count
+            steps: they end so many times as early.
     """
     optimizer = options.optimizer
     if isinstance(optimizer, str):

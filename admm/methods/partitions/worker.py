@@ -84,7 +84,6 @@ class PartitionWorker:
         self._halo = way(
             options,
             self._solver,
-            self.own,
             self.parts,
             links,
             lambda n, back: make(rows[back], codec, VARIABLES[back], n, options.dtype, back),
@@ -140,7 +139,8 @@ class PartitionWorker:
         ]
 
     def summands(self) -> np.ndarray:
-        """Loss and gradient of every own part, (parts, 1 + parameters)."""
+        """Loss and gradient of every own part, (parts, 1 + parameters), once they are computed."""
+        self._transport.until(self._summands)
         return np.stack([np.asarray(each) for each in self._summands])
 
     def step(self, total: np.ndarray) -> None:
@@ -154,7 +154,6 @@ class PartitionWorker:
 
     def summed(self) -> np.ndarray:
         """Loss and gradient of all own parts, (1 + parameters,), once they are computed."""
-        self._transport.until(self._summands)
         return self.summands().sum(axis=0)
 
     def weights(self) -> np.ndarray:

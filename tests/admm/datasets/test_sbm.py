@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import scipy.stats
 from admm import evaluate, options, predict, train
 from admm.cli import main
 from admm.cli.train import _new_folder
-from admm.datasets import SBM, load, load_images
+from admm.datasets import SBM, identifying, load, load_images
 from admm.datasets.fingerprint import fingerprint
 from admm.errors import AdmmError, InputError
 from admm.memory import Available
@@ -34,6 +35,20 @@ def test_pieces_are_those_of_the_whole():
     assert fingerprint(adjacency) == fingerprint(graph.adjacency)
     assert adjacency.indices.dtype == np.int32
     assert model.rows(np.zeros(0, int)).features.shape == (0, 32)
+
+
+@pytest.mark.parametrize(
+    "name", ["sbm:nodes=300", "sbm:nodes=2500", "sbm:communities=3000,anywhere=0"]
+)
+def test_an_outline_is_known_as_the_whole(name):
+    """By provenance and fingerprint, from few of its features."""
+    outline, graph = SBM.of_name(name).outline(), load(name)
+    assert fingerprint(*identifying(outline)) == fingerprint(*identifying(graph))
+    assert [*outline.provenance.items()] == [*graph.provenance.items()]
+    assert outline.features.shape == graph.features.shape
+    assert outline.features.nnz <= 1024 * 32
+    other = replace(graph, features=graph.features * 2)
+    assert fingerprint(*identifying(other)) != fingerprint(*identifying(graph))
 
 
 def test_the_adjacency_has_every_link_once_each_way():

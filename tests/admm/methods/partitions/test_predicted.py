@@ -93,7 +93,8 @@ def test_a_run_is_known_before_it_and_goes_on(name, tmp_path):
 def test_one_part_has_nothing_to_predict():
     training, (line, *_) = trained(predicted("residual", parts=1))
     assert (line["staleness_1"], line["prediction_1"]) == (0, 0)
-    assert bits(training) == bits(trained(given("drop", lr=0.05, parts=1))[0])
+    plain, _ = trained(given("drop", lr=0.05, parts=1))
+    jax.tree.map(np.testing.assert_array_equal, training.network(), plain.network())
 
 
 def test_sat_is_a_preset():

@@ -1,16 +1,19 @@
 """Runs over parts of a graph: what is known before, mistakes, faults, saved networks."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
 import optax
 import pytest
 
-from admm import datasets, estimate, evaluate, options, predict, train
+from admm import datasets, estimate, evaluate, options, predict, resumed, train
 from admm.comm import LocalTransport
 from admm.errors import InputError
-from tests.graphs import NODES, WAYS, given, graph
+from admm.methods.partitions import share
+from layers import partition
+from tests.graphs import NODES, WAYS, given, graph, ways
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -67,16 +70,59 @@ def test_an_optimizer_of_ones_own():
         ({"codec": "levels"}, "codec= must be one of"),
         ({"codec": "uniform3"}, "codec= must be one of"),
         ({"optimizer": "sgd"}, "optimizer= must be one of gd, adadelta, adagrad, adam, got 'sgd'"),
-        ({"parts": 0}, "parts"),
-        ({"layers": 0}, "layers"),
-        ({"interval": 0}, "interval"),
-        ({"dropout": 1.0}, "dropout"),
+        ({"parts": 0}, "parts= must be at least 1, got 0"),
+        ({"layers": 0}, "layers= must be in 1…10,000, got 0"),
+        ({"interval": 0}, "interval= must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout= must be in \[0, 1\), got 1.0"),
+        # What is as by default, too.
+        ({"halo": "exact", "interval": 10}, "interval= is not for halo=exact; it is for halo=st"),
+        ({"halo": "exact", "order": "fresh"}, "order= is not for halo=exact; it is for halo=st"),
+        ({"halo": "stale", "gamma": 0.3}, "gamma= is not for halo=stale; it is for halo=admm"),
+        # Where no rows travel.
+        (
+            {"halo": "drop", "codec": "uniform4"},
+            "codec=uniform4 has no meaning with halo=drop and layers=3: no rows travel between",
+        ),
+        (
+            {"layers": 2, "codec": "delta4"},
+            "codec=delta4 has no meaning with halo=refresh and layers=2: no rows travel between",
+        ),
+        (
+            {"layers": 2, "interval": 10},
+            "interval=10 has no meaning with halo=refresh and layers=2: no rows travel between",
+        ),
+        ({"layers": 1, "codec": "delta4"}, "codec=delta4 has no meaning with halo=exact and lay"),
+        ({"layers": 1, "halo": "stale"}, "halo=stale needs layers= of 2 or more, got 1: the first"),
+        ({"layers": 1, "halo": "refresh"}, "halo=refresh needs layers= of 2 or more, got 1: the"),
         ({"partition": "best"}, "partition= must be one of"),
     ],
 )
 def test_what_has_no_meaning_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
         options("partitions", **changes)
+
+
+@pytest.mark.parametrize(("way", "layers"), [(way, n) for n in (1, 2, 3) for way in ways(n)])
+def test_what_follows_from_other_options_is_written_down(way, layers):
+    made = given(way, layers=layers)
+    values = json.loads(json.dumps(made.as_json()))
+    assert type(made).from_json(values).as_json() == values
+    exact = made.exact()
+    assert (exact.halo, exact.schedule) == ("exact", ("fresh", 1))
+    assert type(made).from_json(exact.as_json()).as_json() == exact.as_json()
+
+
+def test_values_that_options_have_by_themselves():
+    names = ("halo", "order", "interval", "gamma", "exact_epochs", "predictor_lr")
+    for given_, wanted in (
+        (options("partitions"), ("refresh", None, 10, None, None, None)),
+        (options("partitions", layers=2), ("refresh", None, None, None, None, None)),
+        (options("partitions", layers=1), ("exact", None, None, None, None, None)),
+        (options("partitions", halo="admm"), ("admm", None, 10, 0.3, 25, None)),
+        (options("sat"), ("stale", "fresh", 10, None, None, 0.01)),
+    ):
+        values = given_.as_json()
+        assert tuple(values[name] for name in names) == wanted
 
 
 def test_digest_is_stale():
@@ -108,6 +154,51 @@ def test_features_beyond_float32_are_refused():
     data = graph()
     with pytest.raises(InputError, match="the features overflow dtype=float32; scale them down"):
         train(given(), data=replace(data, features=data.features * 1e300))
+
+
+# Parts and data, found again.
+
+
+@pytest.mark.parametrize("way", ["exact", "fresh"])  # whose states do not know parts, and do
+def test_a_run_goes_on_with_the_same_parts_only(way, tmp_path, monkeypatch):
+    made = given(way, partition="auto", epochs=2, out=tmp_path)
+    train(made, data=graph())
+    how = partition(graph().adjacency, 4).how
+    train(resumed(tmp_path, epochs=3), data=graph())
+    monkeypatch.setattr(share, "partition", lambda A, parts, *_: partition(A, parts, "random", 7))
+    words = (
+        rf"the nodes were in other parts, made by {how} \(fingerprint \w+\); got parts made by "
+        r"random \(fingerprint \w+\): go on where the same partitioner is installed"
+    )
+    with pytest.raises(InputError, match=words):
+        train(resumed(tmp_path, epochs=4), data=graph())
+
+
+def test_a_generated_graph_is_known_again(tmp_path):
+    """Whether its parts are made where they are needed, or all of it is handed over."""
+    name = "sbm:nodes=1200"
+    made = options("partitions", dataset=name, parts=2, hidden=4, epochs=2, out=tmp_path)
+    summary = train(made).summary
+    whole = datasets.load(name)
+    found = evaluate(tmp_path), evaluate(tmp_path, data=whole)
+    assert found[0] == pytest.approx(found[1])
+    assert summary["dataset"]["provenance"] == dict(whole.provenance)
+    with pytest.raises(InputError, match="the data are not those"):
+        evaluate(tmp_path, data=replace(whole, features=2 * whole.features))
+
+
+def test_a_generated_graph_has_one_split():
+    words = "sbm:nodes=300,seed=0 has one split, number 0; got split=3"
+    with pytest.raises(InputError, match=words):
+        train(options("partitions", dataset="sbm:nodes=300", split=3, epochs=1))
+
+
+def test_a_network_of_metis_is_evaluated_without_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pymetis", None)
+    result = train(given(partition="metis", parts=1, epochs=2, out=tmp_path), data=graph())
+    for workers in (1, 2):
+        found = evaluate(tmp_path, LocalTransport(workers), data=graph())
+        assert found["val"] == pytest.approx(result.summary["best"]["val_accuracy"])
 
 
 # Real processes.

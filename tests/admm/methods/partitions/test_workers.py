@@ -10,12 +10,13 @@ import numpy as np
 import optax
 import pytest
 
+from admm.comm import LocalTransport
 from admm.methods.partitions import halos
 from admm.methods.partitions.exchange import Exchange
 from admm.methods.partitions.training import logits_of_all, optimizer_of
 from layers import drop, dropout_key, partition, propagation
 from quant import make_codec
-from tests.graphs import CLASSES, NODES, WAYS, bits, given, gradient, graph, start
+from tests.graphs import CLASSES, NODES, WAYS, bits, given, gradient, graph, start, step, ways
 
 
 def dense_logits(options, data, network, epoch=None):
@@ -100,14 +101,14 @@ def test_two_refreshed_layers_are_full_graph_training(network, x64):
     memory = optimizer.init(network)
 
     @jax.jit
-    def step(network, memory):
+    def dense_step(network, memory):
         loss, found = jax.value_and_grad(partial(dense_loss, made, data))(network)
         with jax.numpy_dtype_promotion("standard"):
             updates, memory = optimizer.update(found, memory, network)
         return loss, optax.apply_updates(network, updates), memory
 
     for epoch in range(1, 101):
-        loss, network, memory = step(network, memory)
+        loss, network, memory = dense_step(network, memory)
         training.epoch(epoch, False)
         assert training._workers[0].loss == pytest.approx(float(loss), abs=1e-9)
     assert float(loss) < 0.7  # it has learned
@@ -124,6 +125,86 @@ def test_the_constrained_gradient_is_exact_while_the_network_stays(network, x64)
     for epoch in (1, 2, 3):
         _, found = gradient(training, epoch)
         assert error(found, wanted) <= 1e-12
+
+
+@pytest.mark.parametrize("network", ["gcn", "sage"])
+@pytest.mark.parametrize("layers", [2, 3])
+def test_the_gradient_of_pipe_is_exact_once_the_network_has_stayed(layers, network, x64):
+    """Rows rise a layer an epoch, and gradients fall one."""
+    made = given("pipe", layers=layers, network=network, dtype="float64")
+    training = start(made, workers=2)
+    network = list(training._workers[0].network)
+    wanted = jax.grad(partial(dense_loss, made, graph()))(network)
+    errors = [error(gradient(training, epoch)[1], wanted) for epoch in range(1, 2 * layers)]
+    assert errors[-1] <= 1e-12
+    assert min(errors[:-1]) > 1e-3
+
+
+def refreshed_loss(options, data, owner, sums, epoch, network):
+    """Of the whole graph, dense: every node has its rows twice, as owners and copies have them.
+
+    `sums` are S H_l as owners sent them; None: those of now, which are the second result.
+    """
+    S = jnp.asarray(propagation(data.adjacency, options.network, options.dtype).toarray())
+    same = owner[:, None] == owner
+    S_in, S_out = jnp.where(same, S, 0), jnp.where(same, 0, S)
+    found = []
+
+    def output(layer, p, h):
+        z = p @ layer.W + layer.b
+        return z if layer.W_self is None else z + h @ layer.W_self
+
+    for number, layer in enumerate(network):
+        if number == 0:
+            x = jnp.asarray(data.features.toarray(), options.dtype)
+            z = copies = output(layer, S @ x, x)
+            continue
+        rows, copies = jax.nn.relu(z), jax.nn.relu(copies)
+        found.append(jax.lax.stop_gradient(S_in @ rows + S_out @ copies))
+        key = dropout_key(options.seed, epoch, number)
+        rows, copies = (
+            drop(each, key, jnp.arange(len(each)), options.dropout) for each in (rows, copies)
+        )
+        z = output(layer, S_in @ rows + S_out @ copies, rows)
+        copies = output(layer, (found if sums is None else sums)[number - 1], copies)
+    train = data.split.train
+    losses = optax.softmax_cross_entropy_with_integer_labels(z[train], data.labels[train])
+    return losses.mean(), found
+
+
+@pytest.mark.parametrize("network", ["gcn", "sage"])
+@pytest.mark.parametrize(("layers", "dropout"), [(3, 0.0), (3, 0.5), (4, 0.5)])
+def test_the_gradient_through_a_recomputed_halo(layers, dropout, network, x64):
+    """At two synchronisations and between them, while the network moves."""
+    changes = {"layers": layers, "dropout": dropout, "network": network, "interval": 3}
+    made, data = given("refresh", dtype="float64", lr=0.05, **changes), graph()
+    training, sums = start(made, workers=2), None
+    for epoch in range(1, 6):
+        sums = None if epoch in (1, 4) else sums
+        loss = partial(refreshed_loss, made, data, training._share.plan.owner, sums, epoch)
+        network = list(training._workers[0].network)
+        (value, sent), wanted = jax.value_and_grad(loss, has_aux=True)(network)
+        sums = sent if sums is None else sums
+        loss, found = gradient(training, epoch)
+        assert loss == pytest.approx(float(value), rel=1e-12)
+        assert error(found, wanted) <= 1e-12
+        step(training)
+
+
+def test_gradients_are_awaited_while_messages_move_on(monkeypatch):
+    """A rank that is busy has to answer the others meanwhile."""
+    awaited = []
+    until = LocalTransport.until
+
+    def noted(self, arrays):
+        awaited.append([each.shape for each in arrays])
+        until(self, arrays)
+
+    monkeypatch.setattr(LocalTransport, "until", noted)
+    training = start(given("exact"), workers=2)
+    training.epoch(1, False)
+    size = 1 + sum(each.size for each in jax.tree.leaves(training.network()))
+    assert awaited == [[(size,)] * 2] * 2
 
 
 # Bits.
@@ -200,7 +281,7 @@ def test_a_resumed_training_goes_on_with_the_same_bits(way):
         again.restore(kept.__getitem__, None)
         for later in range(epoch + 1, 6):
             again.epoch(later, False)
-        again.measure()  # as `trained` does; afterwards the newest rows are there
+        again.measure()  # as `trained` does: `pipe` takes up then what is under way
         assert bits(again) == whole, epoch
 
 
@@ -356,7 +437,7 @@ def test_odd_graphs(name, network):
     weights = list(training._workers[0].network)
     _, found = gradient(training)
     assert error(found, jax.grad(partial(dense_loss, made, data))(weights)) <= 1e-5
-    for way in WAYS:
+    for way in ways(made.layers):
         training = start(given(way, network=network, **changes), data)
         for epoch in (1, 2, 3):
             training.epoch(epoch, False)
