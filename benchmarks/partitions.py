@@ -122,7 +122,7 @@ class Way(NamedTuple):
     @property
     def options(self) -> list[str]:
         """Of `admm train`."""
-        coded = [] if self.halo == "drop" else ["--codec", self.codec]
+        coded = [] if self.codec == "float32" else ["--codec", self.codec]
         given = ["--halo", self.halo, *coded]
         return given if self.interval is None else [*given, "--interval", str(self.interval)]
 
@@ -144,8 +144,10 @@ def main(argv: Sequence[str]) -> None:
 def ways(given: argparse.Namespace) -> Iterator[Way]:
     """Those asked for; those without messages in training have one codec."""
     for halo in given.halos:
-        intervals = given.intervals if halo in PERIODIC else [None]
-        codecs = given.codecs[:1] if halo in ("drop", "local") else given.codecs
+        resting = halo == "refresh" and given.layers == 2  # it sends nothing
+        intervals = given.intervals if halo in PERIODIC and not resting else [None]
+        silent = halo in ("drop", "local") or resting
+        codecs = ["float32"] if silent else given.codecs
         for interval, codec in product(intervals, codecs):
             yield Way(halo, interval, codec)
 

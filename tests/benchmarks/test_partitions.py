@@ -67,3 +67,9 @@ def test_a_quick_run_has_a_row_for_each_way(part, benchmark, tmp_path):
     assert np.isfinite([row["epoch_ms"] for row in rows]).all()
     if part == "accuracy":
         assert rows[0]["halo_mb"] == pytest.approx(20 * rows[1]["halo_mb"])  # 2 of 20 epochs, up
+
+
+def test_a_refreshed_halo_of_two_layers_has_neither_interval_nor_codec():
+    given, _ = partitions.parse(["--layers", "2", "--halos", "refresh", "--codecs", "uniform4"], [])
+    (way,) = partitions.ways(given)
+    assert way.options == ["--halo", "refresh"]
