@@ -66,20 +66,21 @@ class PartitionTraining(Training):
 
     def measure(self) -> Mapping[str, float]:
         found = scores(self._share, self._workers, self._transport)
+        objective = self._workers[0].loss
+        return {"layers": self.depth, **found, "objective": objective, **self._staleness()}
+
+    def _staleness(self) -> dict[str, float]:
+        """Of every H_l, and of what it is predicted from; without a halo there is none."""
         counts = list(map(len, self._share.plan.owned))
         each = [worker.staleness for worker in self._workers]
-        staleness = self._transport.begin_sum(each, counts)()
-        stale = {}
-        for number, (error, length, unpredicted) in enumerate(staleness.tolist(), start=1):
-            stale[f"staleness_{number}"] = _ratio(error, length)
+        sums = self._transport.begin_sum(each, counts)().tolist()
+        found: dict[str, float] = {}
+        for number, (error, length, unpredicted) in enumerate(sums, start=1):
+            if self._options.halo != "drop":
+                found[f"staleness_{number}"] = _ratio(error, length)
             if self._options.predictor != "none":
-                stale[f"prediction_{number}"] = _ratio(error, unpredicted)
-        return {
-            "layers": self.depth,
-            **found,
-            "objective": self._workers[0].loss,
-            **stale,
-        }
+                found[f"prediction_{number}"] = _ratio(error, unpredicted)
+        return found
 
     def state(self) -> dict[int, Arrays]:
         found: dict[int, Arrays] = {}
