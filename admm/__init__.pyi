@@ -22,6 +22,7 @@ from .methods.layerwise.solve import (
     Tolerance as Tolerance,
     solve as solve,
 )
+from .methods.partitions.options import PartitionOptions as PartitionOptions
 from .methods.stochastic.options import StochasticOptions as StochasticOptions
 from .methods.subnetworks.inference import load_module as load_module
 from .methods.subnetworks.options import SubnetworkOptions as SubnetworkOptions

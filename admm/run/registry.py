@@ -27,8 +27,8 @@ _BUILT_IN = {
     "pdadmm-g": f"{_LAYERWISE}:PDADMMGOptions",
     **dict.fromkeys(("gd", "adadelta", "adagrad", "adam"), f"{_LAYERWISE}:BackpropOptions"),
     **dict.fromkeys(("gsadmm", "gsam"), f"{_SUBNETWORKS}:SubnetworkOptions"),
-    **dict.fromkeys(("partitions", "digest", "sat"), _PARTITIONS),
     "sadmm": "admm.methods.stochastic.options:StochasticOptions",
+    **dict.fromkeys(("partitions", "digest", "sat"), _PARTITIONS),
 }
 
 

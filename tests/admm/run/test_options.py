@@ -14,13 +14,14 @@ import pytest
 
 from admm import (
     BackpropOptions,
+    PartitionOptions,
     PDADMMGOptions,
     StochasticOptions,
     SubnetworkOptions,
     options,
 )
 from admm.cli.main import main
-from admm.errors import InputError, shell_spelling, spelled, switched_off
+from admm.errors import InputError, hyphenated, shell_spelling, spelled, switched_off
 from admm.run.registry import find_method, options_of, solver_places
 from quant import Levels
 
@@ -340,9 +341,13 @@ def test_solvers_and_their_options():
         "gsadmm",
         "gsam",
         "sadmm",
+        "partitions",
+        "digest",
+        "sat",
     ]
     kinds = {"pdadmm-g": PDADMMGOptions, "gsadmm": SubnetworkOptions, "gsam": SubnetworkOptions}
     kinds["sadmm"] = StochasticOptions
+    kinds |= dict.fromkeys(("partitions", "digest", "sat"), PartitionOptions)
     for solver in solver_places():
         assert find_method(solver) is type(options(solver)) is kinds.get(solver, BackpropOptions)
         assert options(solver).solver == solver
@@ -359,7 +364,7 @@ def test_solvers_and_their_options():
     ],
 )
 def test_a_solver_that_looks_alike(solver, hint, capsys):
-    known = "pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm"
+    known = "pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm, partitions, digest, sat"
     message = f"must be one of {known}, got {solver!r}"
     with pytest.raises(InputError) as error:
         options(solver)
@@ -383,7 +388,7 @@ def test_every_option_explains_itself(solver, capsys):
     for name, each in options_of(solver).items():
         assert each.metadata["help"], name
         assert each.metadata["group"] in groups, name
-        flag = f"--{name.replace('_', '-')}"
+        flag = f"--{hyphenated(name)}"
         if isinstance(each.default, bool):
             flag = f"--no-{name}" if each.default else flag
             assert re.search(rf"^  {flag}$|^  {flag}  ", text, re.MULTILINE), name
