@@ -294,7 +294,7 @@ def test_an_unknown_benchmark(benchmark):
     assert done.returncode == 2
     names = (
         "accuracy,checkpoint,communication,convergence,depth,kernels,"
-        "network,scaling,speedup,time-to-accuracy,tssm"
+        "network,partitions,scaling,speedup,time-to-accuracy,tssm"
     )
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
 

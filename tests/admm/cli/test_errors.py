@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from admm import __version__
-from admm.errors import OutputError
+from admm.errors import OutputError, hyphenated
 from admm.run.registry import options_of, solver_places
 
 LIMIT = 20  # seconds, start-up included
@@ -231,7 +231,7 @@ def test_help_is_complete(admm, solver):
         "--no-cache",
         "--progress",
         "--dry-run",
-        *(f"--{name.replace('_', '-')}" for name in names),
+        *(f"--{hyphenated(name)}" for name in names),
     }
     _, _, text = done.stdout.partition("data:\n")
     assert set(re.findall(r"^  (--[a-z-]+)(?= |$)", text, re.MULTILINE)) == flags

@@ -29,7 +29,8 @@ CASES = [
     ("adam --no-refresh", "--no-refresh is not for --solver adam, which takes"),
     (
         "gsx",
-        "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm, got",
+        "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm, "
+        "partitions, digest, sat, got",
     ),
     ("gsamm", "got 'gsamm'; did you mean gsadmm or gsam or sadmm?"),
     ("gsam --bach 5", "there is no option --bach; did you mean --batch or --reach?"),
