@@ -34,6 +34,7 @@ from benchmarks.report import (
     at_least,
     make_parser,
     positive,
+    refuse_set,
     set_defaults,
     split_argv,
 )
@@ -216,9 +217,7 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     usual |= {"seeds": 5, "tuning_seeds": 2, "batches": 400, "seconds": 20.0}
     set_defaults(given, small, usual)
     given.rival_passes = given.rival_passes or given.passes
-    for name in _SET:
-        if any(option.partition("=")[0] == f"--{name}" for option in options):
-            parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
+    refuse_set(parser, _SET, options)
     return given, list(options)
 
 

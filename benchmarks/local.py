@@ -62,7 +62,7 @@ def exact_gradient(options: PartitionOptions, network: list[GraphLayer]) -> floa
     share = load_share(whole, transport, parts=1)
     worker = PartitionWorker(0, share, transport, network, optimizer_of(whole))
     in_turns([worker.iteration(1)])
-    return float(np.linalg.norm(worker.summands().sum(axis=0)[1:]))
+    return float(np.linalg.norm(worker.summed()[1:]))
 
 
 @partial(jax.jit, static_argnames=("solver", "optimizer"))

@@ -50,6 +50,7 @@ from benchmarks.report import (
     at_least,
     make_parser,
     positive,
+    refuse_set,
     set_defaults,
     split_argv,
 )
@@ -365,9 +366,7 @@ def parse(argv: Sequence[str], rest: Sequence[str]) -> tuple[argparse.Namespace,
     small |= {"seeds": 1, "repeats": 1}
     usual = {"datasets": ["sbm:"], "parts": 8, "rates": [0.003, 0.005, 0.01], "epochs": 120}
     set_defaults(given, small, {**usual, "seeds": 3, "repeats": 3})
-    for name in _SET:
-        if any(option.partition("=")[0] == f"--{name}" for option in rest):
-            parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
+    refuse_set(parser, _SET, rest)
     return given, list(rest)
 
 

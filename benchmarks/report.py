@@ -47,6 +47,15 @@ def set_defaults(given: argparse.Namespace, quick: Row, usual: Row) -> None:
             setattr(given, name, value)
 
 
+def refuse_set(
+    parser: argparse.ArgumentParser, names: Sequence[str], options: Sequence[str]
+) -> None:
+    """End with a message where one of these options of `admm train` is among those behind `--`."""
+    for name in names:
+        if any(option.partition("=")[0] == f"--{name}" for option in options):
+            parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
+
+
 def split_argv(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """The options of the benchmark, and those behind `--`, of `admm train`.
 

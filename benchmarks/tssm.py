@@ -36,6 +36,7 @@ from benchmarks.report import (
     at_least,
     make_parser,
     positive,
+    refuse_set,
     set_defaults,
     split_argv,
 )
@@ -91,9 +92,7 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     usual = {"dataset": "mnist14", "subnetworks": [2, 3, 4], "seeds": 3, "layers": 10}
     usual |= {"hidden": 512, "batch": 120, "batches": 100, "seconds": 20.0}
     set_defaults(given, small, usual)
-    for name in _SET:
-        if any(option.partition("=")[0] == f"--{name}" for option in options):
-            parser.error(f"--{name} is set by the benchmark; see its options, in front of --")
+    refuse_set(parser, _SET, options)
     return given, list(options)
 
 

@@ -59,6 +59,9 @@ class Halo:
         self.rows: dict[int, Each] = {}
         # What the next epoch needs: of every part a tree, by name and layer, zeros at first.
         self._kept: dict[str, dict[int, list[Any]]] = {}
+        # Exchanges of H_l, to copies and back.
+        self._up: dict[int, Exchange] = {}
+        self._down: dict[int, Exchange] = {}
         self.start()
 
     def start(self) -> None:
@@ -88,7 +91,8 @@ class Halo:
     @property
     def exchanges(self) -> dict[str, Exchange]:
         """Those in use, by name."""
-        return {}
+        ups = {f"up[{number}]": way for number, way in self._up.items()}
+        return ups | {f"down[{number}]": way for number, way in self._down.items()}
 
     @property
     def pulled(self) -> dict[int, Each]:
@@ -156,11 +160,6 @@ class Exact(Halo):
     def start(self) -> None:
         self._up, self._down = self._ways(), self._ways(back=True)
         self._pulls: dict[int, list[Pull]] = {}
-
-    @property
-    def exchanges(self) -> dict[str, Exchange]:
-        ups = {f"up[{number}]": way for number, way in self._up.items()}
-        return ups | {f"down[{number}]": way for number, way in self._down.items()}
 
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each
@@ -242,10 +241,6 @@ class Periodic(Halo):
             self._next = self._blank(self._up)
         self._kept = {"rows": self.rows, "next": self._next}
 
-    @property
-    def exchanges(self) -> dict[str, Exchange]:
-        return {f"up[{number}]": way for number, way in self._up.items()}
-
     def _new_rows(self, epoch: int, number: int, h: Each) -> Generator[None, None, Each | None]:
         """What is taken up in this epoch, if anything is; what has to be sent is."""
         order, interval = self._options.schedule
@@ -316,10 +311,6 @@ class Refresh(Halo):
         self._pulls: dict[int, list[Pull]] = {}
         self._makers: dict[int, list[Pull]] = {}
         self._carried: Each | None = None
-
-    @property
-    def exchanges(self) -> dict[str, Exchange]:
-        return {f"up[{number}]": way for number, way in self._up.items()}
 
     def sums(
         self, epoch: int, number: int, network: Sequence[GraphLayer], h: Each

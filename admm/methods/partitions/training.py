@@ -58,9 +58,7 @@ class PartitionTraining(Training):
 
     def epoch(self, number: int, measure: bool) -> None:
         in_turns(worker.iteration(number) for worker in self._workers)
-        counts = list(map(len, self._share.plan.owned))
-        wait = self._transport.begin_sum([each.summands() for each in self._workers], counts)
-        total = wait()
+        total = self._sum([worker.summands() for worker in self._workers])
         for worker in self._workers:
             worker.step(total)
 
@@ -71,9 +69,7 @@ class PartitionTraining(Training):
 
     def _staleness(self) -> dict[str, float]:
         """Of every H_l, and of what it is predicted from; without a halo there is none."""
-        counts = list(map(len, self._share.plan.owned))
-        each = [worker.staleness for worker in self._workers]
-        sums = self._transport.begin_sum(each, counts)().tolist()
+        sums = self._sum([worker.staleness for worker in self._workers]).tolist()
         found: dict[str, float] = {}
         for number, (error, length, unpredicted) in enumerate(sums, start=1):
             if self._options.halo != "drop":
@@ -81,6 +77,11 @@ class PartitionTraining(Training):
             if self._options.predictor != "none":
                 found[f"prediction_{number}"] = _ratio(error, unpredicted)
         return found
+
+    def _sum(self, summands: Sequence[np.ndarray]) -> np.ndarray:
+        """Of all parts, in their order; each worker has those of its own."""
+        counts = list(map(len, self._share.plan.owned))
+        return self._transport.begin_sum(summands, counts)()
 
     def state(self) -> dict[int, Arrays]:
         found: dict[int, Arrays] = {}
