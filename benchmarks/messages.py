@@ -91,7 +91,7 @@ def _transfer(comm: Any, size: int) -> float:
         transport.send(message, own, other, "q", elements=size)
 
     def receive() -> None:
-        transport.expect(size, other, own, "q")().block_until_ready()
+        transport.expect(size, other, own, "q")()
 
     def round_trip() -> None:
         for step in (send, receive) if own == 0 else (receive, send):

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float as FloatArray, UInt8
 
@@ -49,7 +50,9 @@ class Codec(Protocol):
         ...
 
     def decode(
-        self, message: UInt8[Array, " nbytes"], previous: FloatArray[Array, "*shape"]
+        self,
+        message: UInt8[Array, " nbytes"] | UInt8[np.ndarray, " nbytes"],
+        previous: FloatArray[Array, "*shape"],
     ) -> FloatArray[Array, "*shape"]:
         """The array that both ends use, in the shape and dtype of `previous`."""
         ...

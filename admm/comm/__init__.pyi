@@ -22,5 +22,5 @@ from .mailbox import Mailbox as Mailbox
 from .mpi_transport import MPITransport as MPITransport
 from .shares import Shares as Shares, trace_shares as trace_shares
 from .trace import Trace as Trace
-from .transport import LocalTransport as LocalTransport, Transport as Transport
+from .transport import Arrived as Arrived, LocalTransport as LocalTransport, Transport as Transport
 from .worker import Worker as Worker, in_turns as in_turns

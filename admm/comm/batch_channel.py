@@ -2,19 +2,22 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import Array, Int32
 
 from admm.comm.trace import Category
-from admm.comm.transport import Message, Transport
+from admm.comm.transport import Arrived, Message, Transport
 from quant import Codec
 
 Batch = Int32[np.ndarray, " _"]  # sizes of batches differ
 Zeros = Callable[[int], Array]  # rows of zeros
+
+Way = TypeVar("Way", bound="Queue")
 
 # Messages that are announced ahead of the one that is waited for.
 _AHEAD = 2
@@ -67,7 +70,7 @@ class BatchChannel(Queue):
         self._zeros: dict[int, Array] = {}
         self._make_zeros = zeros
         self.memory = memory
-        self._announced: deque[Callable[[], Message]] = deque()
+        self._announced: deque[Callable[[], Arrived]] = deque()
         self._sizes: Iterator[int] = iter(())
 
     def begin(self, batches: Sequence[Batch]) -> None:
@@ -86,15 +89,23 @@ class BatchChannel(Queue):
     def send(self, rows: Array, batch: Batch) -> None:
         previous = self._previous(batch)
         message = self._traced("encode", self._codec.encode, rows, previous)
-        self._transport.send(
-            message, self._source, self._target, self._variable, elements=rows.size
-        )
+        self.send_coded(message, batch)
         if self.memory is not None:
             self._remember(batch, self._traced("decode", self._codec.decode, message, previous))
 
-    def receive(self, batch: Batch) -> Array:
+    def send_coded(self, message: Message, batch: Batch) -> None:
+        """Send rows that are coded already, where the channel has no memory."""
+        elements = self._blank(len(batch)).size
+        self._transport.send(message, self._source, self._target, self._variable, elements)
+
+    def receive_coded(self) -> Arrived:
+        """The next message, as it has arrived."""
         message = self._traced("wait", self._announced.popleft())
         self._announce()
+        return message
+
+    def receive(self, batch: Batch) -> Array:
+        message = self.receive_coded()
         rows = self._traced("decode", self._codec.decode, message, self._previous(batch))
         self._remember(batch, rows)
         return rows
@@ -116,11 +127,12 @@ class BatchChannel(Queue):
         return self._transport.traced(category, name, function, *arguments)
 
 
-class Cut(NamedTuple):
+@dataclass(frozen=True)
+class Cut(Generic[Way]):
     """The ways across one cut."""
 
-    up: Queue
-    down: Queue
+    up: Way
+    down: Way
 
 
 @jax.jit

@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Array
 
 from admm.comm.trace import Category
-from admm.comm.transport import Message, Transport
+from admm.comm.transport import Arrived, Message, Transport
 from quant import Codec, Float
 
 
@@ -41,7 +41,7 @@ class Channel:
         self._codec = codec
         self._way = (source, target, variable)
         self.last = start
-        self._incoming: Callable[[], Message] | None = None
+        self._incoming: Callable[[], Arrived] | None = None
 
     def send(self, x: Array) -> Array:
         """Send x; return it as the receiver will have it."""
@@ -53,7 +53,7 @@ class Channel:
         """The message of x; both ends must decode it."""
         return self._traced("encode", self._codec.encode, x, self.last)
 
-    def decode(self, message: Message) -> Array:
+    def decode(self, message: Arrived) -> Array:
         """The array of the next message, which `last` becomes."""
         self.last = self._traced("decode", self._codec.decode, message, self.last)
         return self.last
@@ -75,7 +75,7 @@ class Channel:
         message, self._incoming = self._traced("wait", self._incoming), None
         return self.decode(message)
 
-    def _traced(self, category: Category, function: Callable[..., Array], *arguments: Any) -> Array:
+    def _traced(self, category: Category, function: Callable[..., Any], *arguments: Any) -> Any:
         name = f"{category} {self._way[-1]}"
         return self._transport.traced(category, name, function, *arguments)
 

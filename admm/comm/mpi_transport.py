@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from admm.comm import launch
-from admm.comm.transport import DATA, Message, Transport, in_order
+from admm.comm.transport import DATA, Arrived, Message, Transport, in_order
 from admm.errors import AdmmError, WorkerLostError, spelled
 
 T = TypeVar("T")
@@ -85,12 +85,12 @@ class MPITransport(Transport):
             self._sending.append((self.comm.Isend(buffer, target, tag), buffer))
         self._sending = [entry for entry in self._sending if not entry[0].Test()]
 
-    def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
+    def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Arrived]:
         request, buffer = self.incoming(nbytes, source, variable)
 
-        def wait() -> Message:
+        def wait() -> Arrived:
             self.wait(request.Test, source=source)
-            return jax.device_put(self.unsealed(buffer, source, variable), self.device(target))
+            return self.unsealed(buffer, source, variable)
 
         return wait
 

@@ -21,6 +21,7 @@ from admm.comm.trace import Category, Trace
 DATA = "data"  # what `deal` sends
 
 Message = UInt8[Array, " nbytes"]
+Arrived = Message | UInt8[np.ndarray, " nbytes"]
 T = TypeVar("T")
 
 
@@ -98,13 +99,13 @@ class Transport(ABC):
     def _send(self, message: Message, source: int, target: int, variable: str) -> None:
         """Start the transfer as soon as the message is computed; its bytes are counted already."""
 
-    def expect(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
+    def expect(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Arrived]:
         """Announce that a message will come; calling the result waits for it."""
         self._check_declared(variable)
         return self._await(nbytes, source, target, variable)
 
     @abstractmethod
-    def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
+    def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Arrived]:
         """Prepare for the message."""
 
     @abstractmethod
@@ -234,7 +235,7 @@ class LocalTransport(Transport):
         self._messages[way, self._sends[way]] = moved
         self._sends[way] += 1
 
-    def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Message]:
+    def _await(self, nbytes: int, source: int, target: int, variable: str) -> Callable[[], Arrived]:
         way = source, target, variable
         number = self._awaits[way]
         self._awaits[way] += 1

@@ -7,6 +7,7 @@ The functions here act on consecutive layers and one micro-batch;
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import gcd
 from typing import NamedTuple
 
 import jax
@@ -22,11 +23,14 @@ from layers import Dense
 Scalar = Float[Array, ""]
 Rows = Float[Array, "rows _"]
 
-# W-steps at the start that each factorise anew: the moment still changes fast.
+# W-steps at the start that each invert anew: the moment still changes fast.
 WARM_UP = 16
 
 # Floor of the damping, beside inputs that are all but zero.
 _FLOOR = 1e-6
+
+# Of fewer rows at a time, adding up the products of a W-step costs more than they do.
+_ROWS_AT_ONCE = 64
 
 
 class Layer(NamedTuple):
@@ -34,7 +38,7 @@ class Layer(NamedTuple):
 
     params: Dense
     moment: Array  # (m, m)  A: average of N, not corrected for its start from 0
-    factor: Array  # (m, m)  Cholesky factor of A + εI
+    inverse: Array  # (m, m)  (A + εI)⁻¹
     damping: Array  # ()     ε
     steps: Array  # ()       W-steps so far
 
@@ -102,7 +106,7 @@ class StochasticADMM:
         damping: λ.
         reach: κ; None for no bound.
         memory: μ.
-        factor_every: W-steps from one N and its factorisation to the next, after the first 16.
+        factor_every: W-steps from one N and its inverse to the next, after the first 16.
         dropout: Fraction of the inputs of the first layer that a row loses in training.
 
     Raises:
@@ -134,8 +138,8 @@ class StochasticADMM:
     def init(self, params: Dense) -> Layer:
         """A layer about to be trained."""
         dtype, m = params.W.dtype, params.W.shape[0] + 1
-        moment, factor = jnp.zeros((2, m, m), dtype)
-        return Layer(params, moment, factor, jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
+        moment, inverse = jnp.zeros((2, m, m), dtype)
+        return Layer(params, moment, inverse, jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
 
     # A micro-batch.
 
@@ -206,28 +210,27 @@ class StochasticADMM:
             decay: ω.
             place: Of the layer.
         """
-        (W, b), moment, factor, damping, steps = layer
+        (W, b), moment, inverse, damping, steps = layer
         slots, size, _ = window.p.shape
-        dtype, rows = W.dtype, (count * size)
-        used = jnp.arange(slots * size)[:, None] < rows
-        p = jnp.where(used, window.p.reshape(slots * size, -1), 0)
-        p = jnp.concatenate([p, used.astype(dtype)], axis=1)
-        delta = jnp.where(used, window.delta.reshape(slots * size, -1), 0)
+        dtype, rows = W.dtype, count * size
         squares = jnp.sum(jnp.where(jnp.arange(slots) < count, window.squares, 0))
 
-        def factorise() -> tuple[Array, Array, Array]:
-            averaged = self.memory * moment + (1 - self.memory) * (p.T @ p) / rows
+        def invert() -> tuple[Array, Array, Array]:
+            averaged = self.memory * moment + (1 - self.memory) / rows * _second_moment(
+                window, count
+            )
             later = jnp.maximum(steps - WARM_UP, 0) // self.factor_every
             times = jnp.minimum(steps, WARM_UP) + later + 1  # k
             corrected = averaged / (1 - self.memory ** jnp.asarray(times, dtype))
             epsilon = self.damping * jnp.trace(corrected) / len(moment) + self._floor
-            damped = corrected + epsilon * jnp.eye(len(moment), dtype=dtype)
-            return averaged, cho_factor(damped, lower=True)[0], epsilon
+            one = jnp.eye(len(moment), dtype=dtype)
+            factor = cho_factor(corrected + epsilon * one, lower=True)
+            return averaged, cho_solve(factor, one), epsilon
 
         anew = (steps < WARM_UP) | (steps % self.factor_every == 0)
-        moment, factor, damping = jax.lax.cond(anew, factorise, lambda: (moment, factor, damping))
-        gradient = p.T @ (delta * (rate / rows))
-        change = cho_solve((factor, True), gradient)
+        moment, inverse, damping = jax.lax.cond(anew, invert, lambda: (moment, inverse, damping))
+        gradient = _summed(window, window.delta, count) * (rate / rows)
+        change = inverse @ gradient
         # tr(DᵀAD): with (A + εI)D = G, no product is needed.
         length = jnp.sum(change * gradient) - damping * jnp.sum(change**2)
         room = jnp.sqrt(squares / rows)
@@ -237,11 +240,48 @@ class StochasticADMM:
         change = change * jnp.minimum(scale, 1)
         pulled = W - change[:-1] + rate * decay * anchor(W.shape, place, dtype)
         params = Dense(pulled / (1 + rate * decay), b - change[-1])
-        return Layer(params, moment, factor, damping, steps + 1), (scale < 1).astype(dtype)
+        return Layer(params, moment, inverse, damping, steps + 1), (scale < 1).astype(dtype)
 
     @property
     def _floor(self) -> float:
         return _FLOOR if self.damping else 0.0
+
+
+def _summed(window: Window, y: Array, count: Int[Array, ""] | int) -> Array:
+    """Σ p̃ᵀy over the rows of the first `count` micro-batches, (n_in + 1, columns of y).
+
+    Some micro-batches at a time, so that the others cost nothing.
+    """
+    slots, size, n_in = window.p.shape
+    at_once = gcd(slots, slots_at_once(size))
+
+    def add(number: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+        first = number * at_once
+        p, own = (jax.lax.dynamic_slice_in_dim(a, first, at_once) for a in (window.p, y))
+        used = first + jnp.arange(at_once) < count
+        own = jnp.where(used[:, None, None], own, 0).reshape(at_once * size, -1)
+        return sums[0] + p.reshape(at_once * size, n_in).T @ own, sums[1] + jnp.sum(own, axis=0)
+
+    start = jnp.zeros((n_in, y.shape[2]), y.dtype), jnp.zeros(y.shape[2], y.dtype)
+    weights, bias = jax.lax.fori_loop(0, -(-count // at_once), add, start)
+    return jnp.concatenate([weights, bias[None]])
+
+
+def _second_moment(window: Window, count: Int[Array, ""] | int) -> Array:
+    """Σ p̃ᵀp̃ likewise, (n_in + 1, n_in + 1)."""
+    products = _summed(window, window.p, count)
+    rows = jnp.asarray(count * window.p.shape[1], products.dtype)
+    return jnp.concatenate([products, jnp.append(products[-1], rows)[:, None]], axis=1)
+
+
+def slots_at_once(size: int) -> int:
+    """Micro-batches of so many rows that make one product of a good size.
+
+    Example:
+        >>> slots_at_once(10), slots_at_once(200)
+        (6, 1)
+    """
+    return max(1, _ROWS_AT_ONCE // size)
 
 
 def anchor(shape: tuple[int, ...], place: Place, dtype: np.dtype | str) -> Array:
@@ -267,3 +307,17 @@ def groups(batches: int, least: int) -> list[range]:
     count = max(1, batches // least)
     edges = [round(number * batches / count) for number in range(count + 1)]
     return [range(*ends) for ends in pairwise(edges)]
+
+
+def groups_ahead(groups: Sequence[range], ticks: int) -> list[range]:
+    """The micro-batches of the same W-steps where each comes down so many ticks earlier.
+
+    The first groups are longer than those given, the last ones shorter, and there may be nothing
+    left for these.
+
+    Example:
+        >>> groups_ahead(groups(40, least=18), ticks=3)
+        [range(0, 23), range(23, 40)]
+    """
+    stops = [min(group.stop + ticks, groups[-1].stop) for group in groups]
+    return [range(*ends) for ends in pairwise([0, *stops])]

@@ -10,10 +10,10 @@ from admm.comm import chain, chunk_sizes, tree_bytes
 from admm.comm.chain import CHUNK, IN_FLIGHT
 from admm.methods.stochastic.share import StochasticShare, dropout_of
 from admm.methods.stochastic.training import codecs_of
-from admm.methods.stochastic.worker import VARIABLES
+from admm.methods.stochastic.worker import VARIABLES, slots_of
 from admm.run.costs import EVALUATION, Message, StageCosts, WorkerCosts, evaluations
 from admm.solvers.flops import dense_flops, stochastic_flops
-from admm.solvers.stochastic import WARM_UP
+from admm.solvers.stochastic import WARM_UP, groups_ahead
 from layers import Dense
 
 
@@ -62,7 +62,7 @@ class Costs:
         steps = sum(len(epoch.groups) for epoch in self._epochs)
         factors = min(steps, WARM_UP) + max(steps - WARM_UP, 0) / self._options.factor_every
         m = n_in + 1
-        solutions = factors * m**3 / 3 + steps * 2 * m**2 * n_out
+        solutions = factors * 7 * m**3 / 3 + steps * 2 * m**2 * n_out  # Cholesky's, the inverse, D
         products = stochastic_flops(rows, n_in, n_out, number == 1, factors / steps)
         return products + solutions
 
@@ -127,13 +127,13 @@ class Costs:
         for part in share.owned[worker]:
             for number in share.cuts[part]:
                 n_in, n_out = share.shape[number - 1 : number + 1]
-                slots = [
-                    (2 * (total - 1 - part) + 1 + max(map(len, e.groups)) + 1) * e.size
+                rows = max(
+                    (2 * (total - 1 - part) + 1 + slots_of(groups_ahead(e.groups, part), e.size))
+                    * e.size
                     for e in self._epochs
-                ]
-                held.append(self._array(max(slots), n_in + n_out))
-                rows = max(max(map(len, e.groups)) * e.size for e in self._epochs)
-                kernels.append((3 * rows + 4 * n_in) * (n_in + 1) + 2 * rows * n_out)
+                )
+                held.append(self._array(rows, n_in + n_out))
+                kernels.append((n_in + 1) * (5 * (n_in + 1) + 4 * n_out))
         chunk = min(len(self._task.targets), IN_FLIGHT * CHUNK)
         held.append(self._array(chunk, max(share.shape[own.start : own.stop])))
         return tree_bytes(held) + max(kernels) * self._itemsize

@@ -4,9 +4,11 @@ An epoch is a sequence of ticks. In tick t of S subnetworks, numbered from 0,
 
 - subnetwork j passes batch t − j up, first of all;
 - then it passes batch t − (2(S − 1) − j) down, whose multiplier the tick before has brought;
-- then it takes its W-step if that batch was the last of a group.
+- then all subnetworks take a W-step, if that batch of subnetwork 0 was the last of a group: each
+  of the batches that have come down to it since the last one.
 
-All subnetworks work in every tick, nothing that is sent is needed in the same tick, and the ticks
+A W-step takes as long as many a tick. In one tick for all, no worker waits for another's. All
+subnetworks work in every tick, nothing that is sent is needed in the same tick, and the ticks
 are the same however the subnetworks are dealt out: so are the iterates. What goes up is on its way
 while batches go down, and the other way round.
 """
@@ -20,8 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from admm.comm import BatchChannel, Cut, Neighbors, Transport, fill_leaves, named_leaves
-from admm.solvers.stochastic import Place, Record, StochasticADMM, Window
+from admm.comm import Arrived, BatchChannel, Cut, Neighbors, Transport, fill_leaves, named_leaves
+from admm.solvers.stochastic import (
+    Place,
+    Record,
+    StochasticADMM,
+    Window,
+    groups_ahead,
+    slots_at_once,
+)
 from layers import RELU, Dense, apply_dense
 from quant import Codec
 
@@ -39,7 +48,7 @@ class Schedule(NamedTuple):
     """The micro-batches and W-steps of an epoch, the same on all workers."""
 
     order: np.ndarray  # (batches, rows)  numbers of the rows
-    groups: Sequence[range]  # batches of every W-step
+    groups: Sequence[range]  # batches of every W-step of subnetwork 0
     rates: Sequence[float]  # η of every W-step
     decay: float  # ω
     key: PRNGKeyArray  # of the dropout
@@ -50,7 +59,8 @@ class StochasticWorker:
 
     Memory of a layer of subnetwork j of S, B being the rows of a micro-batch: W, b and two matrices
     of (n_in + 1)²; (2(S − 1 − j) + 1)·B rows of p and of s, which wait for their multipliers; and
-    of p and δ as many rows as the largest group has, and B more.
+    of p and δ as many rows as the largest group has, j micro-batches more in the first W-step of an
+    epoch, and up to max(B, 64) more.
 
     Args:
         index: Number of the worker, from 0.
@@ -110,7 +120,7 @@ class StochasticWorker:
     def _zeros(self, *shape: int) -> Array:
         return jnp.zeros(shape, self._dtype, device=self.device)
 
-    def _cut(self, lower: int | None, upper: int | None, width: int) -> Cut | None:
+    def _cut(self, lower: int | None, upper: int | None, width: int) -> Cut[BatchChannel] | None:
         if lower is None or upper is None:
             return None
         ends = zip(self._codecs, VARIABLES, ((lower, upper), (upper, lower)), strict=True)
@@ -132,34 +142,31 @@ class StochasticWorker:
     def iteration(self, schedule: Schedule) -> Iterator[None]:
         """An epoch, tick by tick; it may go on after the generator has ended, see `finish`."""
         span, batches = self._span, list(schedule.order)
-        place = {
-            number: (g, n)
-            for g, group in enumerate(schedule.groups)
-            for n, number in enumerate(group)
-        }
-        self._begin(schedule, [place[number][1] for number in range(len(batches))])
+        every = [groups_ahead(schedule.groups, part) for part in range(span.first, span.stop)]
+        steps = {group[-1] + span.round_trip: n for n, group in enumerate(schedule.groups)}
+        self._begin(schedule, every)
         for channel in (self._below and self._below.up, self._above and self._above.down):
             if channel:
                 channel.begin(batches)
-        for tick in range(len(batches) + 2 * (span.total - 1)):
+        for tick in range(len(batches) + span.round_trip):
             if tick in span.up(len(batches)):
                 self._pass_up(tick, batches)
             if tick in span.down(len(batches)):
                 self._pass_down(tick, batches)
-            for index in range(len(self._parts)):
-                number = tick - span.lag(index)
-                if number in range(len(batches)):
-                    group, position = place[number]
-                    if position == len(schedule.groups[group]) - 1:
-                        self._step(index, position + 1, schedule.rates[group], schedule.decay)
+            if tick in steps:
+                step = steps[tick]
+                for index, own in enumerate(every):
+                    if own[step]:
+                        count = len(own[step])
+                        self._step(index, count, schedule.rates[step], schedule.decay)
             yield
         del self._epoch
 
-    def _begin(self, schedule: Schedule, positions: Sequence[int]) -> None:
+    def _begin(self, schedule: Schedule, every: Sequence[Sequence[range]]) -> None:
         size = schedule.order.shape[1]
-        slots = max(map(len, schedule.groups)) + 1  # the last for batches that are none
         waiting, windows = [], []
-        for index, part in enumerate(self._parts):
+        for index, (part, groups) in enumerate(zip(self._parts, every, strict=True)):
+            slots = slots_of(groups, size)
             rows = self._span.waiting(index), size
             shapes = [layer.params.W.shape for layer in part]
             waiting.append(
@@ -172,45 +179,52 @@ class StochasticWorker:
                     for n_in, n_out in shapes
                 ]
             )
+        positions = [np.concatenate([np.arange(len(own)) for own in groups]) for groups in every]
         given = np.asarray(schedule.order, np.int32), np.asarray(positions, np.int32), schedule.key
         self._epoch = _Epoch(*jax.device_put(given, self.device))
         self._waiting, self._windows = waiting, windows
-        self._q = [self._zeros(size, part[0].params.W.shape[0]) for part in self._parts]
-        self._g = [self._zeros(size, part[-1].params.W.shape[1]) for part in self._parts]
+        # Of the first and the last one, messages of other workers where there are such.
+        self._q: list[Arrived] = [
+            self._zeros(size, part[0].params.W.shape[0]) for part in self._parts
+        ]
+        self._g: list[Arrived] = [
+            self._zeros(size, part[-1].params.W.shape[1]) for part in self._parts
+        ]
         self.loss, self.bound = self._zeros(), self._zeros()
 
     def _pass_up(self, tick: int, batches: Sequence[np.ndarray]) -> None:
         span = self._span
         number = tick - span.first
         if self._below is not None and number in range(len(batches)):
-            self._q[0] = self._below.up.receive(batches[number])
+            self._q[0] = self._below.up.receive_coded()
         self._waiting, outputs = self._run(
             "up",
             _up,
-            *(self._solver, span, self.network, self._waiting, self._q),
+            *(self._solver, span, self._codecs.up, self.network, self._waiting, self._q),
             *(self._inputs, self._epoch, tick),
         )
         self._q[1:] = outputs[:-1]
         number = tick - (span.stop - 1)
         if self._above is not None and number in range(len(batches)):
-            self._above.up.send(outputs[-1], batches[number])
+            self._above.up.send_coded(outputs[-1], batches[number])
 
     def _pass_down(self, tick: int, batches: Sequence[np.ndarray]) -> None:
         span = self._span
         number = tick - span.lag(-1)
         if self._above is not None and number in range(len(batches)):
-            self._g[-1] = self._above.down.receive(batches[number])
+            self._g[-1] = self._above.down.receive_coded()
         self._windows, outputs, self.loss = self._run(
             "down",
             _down,
-            *(self._solver, span, self.network, self._waiting, self._windows, self._g),
+            *(self._solver, span, self._codecs.down),
+            *(self.network, self._waiting, self._windows, self._g),
             *(self._targets, self._epoch, tick, self.loss),
         )
         self._transport.computing = self.loss
         self._g[:-1] = outputs[1:]
         number = tick - span.lag(0)
         if self._below is not None and number in range(len(batches)):
-            self._below.down.send(outputs[0], batches[number])
+            self._below.down.send_coded(outputs[0], batches[number])
 
     def _step(self, index: int, count: int, rate: float, decay: float) -> None:
         part, place = self._parts[index], self._span.places(index, len(self._parts[index]))
@@ -256,9 +270,20 @@ class StochasticWorker:
         ]
 
 
+def slots_of(groups: Sequence[range], size: int) -> int:
+    """Micro-batches that a window has room for; the last slot is for batches that are none.
+
+    Example:
+        >>> slots_of([range(18), range(18, 36)], size=10)
+        24
+    """
+    slots = max(map(len, groups)) + 1
+    return slots + -slots % slots_at_once(size)
+
+
 class _Epoch(NamedTuple):
     order: Array  # (batches, rows)
-    positions: Array  # (batches,)  of a batch in its group
+    positions: Array  # (subnetworks, batches)  of a batch in its group
     key: Array
 
 
@@ -270,12 +295,21 @@ class _Span(NamedTuple):
     total: int
 
     @property
+    def is_bottom(self) -> bool:
+        return self.first == 0
+
+    @property
     def is_top(self) -> bool:
         return self.stop == self.total
 
+    @property
+    def round_trip(self) -> int:
+        """Ticks of a batch from its way up through the first subnetwork to its way down."""
+        return 2 * (self.total - 1)
+
     def lag(self, index: int) -> int:
         """The tick in which the first batch comes down to an own subnetwork."""
-        return 2 * (self.total - 1) - range(self.first, self.stop)[index]
+        return self.round_trip - range(self.first, self.stop)[index]
 
     def waiting(self, index: int) -> int:
         """Batches between their ways up and down, the present one included."""
@@ -301,10 +335,11 @@ class _Span(NamedTuple):
 _step = jax.jit(StochasticADMM.step, static_argnames=("self", "place"), donate_argnames="layer")
 
 
-@partial(jax.jit, static_argnames=("solver", "span"), donate_argnames="waiting")
+@partial(jax.jit, static_argnames=("solver", "span", "codec"), donate_argnames="waiting")
 def _up(
     solver: StochasticADMM,
     span: _Span,
+    codec: Codec,
     network: list[list[Dense]],
     waiting: list[list[Record]],
     q: list[Array],
@@ -312,8 +347,13 @@ def _up(
     epoch: _Epoch,
     tick: Array,
 ) -> tuple[list[list[Record]], list[Array]]:
-    """What waits in each own subnetwork, and its output; of no batch too, which nobody reads."""
+    """What waits in each own subnetwork, and its output; of no batch too, which nobody reads.
+
+    What comes from other workers and what goes to them are messages.
+    """
     kept, outputs = [], []
+    if not span.is_bottom:
+        q = [_decode(codec, q[0], jnp.zeros_like(waiting[0][0].p[0])), *q[1:]]
     for index, (part, rings) in enumerate(zip(network, waiting, strict=True)):
         batch, x = tick - (span.first + index), q[index]
         if span.first + index == 0:
@@ -330,13 +370,16 @@ def _up(
             ]
         )
         outputs.append(output)
+    if not span.is_top:
+        outputs[-1] = _encode(codec, outputs[-1])
     return kept, outputs
 
 
-@partial(jax.jit, static_argnames=("solver", "span"), donate_argnames="windows")
+@partial(jax.jit, static_argnames=("solver", "span", "codec"), donate_argnames="windows")
 def _down(
     solver: StochasticADMM,
     span: _Span,
+    codec: Codec,
     network: list[list[Dense]],
     waiting: list[list[Record]],
     windows: list[list[Window]],
@@ -346,8 +389,14 @@ def _down(
     tick: Array,
     loss: Array,
 ) -> tuple[list[list[Window]], list[Array | None], Array]:
-    """The windows, the multiplier for below each own subnetwork, and the sum of the loss."""
-    kept, outputs = [], []
+    """The windows, the multiplier for below each own subnetwork, and the sum of the loss.
+
+    What comes from other workers and what goes to them are messages.
+    """
+    kept: list[list[Window]] = []
+    outputs: list[Any] = []
+    if not span.is_top:
+        g = [*g[:-1], _decode(codec, g[-1], jnp.zeros_like(waiting[-1][-1].s[0]))]
     for index, (part, rings) in enumerate(zip(network, waiting, strict=True)):
         batch = tick - span.lag(index)
         number = jnp.clip(batch, 0, len(epoch.order) - 1)
@@ -360,7 +409,8 @@ def _down(
         else:
             delta = solver.pull(s, g[index])
         deltas, below = solver.down(part, records, delta)
-        slot = jnp.where(batch == number, epoch.positions[number], len(windows[index][0].p) - 1)
+        position = epoch.positions[index, number]
+        slot = jnp.where(batch == number, position, len(windows[index][0].p) - 1)
         kept.append(
             [
                 Window(
@@ -372,4 +422,15 @@ def _down(
             ]
         )
         outputs.append(below if span.first + index > 0 else None)
+    if not span.is_bottom:
+        outputs[0] = _encode(codec, outputs[0])
     return kept, outputs, loss
+
+
+def _encode(codec: Codec, rows: Array) -> Array:
+    return codec.encode(rows, jnp.zeros_like(rows))
+
+
+def _decode(codec: Codec, message: Array, blank: Array) -> Array:
+    """What the sender's own decoder makes of a message, whatever reads it."""
+    return jax.lax.optimization_barrier(codec.decode(message, blank))

@@ -293,7 +293,8 @@ class _Part:
     @property
     def ways(self) -> list[Array | None]:
         """What the codecs remember."""
-        ends = [way for cut in (self._below, self._above) if cut is not None for way in cut]
+        cuts = [cut for cut in (self._below, self._above) if cut is not None]
+        ends = [way for cut in cuts for way in (cut.up, cut.down)]
         return [way.memory for way in ends]
 
     @property

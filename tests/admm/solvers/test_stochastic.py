@@ -17,6 +17,7 @@ from admm.solvers.stochastic import (
     Window,
     anchor,
     groups,
+    groups_ahead,
 )
 from layers import Dense, forward
 
@@ -138,15 +139,15 @@ def test_micro_batches_beyond_the_count_do_not_count(x64):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
-def test_factors_are_kept_after_the_first_steps(x64):
+def test_inverses_are_kept_after_the_first_steps(x64):
     rng = np.random.default_rng(6)
     solver = StochasticADMM(factor_every=4)
-    layer, factors = solver.init(dense(rng, 3, 2)), []
+    layer, inverses = solver.init(dense(rng, 3, 2)), []
     for _ in range(WARM_UP + 8):
         p, delta = jnp.asarray(rng.normal(size=(8, 3))), jnp.asarray(rng.normal(size=(8, 2)))
         layer, _ = solver.step(layer, window(p, delta, delta), 1, 0.1, 0.0, HIDDEN)
-        factors.append(np.asarray(layer.factor).copy())
-    anew = [not np.array_equal(a, b) for a, b in pairwise(factors)]
+        inverses.append(np.asarray(layer.inverse).copy())
+    anew = [not np.array_equal(a, b) for a, b in pairwise(inverses)]
     assert all(anew[: WARM_UP - 1])
     assert [n + 1 for n, new in enumerate(anew) if new and n + 1 >= WARM_UP] == [
         WARM_UP,
@@ -171,6 +172,13 @@ def test_an_epoch_is_a_whole_number_of_w_steps(batches, least):
     sizes = [len(group) for group in found]
     assert max(sizes) - min(sizes) <= 1
     assert len(found) == max(1, batches // least)
+
+
+@given(st.integers(1, 3000), st.integers(1, 100), st.integers(0, 100))
+def test_groups_ahead_have_every_micro_batch_once(batches, least, ticks):
+    found, ahead = groups(batches, least), groups_ahead(groups(batches, least), ticks)
+    assert [n for group in ahead for n in group] == list(range(batches))
+    assert len(ahead) == len(found)
 
 
 def test_dropout_keeps_the_mean():
