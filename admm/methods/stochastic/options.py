@@ -75,7 +75,7 @@ class StochasticOptions(HopOptions):
         0.3, "longest W-step κ, in lengths of a pre-activation", check=RULES["reach"]
     )
     factor_every: int = option(
-        4, "W-steps from one factorisation to the next", check=RULES["factor_every"]
+        4, "W-steps from one inverse to the next", check=RULES["factor_every"]
     )
     dropout: float | None = option(
         None,
