@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8, UInt32
 
 from quant.names import COMMON_CODEC_NAMES
-from quant.packing import pack, packed_size, unpack
 
 Words = UInt32[np.ndarray, " count"]
 
@@ -125,28 +124,25 @@ def make_common(name: str) -> CommonScale:
 
 
 def words_size(count: int, width: int) -> int:
-    """Bytes of so many packed words: `width` bits a word, rounded up to groups of eight.
+    """Bytes of so many packed words of `width` bits.
 
     Example:
         >>> words_size(1000, 12), words_size(1000, 32)
         (1500, 4000)
     """
-    return sum(packed_size(count, bits) for bits in _planes(width))
+    return -(-count * width // 8)
 
 
 def pack_words(words: Words, width: int) -> UInt8[Array, " nbytes"]:
-    """The lowest `width` bits of every word, byte by byte of a word.
+    """The lowest `width` bits of every word, one word after the other.
 
     Example:
         >>> packed = pack_words(np.array([5, 4095, 70000], np.uint32), 12)
         >>> unpack_words(packed, 12, count=3).tolist()  # 70000 modulo 2¹²
         [5, 4095, 368]
     """
-    planes = [
-        pack(jnp.asarray((words >> 8 * n & (1 << bits) - 1).astype(np.uint8)), bits)
-        for n, bits in enumerate(_planes(width))
-    ]
-    return jnp.concatenate(planes)
+    octets = words.astype("<u4").view(np.uint8).reshape(-1, 4)
+    return jnp.asarray(np.packbits(np.unpackbits(octets, axis=1, bitorder="little")[:, :width]))
 
 
 def unpack_words(packed: UInt8[Array, " nbytes"], width: int, count: int) -> Words:
@@ -156,14 +152,6 @@ def unpack_words(packed: UInt8[Array, " nbytes"], width: int, count: int) -> Wor
         >>> unpack_words(pack_words(np.array([7, 9], np.uint32), 5), 5, count=2).tolist()
         [7, 9]
     """
-    words, start = np.zeros(count, np.uint32), 0
-    for n, bits in enumerate(_planes(width)):
-        end = start + packed_size(count, bits)
-        words |= np.asarray(unpack(packed[start:end], bits, count)).astype(np.uint32) << 8 * n
-        start = end
-    return words
-
-
-def _planes(width: int) -> list[int]:
-    """Bits of every byte of a word, the lowest first."""
-    return [min(8, width - start) for start in range(0, width, 8)]
+    bits = np.zeros((count, 32), np.uint8)
+    bits[:, :width] = np.unpackbits(np.asarray(packed), count=count * width).reshape(count, width)
+    return np.packbits(bits, axis=1, bitorder="little").view("<u4").reshape(-1).astype(np.uint32)

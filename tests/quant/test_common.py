@@ -1,6 +1,7 @@
 """Codes on a common range: they add up, in words that just hold the sum."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -48,12 +49,12 @@ def test_words_are_as_wide_as_the_largest_sum_and_no_wider(name, senders, spare)
         assert found == pytest.approx(codec.step(1.0) * extreme - senders, abs=1e-12)
 
 
-@pytest.mark.parametrize("width", range(1, 33))
+@pytest.mark.parametrize("width", [1, 2, 5, 7, 8, 9, 12, 16, 20, 31, 32])
 @pytest.mark.parametrize("count", [1, 8, 1001])
 def test_packed_words_come_back_modulo_their_width(width, count):
     words = np.random.default_rng(width).integers(0, 2**32, count, np.uint32)
     packed = pack_words(words, width)
-    assert packed.nbytes == words_size(count, width) == width * -(-count // 8)
+    assert packed.nbytes == words_size(count, width) == math.ceil(width * count / 8)
     np.testing.assert_array_equal(unpack_words(packed, width, count), words & (2**width - 1))
 
 
