@@ -1,10 +1,11 @@
 """Training where all data may be in one place: a part of `benchmarks.federated`.
 
-What a federation gives up is measured against this. `lstm` is one network for all stations, `lstm +`
-has an output layer for each station. `fathom` has task attention and an output layer for each, `no
-ta` is without task attention, `no ga` without temporal attention, `neither` without both. Adam, its learning rate falling by a cosine, minimises the mean
-L1 loss with as many windows of each station in every step. The epoch of the lowest validation error
-counts. `last value` and `ridge` are `admm.methods.baselines`, the ridge on the windows of all.
+What a federation gives up is measured against this. `lstm` is one network for all stations;
+`lstm +` has an output layer for each. `fathom` has task attention and an output layer for each,
+`no ta` is without task attention, `no ga` without temporal attention, `neither` without both. Adam,
+its learning rate falling by a cosine, minimises the mean L1 loss with as many windows of each
+station in every step. The epoch of the lowest validation error counts.
+`last value` and `ridge` are `admm.methods.baselines`, the ridge on the windows of all.
 
 Errors are means over the stations, in scaled units.
 """
@@ -127,7 +128,8 @@ def train(
     private = False if method == "lstm" else private_parameters(start)
     own, shared = eqx.partition(params, private)
     parts = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(clients)), own), shared
-    data, val, test = (_stacked([client[n] for client in clients]) for n in (1, 2, 3))
+    val, test = _stacked([each.val for each in clients]), _stacked([each.test for each in clients])
+    data: Any = jax.tree.map(jnp.asarray, _stacked([each.train for each in clients]))
     rows = data.inputs.shape[1]
     steps = rows // _BATCH
     schedule = optax.cosine_decay_schedule(_RATE, epochs * steps)
@@ -142,7 +144,7 @@ def train(
 
         return jax.vmap(of_one)(parts[0], inputs)
 
-    def loss(parts: tuple[PyTree, PyTree], batch: Windows) -> Array:
+    def loss(parts: tuple[PyTree, PyTree], batch: Any) -> Array:
         return jax.vmap(l1)(infer(parts, batch.inputs), batch.targets, batch.present).mean()
 
     def step(carry: Any, places: Array) -> tuple[Any, None]:
