@@ -12,6 +12,7 @@ from .estimators.subnetworks import (
     SubnetworkClassifier as SubnetworkClassifier,
     SubnetworkRegressor as SubnetworkRegressor,
 )
+from .methods.federated.options import FederatedOptions as FederatedOptions
 from .methods.layerwise.group import SolverState as SolverState
 from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,

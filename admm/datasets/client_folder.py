@@ -11,10 +11,11 @@ Ready windows have
 
     train_inputs (n, T, D), val_inputs, test_inputs
     train_targets (n, outputs), val_targets, test_targets    NaN where one is missing;
-                          or whole numbers (n,), classes, −1 where one is missing
+                          or classes (n,), whole numbers, −1 where one is missing
     outputs (outputs,)    names of the numbers, of the labels, or of the classes
     columns (D,)          names, if there are any
-    task ()               regression, multilabel or classes; by default whole numbers are classes
+    task ()               regression, multilabel or classes; by default whole numbers (n,) are
+                          classes
 """
 
 from collections.abc import Mapping
@@ -108,10 +109,10 @@ def _outline(path: Path) -> Outline:
         if missing:
             raise InputError(f"{path} has no {', '.join(missing)}; {_NEEDED}")
         shape, _ = archive.outline("train_inputs")
-        _, kind = archive.outline("train_targets")
+        places, kind = archive.outline("train_targets")
         if len(shape) != 3 or not shape[1]:
             raise InputError(f"{path}: expected train_inputs (windows, T, D), got shape {shape}")
-        task = "classes" if kind.kind in "iu" else "regression"
+        task = "classes" if kind.kind in "iu" and len(places) == 1 else "regression"
         if "task" in archive:
             check_shape(path, "task", archive["task"], (), "U")
             task = str(archive["task"])
@@ -133,6 +134,10 @@ def _windows(path: Path, outline: Outline) -> Client:
     with reading_arrays(path) as archive:
         for part in PARTS:
             inputs, targets = archive[f"{part}_inputs"], archive[f"{part}_targets"]
-            missing = np.isnan(targets) if targets.dtype.kind == "f" else targets < 0
-            parts.append(Windows(inputs, targets, ~missing))
+            present = np.ones(targets.shape, bool)
+            if targets.dtype.kind == "f":
+                present = ~np.isnan(targets)
+            elif targets.dtype.kind == "i" and outline.task != "regression":
+                present = targets >= 0
+            parts.append(Windows(inputs, targets, present))
     return Client(path.stem, *parts)

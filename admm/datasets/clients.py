@@ -15,7 +15,6 @@ from admm.datasets.windows import Client, Cut, Windows
 from admm.errors import InputError, MissingDataError, did_you_mean, spelled
 from admm.files import is_path, reading
 
-# Of a federation, in the order of `ReadFederation`.
 _MEMBERS = ("name", "task", "clients", "columns", "outputs", "steps", "features", "client")
 
 __all__ = ["FEDERATIONS", "Client", "Federation", "Windows", "read_federation"]
@@ -133,4 +132,6 @@ def _checked(data: Any) -> ReadFederation:
             "expected the name of a federation, a folder, or an object with "
             f"{', '.join(_MEMBERS)}; got a {type(data).__name__} without {', '.join(missing)}"
         )
-    return ReadFederation(*(getattr(data, name) for name in _MEMBERS))
+    about = {name: getattr(data, name) for name in _MEMBERS[:-1]}
+    about |= {name: tuple(about[name]) for name in ("clients", "columns", "outputs")}
+    return ReadFederation(**about, read=data.client)

@@ -29,23 +29,39 @@ class Federation(Protocol):
 
     All but `client` is known to every process; a process calls `client` for those that it owns.
 
-    Attributes:
-        name: For messages and summaries.
-        task: What is learned: real numbers, labels of 0 and 1, or a class.
-        clients: Names of the clients.
-        columns: Names of the columns of the inputs; none where they have none.
-        outputs: Names of the numbers, of the labels, or of the classes.
-        steps: T, steps of a window.
-        features: D, columns of a window.
+    Example:
+        >>> from types import SimpleNamespace
+        >>> isinstance(SimpleNamespace(name="mine", client=print), Federation)
+        False
     """
 
-    name: str
-    task: FederationTask
-    clients: tuple[str, ...]
-    columns: tuple[str, ...]
-    outputs: tuple[str, ...]
-    steps: int
-    features: int
+    @property
+    def name(self) -> str:
+        """For messages and summaries."""
+
+    @property
+    def task(self) -> FederationTask:
+        """What is learned: real numbers, labels of 0 and 1, or a class."""
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """Names of the clients."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the inputs; none where they have none."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the numbers, of the labels, or of the classes."""
+
+    @property
+    def steps(self) -> int:
+        """T, steps of a window."""
+
+    @property
+    def features(self) -> int:
+        """D, columns of a window."""
 
     def client(self, number: int) -> Client:
         """Read the data of one client, numbered from 0, and of no other.
@@ -53,7 +69,6 @@ class Federation(Protocol):
         Raises:
             InputError: With the name of the client, if its data cannot be used.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,8 +124,12 @@ class ReadFederation:
             InputError: With the name of the client, if they are not, if there are too few, or if
                 all targets of a part are missing.
         """
-        given = self.read(number)
-        where = f"{self.name}: client {self.clients[number]}"
+        given, where = self.read(number), f"{self.name}: client {self.clients[number]}"
+        if not isinstance(given, Client):
+            raise InputError(
+                f"{where}: expected a Client of train, val and test Windows, got a "
+                f"{type(given).__name__}"
+            )
         parts = {
             part: self._checked(f"{where}: {part}", getattr(given, part), least)
             for part, least in _LEAST.items()
@@ -118,6 +137,8 @@ class ReadFederation:
         return Client(self.clients[number], **parts)
 
     def _checked(self, where: str, windows: Windows, least: int) -> Windows:
+        if len(windows) != len(Windows._fields):
+            raise InputError(f"{where}: expected inputs, targets and present, got {len(windows)}")
         inputs, targets, present = map(np.asarray, windows)
         if len(inputs) < least:
             raise InputError(

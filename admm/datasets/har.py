@@ -1,7 +1,7 @@
 """Human activities from phones and watches: 23 people, recordings with a label for every step."""
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Self
 
@@ -14,26 +14,30 @@ from admm.datasets.sensor_files import check_shape, reading_arrays, texts
 from admm.datasets.windows import Client, Cut, Windows
 from admm.errors import InputError
 
-_CHECKS = {"share": Check("in (0, 1]", lambda value: 0 < value <= 1, Real)}
+_CHECKS = {
+    "device": Check("0, the phone, or 1, the watch", lambda value: value in (0, 1), Integral),
+    "share": Check("in (0, 1]", lambda value: 0 < value <= 1, Real),
+}
 
 
 @dataclass(frozen=True)
 class HAR:
     """The activity of a person in a window of accelerations and turns.
 
-    An execution is what a person did once, with the recordings of all of its devices. Of each
-    person's executions, in order, the first 70 % are for training and the rest for the test. The
-    last of those for training is for validation, and never trained on. A person trains on the first
-    `share` of the training executions, at least on one.
+    An execution is what a person did once. Of each person's executions, in order, the first 70 %
+    are for training and the rest for the test. The last of those for training is for validation,
+    and never trained on. A person trains on the first `share` of the training executions, at least
+    on one.
 
     A window lies in one recording, and its class is the label of most of its steps. Columns are
     scaled by the steps that the person trains on.
 
     Args:
+        device: 0 for the phone, 1 for the watch.
         share: See above; the last execution stays with validation at 1 too.
 
     Raises:
-        InputError: If it is out of range.
+        InputError: If an option is out of range.
 
     Example:
         >>> HAR.of_name("har:share=.2").name
@@ -42,19 +46,21 @@ class HAR:
     Source: GeoTecINIT/sp-sw-har-dataset, doi 10.5281/zenodo.8398688.
     """
 
+    device: int = 1
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        check_options("har", {"share": self.share}, _CHECKS)
+        check_options("har", {name: getattr(self, name) for name in _CHECKS}, _CHECKS)
 
     @classmethod
     def of_name(cls, name: str) -> Self:
-        """The recipe of a name: `har`, or `har:share=.2`.
+        """The recipe of a name: `har`, or `har:` and options as `share=.2`.
 
         Raises:
             InputError: If an option is unknown, given twice, no number, or out of range.
         """
-        return cls(**options_of_name(name, _CHECKS, "share=.2"))
+        given = options_of_name(name, _CHECKS, "share=.2")
+        return cls(**given)  # type: ignore[arg-type]  # whole numbers are int
 
     @property
     def name(self) -> str:
@@ -83,20 +89,20 @@ class HAR:
         with reading_arrays(path) as arrays:
             codes, scale, labels = (arrays[key] for key in ("codes", "scale", "labels"))
             offsets = arrays["offsets"]
-            about = [arrays[key] for key in ("subject", "execution")]
+            about = {key: arrays[key] for key in ("subject", "execution", "device")}
         check_shape(path, "codes", codes, (None, None), "i")
         check_shape(path, "scale", scale, codes.shape[1:], "f")
         check_shape(path, "labels", labels, codes.shape[:1], "i")
         check_shape(path, "offsets", offsets, (None,), "i")
-        for key, array in zip(("subject", "execution"), about, strict=True):
+        for key, array in about.items():
             check_shape(path, key, array, (len(offsets) - 1,), "i")
         if offsets[0] != 0 or offsets[-1] != len(codes) or (np.diff(offsets) < 1).any():
             raise InputError(f"{path}: expected offsets from 0 up to {len(codes)}")
-        own = about[0] == subject
-        parts = self._parts(name, np.unique(about[1][own]))
+        execution, own = about["execution"], about["subject"] == subject
+        own &= about["device"] == self.device
         ranges = [
-            [range(*offsets[n : n + 2]) for n in np.flatnonzero(own & np.isin(about[1], part))]
-            for part in parts
+            [range(*offsets[n : n + 2]) for n in np.flatnonzero(own & np.isin(execution, part))]
+            for part in self._parts(name, np.unique(execution[own]))
         ]
         steps = np.concatenate([codes[r.start : r.stop] for r in ranges[0]]) * scale
         mean, deviation = steps.mean(axis=0), steps.std(axis=0)

@@ -1,0 +1,119 @@
+"""Training of federated clients: one stage, an epoch being a round."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from admm.comm import Transport, fill_leaves, in_turns, named_leaves
+from admm.methods.federated.network import start_network
+from admm.methods.federated.options import FederatedOptions
+from admm.methods.federated.scores import Scorer
+from admm.methods.federated.share import FederatedShare
+from admm.methods.federated.worker import DOWN, VARIABLES, FederatedWorker, codecs_of, variables
+from admm.run.method import Arrays, Network, Training
+
+# The unit that has the server; that of client k, from 1, is k.
+_SERVER = 0
+
+
+class FederatedTraining(Training):
+    """Some clients for every worker, and the server on the first.
+
+    Args:
+        options: What to train.
+        share: The federation.
+        transport: Of the run.
+    """
+
+    def __init__(
+        self, options: FederatedOptions, share: FederatedShare, transport: Transport
+    ) -> None:
+        self._options, self._share, self._transport = options, share, transport
+        transport.declare(*VARIABLES)
+        self.variables = variables(options.method)
+        self._start = start_network(options, share.outline)
+        self._rounds = share.availability
+        self._workers = [
+            FederatedWorker(index, share, transport, self._start, self._rounds)
+            for index in transport.local
+        ]
+        self._scorer = Scorer(share, self._start.model, transport)
+        self.depth = 1 + len(share.windows) * self._has_private
+        self._last = 0
+
+    @property
+    def _has_private(self) -> bool:
+        return bool(jax.tree.leaves(self._start.v))
+
+    def units(self, worker: int) -> str:
+        return f"clients {self._share.units(worker)}"
+
+    def epoch(self, number: int, measure: bool) -> None:
+        in_turns(worker.iteration(number) for worker in self._workers)
+        self._transport.flush()
+        self._last = number
+
+    def measure(self) -> Mapping[str, float]:
+        in_turns(worker.shared() for worker in self._workers)
+        found = self._scorer.means(
+            {k: (w.z, v) for w in self._workers for k, v in w.private().items()}
+        )
+        return {**found, **self._traffic()}
+
+    def _traffic(self) -> dict[str, int]:
+        """What the clients have had to do with so far, wherever they live."""
+        counts, codecs = self._rounds.counts(self._last), codecs_of(self._options)
+        shape = self._start.w.shape
+        every = {name: codecs[name].nbytes(shape) for name in self.variables}
+        down = sum(nbytes for name, nbytes in every.items() if name.startswith(DOWN))
+        return {
+            "answers": counts.answers,
+            "skipped": counts.skipped,
+            "bytes_down": counts.downloads * down,
+            "bytes_up": counts.answers * (sum(every.values()) - down),
+        }
+
+    def state(self) -> dict[int, Arrays]:
+        found: dict[int, Arrays] = {}
+        for worker in self._workers:
+            found |= {1 + k: named_leaves(kept) for k, kept in worker.state().items()}
+            if worker.server is not None:
+                found[_SERVER] = named_leaves(worker.server)
+        return found
+
+    def restore(self, read: Callable[[int], Arrays], settings: Mapping[str, Any] | None) -> None:
+        for worker in self._workers:
+            worker.restore(read)
+
+    def network(self) -> Network:
+        """The shared parameters, at the root, as number 0; the private ones of client k as k."""
+        found: dict[int, Any] = {}
+        for worker in self._workers:
+            if worker.server is not None:
+                found[_SERVER] = self._start.model.unravel(worker.server.z)
+            if self._has_private:
+                found |= {1 + k: v for k, v in worker.private().items()}
+        return found
+
+    def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
+        blank = self.network().items()
+        found = {number: fill_leaves(each, read(number)) for number, each in blank}
+        return jax.tree.map(jnp.asarray, found)
+
+    def report(self) -> Mapping[str, Any]:
+        own = {
+            k: (local.client.w, local.client.v)
+            for worker in self._workers
+            for k, local in worker.locals.items()
+        }
+        found: dict[str, Any] = {"personalised": self._scorer.means(own)}
+        if self._options.baselines:
+            found["baselines"] = self._share.baselines
+        if self._options.per_client:
+            in_turns(worker.shared() for worker in self._workers)
+            found["clients"] = self._scorer.of_clients(
+                {k: (w.z, v) for w in self._workers for k, v in w.private().items()}
+            )
+        return found
