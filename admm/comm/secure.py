@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt32
 
 from admm import extras
+from admm.comm.transport import Transport
 from admm.errors import InputError
 
 Words = UInt32[np.ndarray, " count"]
@@ -126,3 +127,24 @@ class PairwiseMasks:
         nonce = bytes(4) + exchange.to_bytes(12, "little")  # its block counter comes first
         stream = Cipher(ChaCha20(self._keys[own, other], nonce), mode=None).encryptor()
         return np.frombuffer(stream.update(bytes(4 * count)), "<u4").astype(np.uint32)
+
+
+def agree_on_masks(transport: Transport, clients: Iterable[int]) -> PairwiseMasks:
+    """New masks for the clients of this process; all processes call it.
+
+    Args:
+        transport: Carries the public keys.
+        clients: Numbers of the clients that live here.
+
+    Raises:
+        InputError: If cryptography is not installed.
+
+    Example:
+        >>> from admm.comm import LocalTransport
+        >>> sorted(agree_on_masks(LocalTransport(2), range(4)).public)
+        [0, 1, 2, 3]
+    """
+    masks = transport.agreed(lambda: PairwiseMasks(clients))
+    every = transport.gather(masks.public)
+    masks.agree({client: key for public in every for client, key in public.items()})
+    return masks

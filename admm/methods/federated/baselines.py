@@ -49,7 +49,8 @@ def measured_baselines(share: FederatedShare, transport: Transport) -> dict[str,
     found["ridge per client"] = mean(
         {k: ridge_per_client(outline, each) for k, each in clients.items()}
     )
-    found["ridge pooled"] = mean(_pooled(share, transport))
+    if not share.options.secure_aggregation:  # the equations tell of single clients
+        found["ridge pooled"] = mean(_pooled(share, transport))
     found["local only"] = _local_only(share, transport)
     return found
 

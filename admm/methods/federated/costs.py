@@ -8,17 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from admm.comm import tree_bytes
+from admm.methods.federated.links import DOWN, DOWNLOADS, linked, message_bytes, remembered
 from admm.methods.federated.network import CHUNK, Batch, start_network
 from admm.methods.federated.share import FederatedShare
-from admm.methods.federated.worker import (
-    DOWN,
-    EVALUATION,
-    Kept,
-    codecs_of,
-    new_local,
-    new_server,
-    variables,
-)
+from admm.methods.federated.worker import EVALUATION, Kept, KeptServer, new_local, new_server
 from admm.run.costs import Message, StageCosts, WorkerCosts, evaluations
 from admm.solvers.flops import traced_flops
 
@@ -75,12 +68,12 @@ class Costs:
 
     def _messages(self, worker: int) -> list[Message]:
         """Of a whole run, since who is there differs from round to round."""
-        found, shape, codecs = [], self._start.w.shape, codecs_of(self._options)
-        for name in variables(self._options.method):
-            nbytes = codecs[name].nbytes(shape)
+        found, clients = [], len(self._share.windows)
+        for name, nbytes in message_bytes(self._options, clients, self._start.w.shape).items():
             if name.startswith(DOWN) and worker == 0:
+                counted = self._downloads if name in DOWNLOADS else self._answers
                 for target, own in list(enumerate(self._share.owned))[1:]:
-                    times = sum(self._downloads[k] for k in own)
+                    times = sum(counted[k] for k in own)
                     found.append(Message(name, target, nbytes, times, "stage"))
             elif not name.startswith(DOWN) and worker > 0:
                 times = sum(self._answers[k] for k in self._share.owned[worker])
@@ -94,12 +87,14 @@ class Costs:
     def _checkpoint(self, worker: int) -> list[Any]:
         """State and best network after the last round."""
         start, clients = self._start, len(self._share.owned[worker])
-        links = dict.fromkeys(variables(self._options.method), start.w)
+        links = dict.fromkeys(linked(self._options), start.w)
+        changes = jax.ShapeDtypeStruct(start.w.shape, np.dtype("float64"))
+        kept_changes = dict.fromkeys(remembered(self._options), changes)
         local = jax.eval_shape(lambda: new_local(self._options, start))
-        found = clients * [Kept(local, links), start.v]
+        found = clients * [Kept(local, links, kept_changes), start.v]
         if worker == 0:
             server = jax.eval_shape(lambda: new_server(self._options, start.w))
-            found += [server, start.w]
+            found += [KeptServer(server, kept_changes), start.w]
         return found
 
     def peak_memory(self) -> list[int]:
@@ -111,7 +106,7 @@ class Costs:
         clients, outline = len(self._share.windows), self._share.outline
         held = 2 * tree_bytes(self._checkpoint(worker))
         if worker == 0:
-            held += len(variables(self._options.method)) * clients * tree_bytes(self._start.w)
+            held += len(linked(self._options)) * clients * tree_bytes(self._start.w)
         own = self._share.owned[worker]
         windows = sum(sum(self._share.windows[k]) + CHUNK for k in own)
         rows = self._options.steps * self._options.batch

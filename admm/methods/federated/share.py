@@ -1,5 +1,6 @@
 """What a process has of a federation: its outline, and the data of its own clients alone."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from admm.comm import Transport
+from admm.comm import LEAST_CLIENTS, Transport
 from admm.datasets.clients import read_federation
 from admm.datasets.federation import ReadFederation
 from admm.datasets.fingerprint import fingerprint
@@ -31,6 +32,8 @@ class FederatedShare:
         windows: Of every client: how many there are of training, validation and test.
         fingerprints: Of every client's data.
         baselines: What the clients reach by other means, by name.
+        released: How often each client has answered with noise; trainings count, and those that
+            were given up count as well.
     """
 
     options: FederatedOptions
@@ -40,6 +43,7 @@ class FederatedShare:
     windows: Sequence[tuple[int, int, int]]
     fingerprints: Sequence[str]
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    released: Counter[int] = field(default_factory=Counter)
 
     @property
     def dataset(self) -> dict[str, Any]:
@@ -65,7 +69,8 @@ class FederatedShare:
     @property
     def availability(self) -> Availability:
         """Who is there in which round."""
-        return Availability(self.options, len(self.windows))
+        least = LEAST_CLIENTS if self.options.secure_aggregation else 1
+        return Availability(self.options, len(self.windows), least)
 
     def units(self, worker: int) -> str:
         """The clients of a worker, from 1."""
@@ -78,10 +83,12 @@ class FederatedShare:
         least, most = (f(train for train, _, _ in self.windows) for f in (min, max))
         owners = ", ".join(map(self.units, range(len(self.owned))))
         main = f"test_{MAIN[self.outline.task]}"
-        told = "".join(
-            f"{name}: {main} {found[main]:.4f}, of the worst client {found[f'{main}_worst']:.4f}\n"
-            for name, found in self.baselines.items()
-        )
+        told = ""
+        for name, found in self.baselines.items():
+            told += f"{name}: {main} {found[main]:.4f}"
+            if (worst := f"{main}_worst") in found:
+                told += f", of the worst client {found[worst]:.4f}"
+            told += "\n"
         return (
             f"{data['name']}: {data['clients']} clients with {least:,} to {most:,} training "
             f"windows of {data['steps']} × {data['features']}; {data['train']:,} training, "
@@ -105,6 +112,11 @@ def load_share(options: FederatedOptions, transport: Transport, data: Any = None
         raise InputError(
             f"got {transport.size} workers for {count} clients of {outline.name}; every worker "
             "needs at least one: start fewer"
+        )
+    if options.secure_aggregation and count < LEAST_CLIENTS:
+        raise InputError(
+            f"{spelled('secure_aggregation')} needs at least {LEAST_CLIENTS} clients, and "
+            f"{outline.name} has {count}: of two, each sees the other in the sum"
         )
     if options.late_joiners >= count:
         raise InputError(

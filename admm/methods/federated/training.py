@@ -6,13 +6,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from admm.comm import Transport, fill_leaves, in_turns, named_leaves
+from admm.comm import Transport, agree_on_masks, fill_leaves, in_turns, named_leaves
+from admm.methods.federated.links import (
+    DOWN,
+    DOWNLOADS,
+    RANGES,
+    UP,
+    VARIABLES,
+    message_bytes,
+    variables,
+)
 from admm.methods.federated.network import start_network
 from admm.methods.federated.options import FederatedOptions
 from admm.methods.federated.scores import Scorer
 from admm.methods.federated.share import FederatedShare
-from admm.methods.federated.worker import DOWN, VARIABLES, FederatedWorker, codecs_of, variables
+from admm.methods.federated.worker import FederatedWorker
 from admm.run.method import Arrays, Network, Training
+from admm.solvers.privacy import epsilon
 
 # The unit that has the server; that of client k, from 1, is k.
 _SERVER = 0
@@ -31,12 +41,15 @@ class FederatedTraining(Training):
         self, options: FederatedOptions, share: FederatedShare, transport: Transport
     ) -> None:
         self._options, self._share, self._transport = options, share, transport
-        transport.declare(*VARIABLES)
-        self.variables = variables(options.method)
+        transport.declare(*VARIABLES, *RANGES.values())
         self._start = start_network(options, share.outline)
+        clients = len(share.windows)
+        self._nbytes = message_bytes(options, clients, self._start.w.shape)
+        self.variables = tuple(self._nbytes)
         self._rounds = share.availability
+        masks = agree_on_masks(transport, share.clients) if options.secure_aggregation else None
         self._workers = [
-            FederatedWorker(index, share, transport, self._start, self._rounds)
+            FederatedWorker(index, share, transport, self._start, self._rounds, masks)
             for index in transport.local
         ]
         self._scorer = Scorer(share, self._start.model, transport)
@@ -54,6 +67,8 @@ class FederatedTraining(Training):
         in_turns(worker.iteration(number) for worker in self._workers)
         self._transport.flush()
         self._last = number
+        if self._options.noise_multiplier:
+            self._share.released.update(self._rounds.answering(number))
 
     def measure(self) -> Mapping[str, float]:
         in_turns(worker.shared() for worker in self._workers)
@@ -64,15 +79,20 @@ class FederatedTraining(Training):
 
     def _traffic(self) -> dict[str, int]:
         """What the clients have had to do with so far, wherever they live."""
-        counts, codecs = self._rounds.counts(self._last), codecs_of(self._options)
-        shape = self._start.w.shape
-        every = {name: codecs[name].nbytes(shape) for name in self.variables}
-        down = sum(nbytes for name, nbytes in every.items() if name.startswith(DOWN))
+        counts = self._rounds.counts(self._last)
+
+        def nbytes(way: str) -> int:
+            return sum(
+                each * (counts.downloads if name in DOWNLOADS else counts.answers)
+                for name, each in self._nbytes.items()
+                if name.startswith(way)
+            )
+
         return {
             "answers": counts.answers,
             "skipped": counts.skipped,
-            "bytes_down": counts.downloads * down,
-            "bytes_up": counts.answers * (sum(every.values()) - down),
+            "bytes_down": nbytes(DOWN),
+            "bytes_up": nbytes(UP),
         }
 
     def state(self) -> dict[int, Arrays]:
@@ -80,10 +100,17 @@ class FederatedTraining(Training):
         for worker in self._workers:
             found |= {1 + k: named_leaves(kept) for k, kept in worker.state().items()}
             if worker.server is not None:
-                found[_SERVER] = named_leaves(worker.server)
+                found[_SERVER] = named_leaves(worker.server_state())
         return found
 
+    def settings(self) -> Mapping[str, Any]:
+        released = self._share.released
+        return {"released": [released[k] for k in range(len(self._share.windows))]}
+
     def restore(self, read: Callable[[int], Arrays], settings: Mapping[str, Any] | None) -> None:
+        released = self._share.released
+        for k, times in enumerate(settings["released"] if settings else []):
+            released[k] = max(released[k], times)
         for worker in self._workers:
             worker.restore(read)
 
@@ -109,6 +136,8 @@ class FederatedTraining(Training):
             for k, local in worker.locals.items()
         }
         found: dict[str, Any] = {"personalised": self._scorer.means(own)}
+        if self._options.noise_multiplier:
+            found["privacy"] = self._privacy()
         if self._options.baselines:
             found["baselines"] = self._share.baselines
         if self._options.per_client:
@@ -117,3 +146,15 @@ class FederatedTraining(Training):
                 {k: (w.z, v) for w in self._workers for k, v in w.private().items()}
             )
         return found
+
+    def _privacy(self) -> dict[str, Any]:
+        """What the answers of the client that has answered most often give away, at most."""
+        options, answers = self._options, max(self._share.released.values(), default=0)
+        releases = answers * len(variables(options.method)[1::2])
+        return {
+            "epsilon": epsilon(options.noise_multiplier, releases, options.delta),
+            "delta": options.delta,
+            "noise_multiplier": options.noise_multiplier,
+            "clip_update": options.clip_update,
+            "answers": answers,
+        }
