@@ -138,6 +138,18 @@ ROWS = {
         same_bits=True,
         scheduled=True,
     ),
+    "fed-admm-secure": Row(  # of the three clients: 11 bits an answer, 508 bytes for its range
+        {**CLIENTS, "solver": "fed-admm", "secure_aggregation": True, "codec_down": "float32"},
+        {
+            "down": SHARED,
+            "up": 3 * -(-SHARED // 12 * 11 // 8),
+            "up_range": 3 * 508,
+            "down_range": 3,
+        },
+        {"lr": 1e30},
+        same_bits=True,
+        scheduled=True,
+    ),
     "fedsgd": Row(
         {**CLIENTS, "solver": "fedsgd", "local_steps": 1},
         {"down": SHARED, "up": SHARED},
@@ -150,7 +162,7 @@ EPOCHS = 5
 
 # Rows of a class that has others; one of them is enough for a quick look.
 _LIKE_ANOTHER = ("gd", "adadelta", "adagrad", "partitions-exact", "partitions-admm", "sat")
-_LIKE_ANOTHER += ("fedavgm", "fedprox", "scaffold", "fedsgd")
+_LIKE_ANOTHER += ("fedavgm", "fedprox", "scaffold", "fedsgd", "fed-admm-secure")
 
 
 def _parameters(names):

@@ -1,7 +1,7 @@
 """Transports that keep all that leaves a worker, for tests of what a run gives away."""
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +29,7 @@ class Recording(Transport):
         super().__init__(*args, **kwargs)
 
     def _keep(self, kind: str, value: Any) -> None:
-        source = self.local[0] if len(self.local) == 1 else -1
-        self.messages.append(Message(kind, source, None, pickle.dumps(value)))
+        self.messages.append(Message(kind, self.local[0], None, pickle.dumps(value)))
 
     def _send(self, message, source, target, variable):
         self.messages.append(Message(variable, source, target, np.asarray(message).tobytes()))
@@ -72,20 +71,13 @@ class RecordingMPITransport(Recording, MPITransport):
     pass
 
 
-def found_in(messages: Iterable[Message], array: Any, least: int = 12) -> list[Message]:
-    """The messages that hold a piece of an array, as it is or in another type of float.
+def holders(messages: Sequence[Message], array: Any) -> set[str]:
+    """The variables whose messages hold a row of an array, or the start of one, in any float type.
 
-    Args:
-        messages: Those of a run.
-        array: Rows of it are looked for, and pieces of longer rows.
-        least: Bytes that are no chance: shorter pieces are not looked for.
+    Rows with no more than two different numbers are left out: zeros are in everything.
     """
-    pieces = set()
-    for dtype in ("float16", "float32", "float64"):
-        for row in np.atleast_2d(np.asarray(array)).astype(dtype):
-            for start in range(0, row.size, 64):
-                piece = row[start : start + 64]
-                # Zeros and the like are in everything.
-                if piece.nbytes >= least and len(np.unique(piece)) > 2:
-                    pieces.add(piece.tobytes())
-    return [message for message in messages if any(piece in message.data for piece in pieces)]
+    rows = np.atleast_2d(np.asarray(array))[:, :64]
+    telling = [row for row in rows if len(np.unique(row)) > 2]
+    assert telling
+    pieces = [row.astype(f"float{n}").tobytes() for n in (16, 32, 64) for row in telling]
+    return {each.variable for each in messages if any(piece in each.data for piece in pieces)}
