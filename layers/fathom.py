@@ -1,6 +1,6 @@
 """FATHOM: attention over the columns of a sensor's window, over its time, and across clients."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -53,6 +53,9 @@ class Fathom(eqx.Module):
         dtype: Of all parameters.
         key: Of their start values.
 
+    Raises:
+        ValueError: If there is no such attention.
+
     Example:
         >>> network = Fathom(3, 6, 2, 4, key=jax.random.key(0))
         >>> network(jnp.ones((6, 3))).shape
@@ -85,6 +88,10 @@ class Fathom(eqx.Module):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
+        if attention not in get_args(Attention):
+            raise ValueError(
+                f"expected attention of {', '.join(get_args(Attention))}, got {attention!r}"
+            )
         keys = jax.random.split(key, 5)
         self.attention = attention
         self.others = clients - 1 if attention == "aligned" else 0
