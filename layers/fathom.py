@@ -17,6 +17,12 @@ class Context(NamedTuple):
     Attributes:
         sequences: `Fathom.encode` of the others, in the order of the clients.
         available: Which of them there are.
+
+    Example:
+        >>> context = Context(jnp.ones((2, 6, 4)), jnp.array([True, False]))
+        >>> network = Fathom(3, 6, 2, 4, "context", key=jax.random.key(0))
+        >>> network(jnp.ones((6, 3)), context=context).shape
+        (2,)
     """
 
     sequences: Float[Array, "others time hidden"]
