@@ -2,9 +2,11 @@
 
 What a federation gives up is measured against this. `lstm` is one network for all stations;
 `lstm +` has an output layer for each. `fathom` has task attention and an output layer for each,
-`no ta` is without task attention, `no ga` without temporal attention, `neither` without both. Adam,
-its learning rate falling by a cosine, minimises the mean L1 loss with as many windows of each
-station in every step. The epoch of the lowest validation error counts.
+`no ta` is without task attention, `no ga` without temporal attention, `neither` without both.
+`aligned` and `context` are told of the other stations at the same hours; `offline` is their error
+where 30 % of the others, of each window on its own, are not available at the test. Adam, its
+learning rate falling by a cosine, minimises the mean L1 loss with as many windows of each station
+in every step. The epoch of the lowest validation error counts.
 `last value` and `ridge` are `admm.methods.baselines`, the ridge on the windows of all.
 
 Errors are means over the stations, in scaled units.
@@ -29,7 +31,7 @@ from admm.errors import InputError
 from admm.methods.baselines import last_value, ridge_pooled
 from admm.methods.scores import client_scores
 from benchmarks.report import Report, Row
-from layers import init_sequence_network, private_parameters
+from layers import Context, init_sequence_network, private_parameters
 from layers.masked import l1
 
 COLUMNS = {
@@ -41,6 +43,7 @@ COLUMNS = {
     "test": ">6.4f",
     "test_std": ">8.4f",
     "worst": ">6.4f",
+    "offline": ">7.4f",
     "seconds": ">8.1f",
 }
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -50,17 +53,24 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "no ta": {"name": "fathom", "use_task_attention": False},
     "no ga": {"name": "fathom", "use_temporal_attention": False},
     "neither": {"name": "fathom", "use_task_attention": False, "use_temporal_attention": False},
+    "aligned": {"name": "fathom", "attention": "aligned"},
+    "context": {"name": "fathom", "attention": "context"},
 }
 _STRIDES = (23, 13, 7)
 _RATE, _CLIP = 3e-3, 1.0
 _BATCH = 10  # windows of each station
+_OFFLINE = 0.3
 
 
 class Score(NamedTuple):
-    """Mean absolute errors of validation, and of the test of each client."""
+    """Mean absolute errors: of validation, of each client's test, of the test with others offline.
+
+    The last is of networks that look at others alone.
+    """
 
     val: float
     test: np.ndarray
+    offline: float | None = None
 
 
 def run(given: argparse.Namespace, report: Report) -> None:
@@ -94,6 +104,7 @@ def _baseline(scores: Sequence[Any]) -> Score:
 def _row(method: str, scores: Sequence[Score]) -> Row:
     tests = np.array([score.test for score in scores])
     val = float(np.mean([score.val for score in scores]))
+    offline: list[Any] = [score.offline for score in scores]
     return {
         "method": method,
         "hidden": None,
@@ -103,6 +114,7 @@ def _row(method: str, scores: Sequence[Score]) -> Row:
         "test": float(tests.mean()),
         "test_std": float(tests.mean(axis=1).std()),
         "worst": float(tests.mean(axis=0).max()),
+        "offline": None if None in offline else float(np.mean(offline)),
         "seconds": None,
     }
 
@@ -122,6 +134,7 @@ def train(
         steps=federation.steps,
         outputs=len(federation.outputs),
         hidden=hidden,
+        clients=len(clients),
         key=jax.random.key(seed),
     )
     params, static = eqx.partition(start, eqx.is_inexact_array)
@@ -135,17 +148,35 @@ def train(
     schedule = optax.cosine_decay_schedule(_RATE, epochs * steps)
     optimizer = optax.chain(optax.clip_by_global_norm(_CLIP), optax.adam(schedule))
 
+    others = np.array([np.delete(np.arange(len(clients)), n) for n in range(len(clients))])
+    looks = NETWORKS[method].get("attention") is not None
+
     @jax.jit
-    def infer(parts: tuple[PyTree, PyTree], inputs: Any) -> Array:
-        """Outputs of each client's windows, (clients, windows, outputs)."""
+    def infer(parts: tuple[PyTree, PyTree], inputs: Any, available: Any) -> Array:
+        """Outputs of each client's windows, (clients, windows, outputs).
 
-        def of_one(own: PyTree, windows: Array) -> Array:
-            return jax.vmap(eqx.combine(own, parts[1], static))(windows)
+        `available` has of each window whether each of the others is, (clients, windows, others).
+        """
 
-        return jax.vmap(of_one)(parts[0], inputs)
+        def encode(own: PyTree, windows: Array) -> Array:
+            return jax.vmap(eqx.combine(own, parts[1], static).encode)(windows)
+
+        def of_one(own: PyTree, windows: Array, context: Context | None) -> Array:
+            network = eqx.combine(own, parts[1], static)
+            return jax.vmap(lambda x, c: network(x, context=c))(windows, context)
+
+        context = None
+        if looks:
+            sequences = jax.vmap(encode)(parts[0], inputs)[others]
+            context = Context(jnp.swapaxes(sequences, 1, 2), available)
+        return jax.vmap(of_one)(parts[0], inputs, context)
+
+    def all_of(windows: Any) -> np.ndarray:
+        return np.ones((*windows.inputs.shape[:2], len(clients) - 1), bool)
 
     def loss(parts: tuple[PyTree, PyTree], batch: Any) -> Array:
-        return jax.vmap(l1)(infer(parts, batch.inputs), batch.targets, batch.present).mean()
+        found = infer(parts, batch.inputs, all_of(batch))
+        return jax.vmap(l1)(found, batch.targets, batch.present).mean()
 
     def step(carry: Any, places: Array) -> tuple[Any, None]:
         parts, state = carry
@@ -159,9 +190,14 @@ def train(
     for _ in range(epochs):
         order = random.permutation(rows)[: steps * _BATCH].reshape(steps, _BATCH)
         carry = epoch(carry, jnp.asarray(order))
-        error = float(_errors(infer(carry[0], val.inputs), val).mean())
+        error = float(_errors(infer(carry[0], val.inputs, all_of(val)), val).mean())
         if error < best.val:
-            best = Score(error, _errors(infer(carry[0], test.inputs), test))
+            found = _errors(infer(carry[0], test.inputs, all_of(test)), test)
+            best, parts = Score(error, found), carry[0]
+    if looks:
+        there = random.random(all_of(test).shape) >= _OFFLINE
+        offline = _errors(infer(parts, test.inputs, there), test).mean()
+        best = best._replace(offline=float(offline))
     return best
 
 

@@ -1,6 +1,6 @@
 """FATHOM: attention over the columns of a sensor's window, over its time, and across clients."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -17,6 +17,12 @@ class Context(NamedTuple):
     Attributes:
         sequences: `Fathom.encode` of the others, in the order of the clients.
         available: Which of them there are.
+
+    Example:
+        >>> context = Context(jnp.ones((2, 6, 4)), jnp.array([True, False]))
+        >>> network = Fathom(3, 6, 2, 4, "context", key=jax.random.key(0))
+        >>> network(jnp.ones((6, 3)), context=context).shape
+        (2,)
     """
 
     sequences: Float[Array, "others time hidden"]
@@ -53,6 +59,9 @@ class Fathom(eqx.Module):
         dtype: Of all parameters.
         key: Of their start values.
 
+    Raises:
+        ValueError: If there is no such attention.
+
     Example:
         >>> network = Fathom(3, 6, 2, 4, key=jax.random.key(0))
         >>> network(jnp.ones((6, 3))).shape
@@ -85,6 +94,10 @@ class Fathom(eqx.Module):
         dtype: str = "float32",
         key: PRNGKeyArray,
     ) -> None:
+        if attention not in get_args(Attention):
+            raise ValueError(
+                f"expected attention of {', '.join(get_args(Attention))}, got {attention!r}"
+            )
         keys = jax.random.split(key, 5)
         self.attention = attention
         self.others = clients - 1 if attention == "aligned" else 0

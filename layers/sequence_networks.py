@@ -1,6 +1,7 @@
 """Networks of windows by name, and which of their parameters belong to one client."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import equinox as eqx
 import jax
@@ -108,6 +109,9 @@ def init_sequence_network(
     | `mlp` | `WindowMLP` |
     | `linear` | `WindowLinear` |
 
+    Raises:
+        ValueError: If there is no such network, or no such attention.
+
     Example:
         >>> sizes = {"features": 3, "steps": 6, "outputs": 2, "key": jax.random.key(0)}
         >>> network = init_sequence_network("fathom", **sizes, attention="context")
@@ -131,7 +135,9 @@ def init_sequence_network(
         return RecurrentNetwork(features, hidden, outputs, dtype, key=key)
     if name == "mlp":
         return WindowMLP(features, steps, outputs, hidden, dtype, key=key)
-    return WindowLinear(features, steps, outputs, dtype)
+    if name == "linear":
+        return WindowLinear(features, steps, outputs, dtype)
+    raise ValueError(f"expected a network of {', '.join(get_args(SequenceKind))}, got {name!r}")
 
 
 def private_parameters(network: PyTree) -> PyTree:

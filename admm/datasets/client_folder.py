@@ -93,6 +93,18 @@ def read_client_folder(folder: Path, choices: Mapping[str, Any]) -> ReadFederati
     )
 
 
+def is_client_folder(folder: Path) -> bool:
+    """Whether the first file of a folder is that of a client."""
+    path = min(folder.glob("*.npz"), default=None)
+    if path is None:
+        return False
+    try:
+        with reading_arrays(path) as archive:
+            return {"series", "targets"} <= set(archive) or "train_inputs" in archive
+    except InputError:  # what reads the folder otherwise tells
+        return False
+
+
 def _outline(path: Path) -> Outline:
     with reading_arrays(path) as archive:
         if "series" in archive:

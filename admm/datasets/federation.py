@@ -140,12 +140,7 @@ class ReadFederation:
         if len(windows) != len(Windows._fields):
             raise InputError(f"{where}: expected inputs, targets and present, got {len(windows)}")
         inputs, targets, present = map(np.asarray, windows)
-        if len(inputs) < least:
-            raise InputError(
-                f"{where} has {len(inputs)} windows, expected at least {least}; give a longer "
-                "series or a smaller stride, or leave the client out"
-            )
-        count = len(inputs)
+        count = len(inputs) if inputs.ndim else 0
         shape = (count,) if self.task == "classes" else (count, len(self.outputs))
         expected = {
             "inputs": ((count, self.steps, self.features), inputs, "fiu"),
@@ -158,6 +153,11 @@ class ReadFederation:
                     f"{where}: expected {what} of shape {wanted}, {_KINDS[kinds]}; got "
                     f"{array.dtype} of shape {array.shape}"
                 )
+        if count < least:
+            raise InputError(
+                f"{where} has {count} windows, expected at least {least}; give a longer series or "
+                "a smaller stride, or leave the client out"
+            )
         if not present.any():
             raise InputError(f"{where} has only missing targets; leave the client out")
         inputs = inputs.astype(np.float32)

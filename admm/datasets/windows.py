@@ -20,6 +20,11 @@ class Windows(NamedTuple):
         inputs: Shape (n, T, D), float32, finite.
         targets: Shape (n, outputs), float32; of classes (n,), int32.
         present: The shape of the targets: False where one is missing.
+
+    Example:
+        >>> windows = Windows(np.zeros((5, 12, 3)), np.zeros((5, 2)), np.ones((5, 2), bool))
+        >>> windows.inputs.shape
+        (5, 12, 3)
     """
 
     inputs: np.ndarray
@@ -35,6 +40,11 @@ class Client(NamedTuple):
         train: What it trains on.
         val: What the best network is picked by.
         test: What nothing is picked by.
+
+    Example:
+        >>> from admm import read_federation
+        >>> read_federation("sensors").client(3).name
+        'client 3'
     """
 
     name: str

@@ -141,3 +141,11 @@ def test_private_fields_of_a_network_of_ones_own_are_found_by_name():
     keys = jax.random.split(jax.random.key(0))
     private = private_parameters(Mine(*(eqx.nn.Linear(2, 2, key=key) for key in keys)))
     assert (private.body.weight, private.output.weight, private.output.bias) == (False, True, True)
+
+
+def test_names_that_mean_nothing_are_refused(unchecked):
+    with pytest.raises(ValueError, match="expected attention of own, aligned, context, got 'all'"):
+        make("all")
+    sizes = {"features": D, "steps": T, "outputs": OUTPUTS, "key": jax.random.key(0)}
+    with pytest.raises(ValueError, match="expected a network of fathom, lstm, mlp, linear, got 'r"):
+        init_sequence_network("ridge", **sizes)

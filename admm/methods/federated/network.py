@@ -62,12 +62,10 @@ class Model:
         return self.criterion(outputs, batch.targets, batch.present)
 
     @partial(jax.jit, static_argnames="self")
-    def evaluate(self, w: Shared, v: PyTree, chunks: Batch) -> tuple[Array, Scalar]:
-        """Outputs of windows that come in chunks, (windows, outputs), and their loss."""
-        outputs = jax.lax.map(jax.vmap(self.network(w, v)), chunks.inputs)
-        every = Batch(*(array.reshape(-1, *array.shape[2:]) for array in chunks))
-        outputs = outputs.reshape(-1, outputs.shape[-1])
-        return outputs, self.criterion(outputs, every.targets, every.present)
+    def evaluate(self, w: Shared, v: PyTree, batch: Batch) -> tuple[Array, Scalar]:
+        """Outputs of a batch, (windows, outputs), and their loss."""
+        outputs = jax.vmap(self.network(w, v))(batch.inputs)
+        return outputs, self.criterion(outputs, batch.targets, batch.present)
 
 
 class Start(NamedTuple):
@@ -121,12 +119,12 @@ def on_host(windows: Windows, dtype: str) -> Batch:
     return Batch(*(a.astype(dtype) if a.dtype.kind == "f" else a for a in windows))
 
 
-def chunked(windows: Windows, dtype: str) -> Batch:
+def chunked(windows: Windows, dtype: str) -> list[Batch]:
     """Windows in chunks of `CHUNK`, the last one filled with windows whose targets are missing."""
     missing = -len(windows.inputs) % CHUNK
-    return Batch(
-        *(
-            np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)).reshape(-1, CHUNK, *a.shape[1:])
-            for a in on_host(windows, dtype)
-        )
-    )
+    filled = [
+        np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+        for array in on_host(windows, dtype)
+    ]
+    starts = range(0, len(filled[0]), CHUNK)
+    return [Batch(*(array[start : start + CHUNK] for array in filled)) for start in starts]

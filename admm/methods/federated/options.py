@@ -129,19 +129,19 @@ class FederatedOptions(MethodOptions):
         True, "train local networks and ridge regressions to compare with, at the start", "output"
     )
     secure_aggregation: bool = option(
-        False, "the root learns the sum of the answers of a round, and no single one", "privacy"
+        False, "the root learns the sum of the answers of a round, and no single one", "safety"
     )
     clip_update: float | None = option(
-        None, "longest change that a client may answer with [any length]", "privacy", POSITIVE
+        None, "longest change that a client may answer with [any length]", "safety", POSITIVE
     )
     noise_multiplier: float = option(
         0.0,
         "standard deviation of the noise of a sum of answers, in lengths of --clip-update",
-        "privacy",
+        "safety",
         Check("0, or in 0.01…100", lambda value: value == 0 or 0.01 <= value <= 100, Real),
     )
     delta: float = option(
-        1e-5, "δ of the differential privacy that the summary states", "privacy", _PROBABILITY
+        1e-5, "δ of the differential privacy that the summary states", "safety", _PROBABILITY
     )
     codec: str | None = codec_option(
         [*_CODECS, *COMMON_CODEC_NAMES],

@@ -66,9 +66,12 @@ class Scorer:
 
     def _outputs(self, k: int, part: str, w: Shared, v: PyTree) -> tuple[np.ndarray, float]:
         """Of all windows of a part, and their loss."""
-        outputs, loss = self._model.evaluate(w, v, self._chunks[k, part])
-        count = len(getattr(self._share.clients[k], part).inputs)
-        return np.asarray(outputs)[:count], float(loss)
+        windows = getattr(self._share.clients[k], part)
+        found = [self._model.evaluate(w, v, chunk) for chunk in self._chunks[k, part]]
+        counts = [np.asarray(chunk.present).sum() for chunk in self._chunks[k, part]]
+        outputs = np.concatenate([np.asarray(outputs) for outputs, _ in found])
+        loss = np.average([float(loss) for _, loss in found], weights=counts)
+        return outputs[: len(windows.inputs)], float(loss)
 
     def _of_client(self, k: int, w: Shared, v: PyTree) -> dict[str, float]:
         found, task = {}, self._share.outline.task

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from admm.cli import main
 from admm.datasets.clients import Client, Windows, read_federation
 from admm.datasets.federation import ReadFederation
 from admm.errors import InputError, MissingDataError
@@ -205,3 +206,35 @@ def test_a_read_federation_is_itself_one():
     again = read_federation(found)
     assert isinstance(again, ReadFederation)
     assert np.array_equal(again.client(1).test.inputs, found.client(1).test.inputs)
+
+
+def test_commands_know_the_names(capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("ADMM_DATA", raising=False)
+    assert main(["datasets", "list", "--data-dir", str(tmp_path)]) == 0
+    listed = capsys.readouterr().out
+    assert "sensors           series  generated, as sensors:clients=8,seed=0\n" in listed
+    assert "har               series  not there; get it from doi.org/10.5281/zenodo" in listed
+    assert main(["datasets", "check", "sensors:clients=2"]) == 0
+    head, first, _ = capsys.readouterr().out.splitlines()
+    assert head == (
+        "sensors:clients=2,seed=0: 2 clients; windows of 12 steps, 4 columns, 4 numbers"
+    )
+    assert first == (
+        "  client 0: 46 windows for training, 38 for validation, 78 for the test; 1.5% of the "
+        "targets are missing"
+    )
+    assert main(["datasets", "check", "sensors:client=2"]) == 2
+    assert "did you mean clients?" in capsys.readouterr().err
+    for name in ("ann", "bob"):
+        arrays = {"series": np.eye(200, 2), "columns": ["a", "b"], "targets": ["a"]}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    assert main(["datasets", "check", str(tmp_path)]) == 0
+    assert "  bob: 26 windows for training, 4 for validation" in capsys.readouterr().out
+
+
+def test_commands_check_the_archives(capsys, data_dir):
+    assert main(["datasets", "check", str(data_dir / "sensors")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 12 + 23
+    assert lines[0].startswith("beijing:seed=0: 12 clients; windows of 12 steps, 15 columns, 6 num")
+    assert "har: 23 clients; windows of 50 steps, 6 columns, 5 classes" in lines
