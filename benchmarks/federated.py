@@ -9,8 +9,8 @@
 
 The first has a row for every method, codec, fraction of clients offline in a round, and fraction
 that joins at half-time. `fedsgd` takes as many rounds as the others take local steps. The learning
-rate is the one of `--rates` with the best mean validation loss over all seeds. Errors are losses, of
-regression the mean absolute error. `test` is the mean of the clients in the round of the best
+rate is the one of `--rates` with the best mean validation loss over all seeds. Errors are losses:
+of regression the mean absolute error. `test` is the mean of the clients in the round of the best
 validation loss, `worst` that of the worst client, `last` the mean of the last round. `local` is
 `test` over that of clients alone. `mb` is what all clients send and get in all rounds; `to_mb` and
 `to_round` are what it takes to .93 of the error of clients alone. Options behind `--` go to `admm

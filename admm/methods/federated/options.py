@@ -110,16 +110,16 @@ class FederatedOptions(MethodOptions):
         "equal", "weights of the clients: equal, or their training windows (rows)"
     )
     participation: float = option(
-        1.0, "probability that a client is there in a round", "clients", FRACTION
+        1.0, "probability that a client is there in a round", "workers", FRACTION
     )
     dropouts: float = option(
         0.0,
         "probability that one that is there gets the model and never answers",
-        "clients",
+        "workers",
         RULES["dropout"],
     )
-    late_joiners: int = option(0, "clients that join late, the last ones", "clients", _FROM_ZERO)
-    join_round: int | None = option(None, "the round in which they join", "clients", COUNT)
+    late_joiners: int = option(0, "clients that join late, the last ones", "workers", _FROM_ZERO)
+    join_round: int | None = option(None, "the round in which they join", "workers", COUNT)
     per_client: bool = option(
         False,
         "write the scores of every client into the summary, which tells of its data",
