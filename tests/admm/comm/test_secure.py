@@ -128,6 +128,22 @@ def test_without_a_secret_public_keys_unmask_nobody():
         assert p_uniform(tried) > ALPHA
 
 
+def test_the_root_cannot_take_off_what_others_share():
+    """It knows the secrets of its own clients, hence their part of every mask, and no other."""
+    masks, words = agreed([0, 1], [2], [3]), words_of(range(4), 20_000, high=4)
+    masked, root = masked_words(masks, words), masks[0]
+    for client in (2, 3):
+        shared = [root._stream(own, client, 0, 20_000) for own in (0, 1)]
+        less = masked[client] + np.sum(shared, axis=0, dtype=np.uint32)
+        assert p_uniform(less) > ALPHA
+        assert p_uniform(less - words[client]) > ALPHA
+    # The last stream is that of the two others; without it the words are bare.
+    less = masked[2] + np.sum(
+        [root._stream(own, 2, 0, 20_000) for own in (0, 1)], axis=0, dtype="u4"
+    )
+    np.testing.assert_array_equal(less - masks[2]._stream(2, 3, 0, 20_000), words[2])
+
+
 def test_no_mask_is_used_twice():
     masks, words = agreed(range(4)), words_of(range(4), 10)
     masked_words(masks, words, exchange=5)
