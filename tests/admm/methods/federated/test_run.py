@@ -19,7 +19,7 @@ from admm.methods.federated.schedule import Availability
 from quant import make_codec
 
 SMALL = {"dataset": "sensors:clients=4,hours=120", "network": "mlp", "hidden": 4}
-SMALL |= {"batch": 8, "local_steps": 3, "epochs": 6, "baselines": False}
+SMALL |= {"private": True, "batch": 8, "local_steps": 3, "epochs": 6, "baselines": False}
 
 
 def run(solver, transport=None, data=None, **changes):
@@ -126,8 +126,9 @@ def test_any_split_of_the_clients_gives_the_same_bits(solver):
 def test_two_ranks_give_the_bits_of_one(admm, tmp_path):
     given = {**SMALL, "codec": "delta4", "participation": 0.6, "out": tmp_path / "one"}
     alone = train(options("fed-admm", **{**given, "baselines": True})).summary
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items() if value]
-    words += ["--solver=fed-admm", "--codec=delta4", "--participation=.6"]
+    apart = ("private", "baselines")
+    words = [f"--{n.replace('_', '-')}={v}" for n, v in SMALL.items() if n not in apart]
+    words += ["--solver=fed-admm", "--codec=delta4", "--participation=.6", "--private"]
     done = admm("train", *words, "--out", tmp_path / "two", ranks=2)
     assert done.returncode == 0, done.stderr
     assert "local only: test_mae" in done.stdout
@@ -228,7 +229,7 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
     """To the same bits: the server's and every client's state are in the checkpoint."""
     given = {"codec": "delta4", "participation": 0.6, "late_joiners": 1, "join_round": 4}
     whole = run("fed-admm", **given, workers=2)
-    stopped = options("fed-admm", **{**SMALL, **given}, out=tmp_path, workers=2)
+    stopped = options("fed-admm", **SMALL, **given, out=tmp_path, workers=2)
     train(stopped, callback=lambda evaluation: evaluation["epoch"] == 3)
     again = train(resumed(tmp_path, workers=3))
     assert scores(again) == scores(whole)
@@ -253,6 +254,13 @@ def test_scores_of_clients_are_written_only_if_asked_for(tmp_path):
     summary = run("fedavg", out=tmp_path).summary
     assert "clients" not in summary
     assert "client 0" not in (tmp_path / "summary.json").read_text()
+
+
+def test_a_run_ends_when_nothing_gets_better():
+    result = run("fedavg", epochs=12, patience=2, lr=10.0, schedule="constant")
+    best = result.summary["best"]["epoch"]
+    assert result.summary["stopped"]
+    assert result.history[-1]["epoch"] == best + 2 < 12
 
 
 def test_everything_is_right_in_float64(x64):
