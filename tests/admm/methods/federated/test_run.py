@@ -236,7 +236,7 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
     same_network(again.network, whole.network)
 
 
-def test_the_saved_network_has_the_scores_of_the_run(tmp_path):
+def test_the_saved_network_has_the_scores_of_the_run(admm, tmp_path):
     summary = run("fedavg", out=tmp_path, per_client=True, eval_every=6).summary
     found = evaluate(tmp_path)
     assert found == {name: summary["best"][name] for name in found}
@@ -245,6 +245,11 @@ def test_the_saved_network_has_the_scores_of_the_run(tmp_path):
     counts = [summary["dataset"][part] for part in ("train", "val", "test")]
     assert outputs.shape == (sum(counts), 4)
     np.testing.assert_array_equal(predict(tmp_path, LocalTransport(2)), outputs)
+    done = admm("predict", tmp_path, "--out", tmp_path / "out.csv")
+    assert f"{sum(counts):,} rows of 4 outputs in" in done.stdout, done.stderr
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "row,y0,y1,y2,y3"
+    assert lines[1] == ",".join(["0", *(f"{value:.6g}" for value in outputs[0])])
     of_clients = [each["test_mae"] for each in summary["clients"].values()]
     assert np.mean(of_clients) == pytest.approx(found["test_mae"])
     assert max(of_clients) == found["test_mae_worst"]
@@ -257,7 +262,7 @@ def test_scores_of_clients_are_written_only_if_asked_for(tmp_path):
 
 
 def test_a_run_ends_when_nothing_gets_better():
-    result = run("fedavg", epochs=12, patience=2, lr=10.0, schedule="constant")
+    result = run("fedavg", epochs=12, patience=2, lr=1.0, schedule="constant")
     best = result.summary["best"]["epoch"]
     assert result.summary["stopped"]
     assert result.history[-1]["epoch"] == best + 2 < 12
