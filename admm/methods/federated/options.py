@@ -75,6 +75,12 @@ class FederatedOptions(MethodOptions):
         None, "steps from a window's last to its target [as usual for the data]", "data", COUNT
     )
     network: SequenceKind = option("lstm", "fathom, lstm, mlp or linear", "network")
+    task_attention: bool = option(
+        True, "attention over the columns of a window", "network", only={"network": ("fathom",)}
+    )
+    temporal_attention: bool = option(
+        True, "attention over the steps of a window", "network", only={"network": ("fathom",)}
+    )
     hidden: int = option(16, "width of its layers", "network", COUNT)
     private: bool = option(
         False, "clients keep task attention and output layer to themselves", "network"

@@ -1,6 +1,7 @@
 """Runs of federated learning: what is the same to the bit, what travels, and who is there."""
 
 import json
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -261,6 +262,19 @@ def test_scores_of_clients_are_written_only_if_asked_for(tmp_path):
     assert "client 0" not in (tmp_path / "summary.json").read_text()
 
 
+def test_parts_of_the_attention_can_be_left_out():
+    whole = options("fedavg", network="fathom")
+    outline = read_federation("sensors:clients=2")
+    sizes = [
+        start_network(replace(whole, **changes), outline).w.size
+        for changes in ({}, {"task_attention": False}, {"temporal_attention": False})
+    ]
+    assert sizes[0] - sizes[1] == 4 * 4  # Ws
+    assert sizes[0] - sizes[2] > 0
+    head = start_network(replace(whole, private=True), outline)
+    assert sizes[0] - head.w.size == 4 * 4 + 4 * 16 + 4  # and the output layer
+
+
 def test_a_run_ends_when_nothing_gets_better():
     result = run("fedavg", epochs=12, patience=2, lr=1.0, schedule="constant")
     best = result.summary["best"]["epoch"]
@@ -342,6 +356,7 @@ def test_a_round_without_clients_is_skipped_and_counted():
         ("fedavg", {"join_round": 2}, "late_joiners= and join_round= belong together"),
         ("fedavg", {"participation": 0}, r"participation= must be in \(0, 1\], got 0"),
         ("fedavg", {"dropouts": 1}, r"dropouts= must be in \[0, 1\), got 1"),
+        ("fedavg", {"task_attention": False}, "task_attention= is not for network=mlp"),
         ("fedavg", {"codec": "levels"}, "codec= must be one of float64"),
     ],
 )
