@@ -54,7 +54,7 @@ BOUNDARY = sum(HALOS) * 8 * 4
 CODED = sum(4 * rows + 8 * -(-rows * 8 // 256) for rows in HALOS)  # 4 bits, 8 bytes a block
 
 CLIENTS = {"dataset": "sensors:clients=5,hours=120", "network": "mlp", "hidden": 4}
-CLIENTS |= {"batch": 8, "local_steps": 2, "baselines": False}
+CLIENTS |= {"private": True, "batch": 8, "local_steps": 2, "baselines": False}
 SHARED = 3 * 4 * (12 * 4 * 4 + 4 + 4 * 4 + 4)  # of the three clients of the second worker
 
 ROWS = {

@@ -89,6 +89,8 @@ def start_network(options: FederatedOptions, outline: Any) -> Start:
         steps=outline.steps,
         outputs=len(outline.outputs),
         hidden=options.hidden,
+        use_task_attention=options.task_attention,
+        use_temporal_attention=options.temporal_attention,
         dtype=options.dtype,
         key=jax.random.key(options.seed),
     )

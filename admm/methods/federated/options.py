@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from admm.checks import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, Check
 from admm.errors import InputError, spelled
 from admm.run.options import MethodOptions, checkpoint_option, codec_of, codec_option, option
+from admm.run.stopping import patience
 from admm.solvers.settings import RULES, Optimizer
 from layers.names import SequenceKind
 from quant import CODEC_NAMES, COMMON_CODEC_NAMES
@@ -78,10 +79,16 @@ class FederatedOptions(MethodOptions):
     horizon: int | None = option(
         None, "steps from a window's last to its target [as usual for the data]", "data", COUNT
     )
-    network: SequenceKind = option("fathom", "fathom, lstm, mlp or linear", "network")
+    network: SequenceKind = option("lstm", "fathom, lstm, mlp or linear", "network")
+    task_attention: bool = option(
+        True, "attention over the columns of a window", "network", only={"network": ("fathom",)}
+    )
+    temporal_attention: bool = option(
+        True, "attention over the steps of a window", "network", only={"network": ("fathom",)}
+    )
     hidden: int = option(16, "width of its layers", "network", COUNT)
     private: bool = option(
-        True, "clients keep task attention and output layer to themselves", "network"
+        False, "clients keep task attention and output layer to themselves", "network"
     )
     loss: Literal["l1", "squared_error"] | None = option(
         None, "of regression: l1 or squared_error [l1]"
@@ -120,6 +127,9 @@ class FederatedOptions(MethodOptions):
     )
     late_joiners: int = option(0, "clients that join late, the last ones", "workers", _FROM_ZERO)
     join_round: int | None = option(None, "the round in which they join", "workers", COUNT)
+    patience: int | None = option(
+        None, "evaluations without a better network after which a run ends [never]", "output", COUNT
+    )
     per_client: bool = option(
         False,
         "write the scores of every client into the summary, which tells of its data",
@@ -226,6 +236,11 @@ class FederatedOptions(MethodOptions):
     def summed(self) -> bool:
         """Whether the root gets sums of answers."""
         return self.up in COMMON_CODEC_NAMES
+
+    @property
+    def callbacks(self) -> Sequence[Any]:
+        """Early stopping, if there is any."""
+        return () if self.patience is None else (patience(self.patience, self.select),)
 
     @property
     def remedy(self) -> str:

@@ -54,7 +54,7 @@ class FederatedShare:
             "clients": len(outline.clients),
             "steps": outline.steps,
             "features": outline.features,
-            "outputs": len(outline.outputs),
+            **_outputs(outline),
             "fingerprint": fingerprint(np.array(self.fingerprints)),
             **dict(zip(PARTS, sums, strict=True)),
         }
@@ -155,6 +155,13 @@ def _outline(options: FederatedOptions, data: Any) -> ReadFederation:
         stride=stride[0] if stride and len(stride) == 1 else stride,
         horizon=options.horizon,
     )
+
+
+def _outputs(outline: ReadFederation) -> dict[str, Any]:
+    """How many, and of classes what they are called."""
+    if outline.task == "classes":
+        return {"classes": len(outline.outputs), "class_names": list(outline.outputs)}
+    return {"outputs": len(outline.outputs)}
 
 
 def _fingerprint(client: Client) -> str:
