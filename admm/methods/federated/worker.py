@@ -115,7 +115,7 @@ class FederatedWorker:
     ) -> None:
         self.index, self._transport, self._availability = index, transport, availability
         self._options, self._method = share.options, share.options.method
-        self._device, self._model = transport.device(index), start.model
+        self._device = transport.device(index)
         self._owner = {k: worker for worker, own in enumerate(share.owned) for k in own}
         start = start._replace(**jax.device_put({"w": start.w, "v": start.v}, self._device))
         self._steps = LocalSteps(share, index, start, self._device)
@@ -126,11 +126,8 @@ class FederatedWorker:
         self.server = None if index else new_server(self._options, start.w)
         self._own = self._ends(start.w, self.locals)
         self._every = {} if index else self._ends(start.w, self._owner)
-        rounds = availability
-        counted = {
-            UP: rounds.answered if self._method.counts_absent else rounds.answering,
-            UP_CONTROL: rounds.answered,
-        }
+        known, there = availability.answered, availability.answering
+        counted = {UP: known if self._method.counts_absent else there, UP_CONTROL: known}
         self._uplinks = {
             name: Uplink(self._own[name], self._every.get(name), share.weights, counted[name])
             for name in variables(self._method)[1::2]
