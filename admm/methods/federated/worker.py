@@ -127,7 +127,7 @@ class FederatedWorker:
     ) -> None:
         self.index, self._transport, self._availability = index, transport, availability
         self._options, self._method = share.options, share.options.method
-        self._device, self._model = transport.device(index), start.model
+        self._device = transport.device(index)
         self._owner = {k: worker for worker, own in enumerate(share.owned) for k in own}
         start = start._replace(**jax.device_put({"w": start.w, "v": start.v}, self._device))
         self._steps = LocalSteps(share, index, start, self._device)

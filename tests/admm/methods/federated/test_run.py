@@ -256,6 +256,15 @@ def test_the_saved_network_has_the_scores_of_the_run(admm, tmp_path):
     assert max(of_clients) == found["test_mae_worst"]
 
 
+def test_a_network_without_private_parts_is_a_module(tmp_path):
+    result = run("fedavg", private=False, out=tmp_path)
+    windows = read_federation(SMALL["dataset"]).client(0).train.inputs
+    found = jax.vmap(result.module())(windows)
+    np.testing.assert_allclose(found, predict(tmp_path)[: len(windows)], rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="this method makes no module"):
+        run("fedavg", epochs=1).module()
+
+
 def test_scores_of_clients_are_written_only_if_asked_for(tmp_path):
     summary = run("fedavg", out=tmp_path).summary
     assert "clients" not in summary
