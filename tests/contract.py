@@ -127,7 +127,6 @@ ROWS = {
             {"down": SHARED, "up": SHARED},
             {"lr": 1e30},
             same_bits=True,
-            scheduled=True,
         )
         for solver in ("fed-admm", "fedavg", "fedavgm", "fedprox")
     },
@@ -136,14 +135,12 @@ ROWS = {
         dict.fromkeys(("down", "up", "down_control", "up_control"), SHARED),
         {"lr": 1e30},
         same_bits=True,
-        scheduled=True,
     ),
     "fedsgd": Row(
         {**CLIENTS, "solver": "fedsgd", "local_steps": 1},
         {"down": SHARED, "up": SHARED},
         {"lr": 1e30},
         same_bits=True,
-        scheduled=True,
     ),
 }
 EPOCHS = 5
