@@ -93,8 +93,7 @@ PLAIN = {"network": "linear", "loss": "squared_error", "optimizer": "gd", "clip"
 PLAIN |= {"schedule": "constant", "batch": 16, "epochs": 5}
 
 
-@pytest.mark.parametrize("solver", ["fedavg", "fedsgd"])
-@pytest.mark.parametrize("weights", ["equal", "rows"])
+@pytest.mark.parametrize(("solver", "weights"), [("fedavg", "equal"), ("fedsgd", "rows")])
 def test_one_step_of_gradient_descent_is_centralised(x64, solver, weights):
     """Batches are whole clients, in another order."""
     given = {**SMALL, **PLAIN, "local_steps": 1, "client_weights": weights, "dtype": "float64"}
@@ -155,8 +154,15 @@ class Recording(LocalTransport):
         super()._send(message, source, target, variable)
 
 
-@pytest.mark.parametrize("solver", ["fed-admm", "scaffold", "fedsgd"])
-@pytest.mark.parametrize("codec", ["float32", "bfloat16", "uniform4", "delta2"])
+@pytest.mark.parametrize(
+    ("solver", "codec"),
+    [
+        ("fed-admm", "float32"),
+        ("fedsgd", "bfloat16"),
+        ("scaffold", "uniform4"),
+        ("fedavg", "delta2"),
+    ],
+)
 def test_bytes_are_those_of_the_codecs_times_the_participations(solver, codec):
     """Up and down apart; nothing else travels in training."""
     given = {"codec": codec, "codec_down": "delta8", "participation": 0.5, "dropouts": 0.3}
