@@ -1,6 +1,12 @@
 from . import datasets as datasets
 from .comm.shares import trace_shares as trace_shares
 from .comm.transport import LocalTransport as LocalTransport
+from .datasets.clients import (
+    Client as Client,
+    Federation as Federation,
+    Windows as Windows,
+    read_federation as read_federation,
+)
 from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
 from .datasets.objects import as_graph as as_graph
@@ -12,6 +18,7 @@ from .estimators.subnetworks import (
     SubnetworkClassifier as SubnetworkClassifier,
     SubnetworkRegressor as SubnetworkRegressor,
 )
+from .methods.federated.options import FederatedOptions as FederatedOptions
 from .methods.layerwise.group import SolverState as SolverState
 from .methods.layerwise.options import (
     BackpropOptions as BackpropOptions,

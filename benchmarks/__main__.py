@@ -14,6 +14,7 @@ NAMES = (
     "communication",
     "convergence",
     "depth",
+    "federated",
     "kernels",
     "network",
     "partitions",

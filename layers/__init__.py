@@ -1,5 +1,5 @@
 """What a network is made of: activations, risks, hop operators, the GA-MLP, graph convolutions;
-networks of any modules; how layers, modules and graphs are split.
+networks of any modules, networks of windows of sensors; how layers, modules and graphs are split.
 
 Nothing here knows solvers, workers or files.
 """

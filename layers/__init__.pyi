@@ -6,6 +6,7 @@ from .activations import (
     PiecewiseLinear as PiecewiseLinear,
 )
 from .architectures import cnn as cnn, mlp as mlp, resnet as resnet
+from .fathom import Context as Context, Fathom as Fathom
 from .gamlp import (
     Dense as Dense,
     apply_dense as apply_dense,
@@ -40,9 +41,11 @@ from .modules import (
     takes_key as takes_key,
 )
 from .names import (
+    Attention as Attention,
     GraphKind as GraphKind,
     Normalization as Normalization,
     Partitioner as Partitioner,
+    SequenceKind as SequenceKind,
 )
 from .networks import (
     Builder as Builder,
@@ -61,11 +64,19 @@ from .partition import (
     split_graph as split_graph,
 )
 from .proximal import prox as prox, prox_risk as prox_risk
+from .recurrent import RecurrentNetwork as RecurrentNetwork, lstm_states as lstm_states
 from .risks import (
     Risk as Risk,
     SigmoidCrossEntropy as SigmoidCrossEntropy,
     SoftmaxCrossEntropy as SoftmaxCrossEntropy,
     SquaredError as SquaredError,
+)
+from .sequence_networks import (
+    SequenceNetwork as SequenceNetwork,
+    WindowLinear as WindowLinear,
+    WindowMLP as WindowMLP,
+    init_sequence_network as init_sequence_network,
+    private_parameters as private_parameters,
 )
 from .split import (
     deal_out as deal_out,

@@ -10,3 +10,9 @@ GraphKind = Literal["gcn", "sage"]
 
 Partitioner = Literal["auto", "metis", "bfs", "random"]
 """How `partition` deals out the nodes of a graph."""
+
+SequenceKind = Literal["fathom", "lstm", "mlp", "linear"]
+"""Kinds of networks of windows."""
+
+Attention = Literal["own", "aligned", "context"]
+"""What temporal attention looks at: a client's own sequence, those of all, or their mean too."""

@@ -29,6 +29,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from admm.datasets import load
 from admm.datasets.cifar import read_cifar
+from admm.datasets.clients import read_federation
 from admm.datasets.graph import Graph, checked_graph
 from admm.datasets.idx import read_idx
 from admm.errors import InputError
@@ -129,6 +130,19 @@ def _graphsaint() -> dict[str, bytes]:
         "class_map.json": json.dumps({str(node): node % 2 for node in range(_NODES)}).encode(),
         "role.json": json.dumps({"tr": [0, 1], "va": [2, 3], "te": [5]}).encode(),
     }
+
+
+def _clients() -> list[dict[str, np.ndarray]]:
+    """A client in both of its forms, and one of classes."""
+    names, series = np.array(["a", "b"]), np.arange(80.0).reshape(40, 2)
+    windows = {f"{part}_inputs": np.ones((3, 4, 2)) for part in ("train", "val", "test")}
+    targets = {f"{part}_targets": np.eye(3, 2) for part in ("train", "val", "test")}
+    classes = {key: np.arange(3) % 2 for key in targets}
+    return [
+        {"series": series, "columns": names, "targets": names[:1], "period": np.array(24)},
+        {**windows, **targets, "outputs": names, "task": np.array("multilabel")},
+        {**windows, **classes, "outputs": names, "columns": names},
+    ]
 
 
 def _idx() -> bytes:
@@ -342,6 +356,45 @@ def graphsaint_values(name: str, value: Any) -> None:
     _GRAPHSAINT.check(name, json.dumps(value).encode())
 
 
+_CLIENT = _FOLDER / "clients" / "ann.npz"
+_CLIENT.parent.mkdir()
+any_client = st.sampled_from(_clients())
+
+
+def _check_client(content: bytes) -> None:
+    """An InputError, or windows as `Windows` promises them."""
+    _CLIENT.write_bytes(content)
+    try:
+        federation = read_federation(_CLIENT.parent)
+        client = federation.client(0)
+    except InputError as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise error.__cause__ from None
+        return
+    for windows in (client.train, client.val, client.test):
+        count = len(windows.inputs)
+        assert windows.inputs.shape == (count, federation.steps, federation.features)
+        assert np.isfinite(windows.inputs).all()
+        assert np.isfinite(windows.targets).all()
+        assert windows.present.any()
+        outputs = () if federation.task == "classes" else (len(federation.outputs),)
+        assert windows.targets.shape == windows.present.shape == (count, *outputs)
+
+
+@given(arrays=any_client, packed=st.booleans(), data=st.data())
+def client_bytes(arrays: dict[str, np.ndarray], packed: bool, data: Any) -> None:
+    _check_client(data.draw(damaged(_npz(arrays, packed))))
+
+
+@given(arrays=any_client, data=st.data())
+def client_arrays(arrays: dict[str, np.ndarray], data: Any) -> None:
+    """Some of the arrays are others, or are not there."""
+    keys = st.sampled_from(sorted(arrays))
+    changes = data.draw(st.dictionaries(keys, st.none() | any_array, min_size=1, max_size=2))
+    changed = {key: array for key, array in {**arrays, **changes}.items() if array is not None}
+    _check_client(_npz(changed, False))
+
+
 @given(
     content=st.booleans().flatmap(
         lambda z: damaged(gzip.compress(_idx(), mtime=0) if z else _idx())
@@ -382,6 +435,8 @@ TARGETS = (
     csv_values,
     graphsaint_bytes,
     graphsaint_values,
+    client_bytes,
+    client_arrays,
     idx_bytes,
     cifar_bytes,
 )

@@ -102,6 +102,7 @@ def test_outside_the_methods_nobody_asks_which_one_it_is():
     Estimators are made of one method each.
     """
     names = r"pdadmm-g|gsadmm|gsam|adadelta|adagrad|(?<!\w)adam(?!\w)|PDADMMG|Backprop|Subnetwork"
+    names += r"|fed-admm|fedavg|fedprox|scaffold|fedsgd|FederatedOptions"
     found = []
     for name, path in modules():
         apart = ("admm.methods", "admm.solvers", "admm.estimators", "admm.run.registry")

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
     download.add_argument("name", metavar="NAME", help="as in the list")
     for reader in (list_, download):
         reader.add_argument("--data-dir", type=Path, metavar="DIR", help="as in train")
-    check = actions.add_parser("check", help="read a .npz graph, or all below a folder")
-    text = "a .npz file or a folder; or what to generate, as sbm:nodes=3000"
+    check = actions.add_parser("check", help="read a data set, or all below a folder")
+    text = "a .npz file, a folder, or a name with options, as sbm:nodes=3000 or sensors:clients=8"
     check.add_argument("path", type=Path, metavar="PATH", help=text)
     for name, kind, metavar in (
         ("split", int, "N"),

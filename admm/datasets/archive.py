@@ -4,12 +4,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
 
-from admm.datasets.bounded import bound, parse_array, read_pieces
+from admm.datasets.bounded import bound, parse_array, parse_header, read_pieces
 from admm.datasets.sparse import checked_csr
 from admm.errors import InputError
 
@@ -55,11 +55,20 @@ class Archive(Arrays):
             raise InputError(
                 f"{self._path} unpacks to {self._read:,} bytes, expected at most {most:,}"
             )
+        # In pieces: what the archive says of the size may not be true.
+        with self._opened(member) as file:
+            return parse_array(key, read_pieces(file, member.file_size))
+
+    def outline(self, key: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and type of an array, of which no element is read."""
+        with self._opened(self._members[key]) as file:
+            shape, _, dtype = parse_header(key, file)
+        return shape, dtype
+
+    def _opened(self, member: zipfile.ZipInfo) -> Any:
         if member.compress_type not in _METHODS:
             raise ValueError("it is compressed in another way than NumPy does")
-        # In pieces: what the archive says of the size may not be true.
-        with self._archive.open(member) as file:
-            return parse_array(key, read_pieces(file, member.file_size))
+        return self._archive.open(member)
 
     def __contains__(self, key: object) -> bool:
         return key in self._members

@@ -67,6 +67,21 @@ def parse_array(name: str, content: bytes) -> np.ndarray:
         Exception: If the content is not in this format.
     """
     file = io.BytesIO(content)
+    shape, fortran_order, dtype = parse_header(name, file)
+    elements = memoryview(content)[file.tell() :]
+    if len(elements) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{name}: {len(elements):,} bytes for shape {shape} of {dtype}")
+    array = np.frombuffer(elements, dtype)
+    return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def parse_header(name: str, file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and type of an array in the `.npy` format; its elements come next.
+
+    Raises:
+        PickledError: If they are Python objects.
+        Exception: If the content is not in this format.
+    """
     version = np.lib.format.read_magic(file)
     if version > (2, 0):
         raise ValueError(f"{name} has the .npy format {version}; expected 1 or 2")
@@ -78,8 +93,4 @@ def parse_array(name: str, content: bytes) -> np.ndarray:
     shape, fortran_order, dtype = header(file)
     if dtype.hasobject:
         raise PickledError(f"{name} has Python objects, which are not read")
-    elements = memoryview(content)[file.tell() :]
-    if len(elements) != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{name}: {len(elements):,} bytes for shape {shape} of {dtype}")
-    array = np.frombuffer(elements, dtype)
-    return array.reshape(shape, order="F" if fortran_order else "C")
+    return shape, fortran_order, dtype

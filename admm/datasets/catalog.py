@@ -6,8 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from admm.datasets import DATASETS, IMAGES, Graph, Images, load, load_images, told
+from admm.datasets.client_folder import is_client_folder
+from admm.datasets.clients import FEDERATIONS, read_federation
 from admm.datasets.download import download, is_upstream
+from admm.datasets.federation import Federation
 from admm.datasets.files import Source, candidates, download_command, find_files, folder_of
 from admm.datasets.folder import Layout, layouts
 from admm.datasets.npz import is_graph
@@ -17,7 +22,9 @@ from admm.files import reading
 
 # Smaller versions of the same files go with these.
 _KNOWN = DATASETS | {name: source for name, source in IMAGES.items() if not name.endswith("14")}
+_KNOWN |= FEDERATIONS
 
+_NUMBERS = {"regression": "numbers", "multilabel": "labels", "classes": "classes"}
 
 _NO_GRAPH = " is no graph"
 
@@ -39,7 +46,7 @@ def listing(folder: Path) -> Iterator[str]:
             where = f"not there; {download_command(name, folder)}"
         else:
             where = f"not there; get it from {source.page}"
-        kind = "graph" if name in DATASETS else "images"
+        kind = "graph" if name in DATASETS else "series" if name in FEDERATIONS else "images"
         if name in DATASETS and name in IMAGES:
             kind = "both"
         yield f"{name:16}  {kind:6}  {where}"
@@ -80,7 +87,8 @@ def check(path: Path, **choices: Any) -> Iterator[str]:
     """Read a graph, or all graphs and known data sets below a folder: some lines on each.
 
     Args:
-        path: An `.npz` file or a folder, or `sbm:` with options.
+        path: An `.npz` file or a folder, which may be one of clients; or `sbm:` or the name of a
+            federation, with options.
         choices: `split`, `weights` and `features` of `load`, for graphs.
 
     Raises:
@@ -91,6 +99,12 @@ def check(path: Path, **choices: Any) -> Iterator[str]:
         is_folder = path.is_dir()
     if not is_folder and is_generated(str(path)):
         yield from _of_graph(load(str(path), **choices), "generated")
+        return
+    if not is_folder and str(path).partition(":")[0] in FEDERATIONS:
+        yield from _of_federation(read_federation(str(path)))
+        return
+    if is_folder and is_client_folder(path):
+        yield from _of_federation(read_federation(path))
         return
     if not is_folder and path.suffix != ".npz":
         raise InputError(f"expected a folder or a .npz graph, got {path}, which is neither")
@@ -121,7 +135,9 @@ def _of_known(folder: Path, choices: Mapping[str, Any]) -> Iterator[Callable[[],
 
     def read(name: str, source: Source) -> Iterator[str]:
         origin = _origin(source, find_files(name, source, folder))
-        if name in IMAGES:
+        if name in FEDERATIONS:
+            yield from _of_federation(read_federation(name, data_dir=folder))
+        elif name in IMAGES:
             yield f"{_of_images(load_images(name, folder))}; {origin}"
         else:
             yield from _of_graph(load(name, folder, **choices), origin)
@@ -168,6 +184,22 @@ def _of_graph(graph: Graph, origin: str) -> Iterator[str]:
         f"{train} nodes for training, {val} for validation, {test} for the test; {origin}"
     )
     yield f"  {told(graph.provenance)}"
+
+
+def _of_federation(federation: Federation) -> Iterator[str]:
+    numbers = f"{len(federation.outputs)} {_NUMBERS[federation.task]}"
+    yield (
+        f"{federation.name}: {len(federation.clients)} clients; windows of {federation.steps} "
+        f"steps, {federation.features} columns, {numbers}"
+    )
+    for number in range(len(federation.clients)):
+        name, *parts = federation.client(number)
+        train, val, test = (f"{len(part.inputs):,}" for part in parts)
+        missing = 1 - np.mean(np.concatenate([part.present for part in parts]))
+        yield (
+            f"  {name}: {train} windows for training, {val} for validation, {test} for the test; "
+            f"{missing:.1%} of the targets are missing"
+        )
 
 
 def _of_images(images: Images) -> str:

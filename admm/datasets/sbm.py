@@ -4,7 +4,7 @@ Every part is a function of the options and the seed. A process makes the parts 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import NamedTuple, Self
 
@@ -14,8 +14,9 @@ import scipy.sparse as sp
 from admm.checks import COUNT, NOT_NEGATIVE, SEED, Check
 from admm.datasets.graph import Contents, Graph
 from admm.datasets.links import draw_links
+from admm.datasets.named import check_options, name_of, options_of_name
 from admm.datasets.splits import PARTS, Split, check_number
-from admm.errors import InputError, did_you_mean
+from admm.errors import InputError
 from admm.memory import check_memory
 
 _LOCAL = 8  # ends a node of links within communities
@@ -39,10 +40,6 @@ _CHECKS = {
     "train": _PART,
     "val": _PART,
     "seed": SEED,
-}
-_KINDS: dict[type, tuple[type, str]] = {
-    Integral: (int, "a whole number"),
-    Real: (float, "a number"),
 }
 
 
@@ -144,14 +141,10 @@ class SBM:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            value = getattr(self, name)
-            if name == "communities" and value is None:
-                continue
-            if not isinstance(value, check.kind):
-                raise InputError(f"sbm: {name} must be {_KINDS[check.kind][1]}, got {value!r}")
-            if not check.holds(value):
-                raise InputError(f"sbm: {name} must be {check.expected}, got {value}")
+        given = {name: getattr(self, name) for name in _CHECKS}
+        if self.communities is None:
+            del given["communities"]
+        check_options("sbm", given, _CHECKS)
         if (ends := self.nodes * (_LOCAL + self.anywhere)) >= 2**31:
             raise InputError(
                 f"{self.name}: nodes·({_LOCAL} + anywhere), the directed edges, must be below 2³¹, "
@@ -186,33 +179,13 @@ class SBM:
             >>> SBM.of_name("sbm:classes=4,train=.5") == SBM(classes=4, train=0.5)
             True
         """
-        given: dict[str, float] = {}
-        listed = name.partition(":")[2]
-        for item in listed.split(",") if listed else ():
-            key, equals, text = item.partition("=")
-            if key not in _CHECKS or not equals:
-                raise InputError(
-                    f"{name}: expected options as nodes=3000,seed=0, of {', '.join(_CHECKS)}; got "
-                    f"{item!r}{did_you_mean(key, set(_CHECKS) - {key})}"
-                )
-            if key in given:
-                raise InputError(f"{name}: {key} is given twice; leave one out")
-            number, kind = _KINDS[_CHECKS[key].kind]
-            try:
-                given[key] = int(text) if text.isdecimal() else number(text)
-            except ValueError as error:
-                raise InputError(f"{name}: {key} must be {kind}, got {text!r}") from error
+        given = options_of_name(name, _CHECKS, "nodes=3000,seed=0")
         return cls(**given)  # type: ignore[arg-type]  # whole numbers are int
 
     @property
     def name(self) -> str:
         """The name that `load` knows it by: nodes, seed, and what is not as by default."""
-        shown = [
-            f"{field.name}={getattr(self, field.name)}"
-            for field in fields(self)
-            if field.name in ("nodes", "seed") or getattr(self, field.name) != field.default
-        ]
-        return f"sbm:{','.join(shown)}"
+        return name_of(self, "sbm", always=("nodes", "seed"))
 
     @property
     def community_count(self) -> int:

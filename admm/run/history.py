@@ -17,8 +17,8 @@ Evaluation = dict[str, Any]
 workers, `seconds` since the start, and `iterate_seconds` of epochs, without compilation."""
 
 # What the progress table has no room for.
-_HIDDEN = ("stage", "bytes_sent", "iterate_seconds")
-OTHER_SCORES = ("_balanced_accuracy", "_roc_auc")
+_HIDDEN = ("stage", "bytes_sent", "bytes_up", "bytes_down", "iterate_seconds")
+OTHER_SCORES = ("_balanced_accuracy", "_roc_auc", "_smape", "_worst")
 
 # Rows of the progress table for each stage, beside the first.
 _ROWS = 10

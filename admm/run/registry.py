@@ -21,6 +21,7 @@ GROUP = "layerwise_admm.methods"
 DEFAULT = "pdadmm-g"
 
 _LAYERWISE = "admm.methods.layerwise.options"
+_FEDERATED = "admm.methods.federated.options:FederatedOptions"
 _PARTITIONS = "admm.methods.partitions.options:PartitionOptions"
 _SUBNETWORKS = "admm.methods.subnetworks.options"
 _BUILT_IN = {
@@ -29,6 +30,7 @@ _BUILT_IN = {
     **dict.fromkeys(("gsadmm", "gsam"), f"{_SUBNETWORKS}:SubnetworkOptions"),
     "sadmm": "admm.methods.stochastic.options:StochasticOptions",
     **dict.fromkeys(("partitions", "digest", "sat"), _PARTITIONS),
+    **dict.fromkeys(("fed-admm", "fedavg", "fedavgm", "fedprox", "scaffold", "fedsgd"), _FEDERATED),
 }
 
 

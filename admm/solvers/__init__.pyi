@@ -6,6 +6,7 @@ from .flops import (
     dense_flops as dense_flops,
     pdadmm_g_flops as pdadmm_g_flops,
     stochastic_flops as stochastic_flops,
+    traced_flops as traced_flops,
     tssm_flops as tssm_flops,
 )
 from .growth import (

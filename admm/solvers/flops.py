@@ -5,8 +5,12 @@ done element by element is not: for layers of n units that is of the order of 10
 Nor are the halvings that steps on levels need after their first attempt: they depend on the data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import prod
+from typing import Any
+
+import jax
 
 from admm.solvers.pdadmm_g import PDADMMG
 from admm.solvers.tssm import TSSM
@@ -85,3 +89,30 @@ def tssm_flops(solver: TSSM, forward: float, lowest: float, top: bool) -> float:
     if solver.frozen_lower and not top:
         return (1 + solver.inner * (1 if lowest else 2)) * forward
     return (not top) * forward + solver.inner * (3 * forward - lowest)
+
+
+def traced_flops(function: Callable[..., Any], *arguments: Any) -> float:
+    """Of any function, traced with arguments or their shapes; scans count every time around.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> twice = lambda W, x: jax.lax.fori_loop(0, 2, lambda _, y: W @ y, x)
+        >>> traced_flops(twice, jnp.ones((3, 3)), jnp.ones(3))
+        36.0
+    """
+    return _jaxpr_flops(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+def _jaxpr_flops(jaxpr: Any) -> float:
+    total = 0.0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            products = prod(shape[axis] for axis in contracted)
+            total += 2.0 * products * equation.outvars[0].aval.size
+        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        for value in jax.tree.leaves(dict(equation.params)):
+            inner = getattr(value, "jaxpr", value)  # of a closed one
+            total += times * _jaxpr_flops(inner) if hasattr(inner, "eqns") else 0.0
+    return total

@@ -11,7 +11,7 @@ import time
 import jax
 import pytest
 
-from benchmarks import convergence
+from benchmarks import convergence, federated
 from benchmarks.__main__ import NAMES, main
 from benchmarks.hosts import UnavailableError, two_hosts
 from benchmarks.launch import RunError
@@ -293,7 +293,7 @@ def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
     names = (
-        "accuracy,checkpoint,communication,convergence,depth,kernels,"
+        "accuracy,checkpoint,communication,convergence,depth,federated,kernels,"
         "network,partitions,scaling,speedup,time-to-accuracy,tssm"
     )
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
@@ -311,6 +311,7 @@ def test_every_benchmark_takes_its_own_defaults(monkeypatch, name, size):
 
     monkeypatch.setattr(subprocess, "run", start)
     monkeypatch.setattr(convergence, "follow", start)  # in this process
+    monkeypatch.setattr(federated, "train", start)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)  # as would be the number of devices
     with pytest.raises(StartedError):
         main([name, *size])

@@ -30,7 +30,7 @@ CASES = [
     (
         "gsx",
         "--solver must be one of pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm, "
-        "partitions, digest, sat, got",
+        "partitions, digest, sat, fed-admm, fedavg, fedavgm, fedprox, scaffold, fedsgd, got",
     ),
     ("gsamm", "got 'gsamm'; did you mean gsadmm or gsam or sadmm?"),
     ("gsam --bach 5", "there is no option --bach; did you mean --batch or --reach?"),

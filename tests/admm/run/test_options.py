@@ -14,6 +14,7 @@ import pytest
 
 from admm import (
     BackpropOptions,
+    FederatedOptions,
     PartitionOptions,
     PDADMMGOptions,
     StochasticOptions,
@@ -330,6 +331,8 @@ def test_options_do_not_change():
 
 # Solvers.
 
+FEDERATED = ("fed-admm", "fedavg", "fedavgm", "fedprox", "scaffold", "fedsgd")
+
 
 def test_solvers_and_their_options():
     assert list(solver_places()) == [
@@ -344,10 +347,12 @@ def test_solvers_and_their_options():
         "partitions",
         "digest",
         "sat",
+        *FEDERATED,
     ]
     kinds = {"pdadmm-g": PDADMMGOptions, "gsadmm": SubnetworkOptions, "gsam": SubnetworkOptions}
     kinds["sadmm"] = StochasticOptions
     kinds |= dict.fromkeys(("partitions", "digest", "sat"), PartitionOptions)
+    kinds |= dict.fromkeys(FEDERATED, FederatedOptions)
     for solver in solver_places():
         assert find_method(solver) is type(options(solver)) is kinds.get(solver, BackpropOptions)
         assert options(solver).solver == solver
@@ -358,14 +363,14 @@ def test_solvers_and_their_options():
     [
         ("admm", "; did you mean sadmm or gsadmm or adam?"),
         ("gsamm", "; did you mean gsadmm or gsam or sadmm?"),
-        ("pdadmm_g", "; did you mean pdadmm-g or sadmm?"),
-        ("sgd", "; did you mean gd?"),
+        ("pdadmm_g", "; did you mean pdadmm-g or fed-admm or sadmm?"),
+        ("sgd", "; did you mean gd or fedsgd?"),
         ("zzz", ""),
     ],
 )
 def test_a_solver_that_looks_alike(solver, hint, capsys):
-    known = "pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm, partitions, digest, sat"
-    message = f"must be one of {known}, got {solver!r}"
+    known = "pdadmm-g, gd, adadelta, adagrad, adam, gsadmm, gsam, sadmm, partitions, digest, sat, "
+    message = f"must be one of {known}{', '.join(FEDERATED)}, got {solver!r}"
     with pytest.raises(InputError) as error:
         options(solver)
     assert str(error.value) == f"solver= {message}{hint}"
@@ -390,7 +395,7 @@ def test_every_option_explains_itself(solver, capsys):
         assert each.metadata["group"] in groups, name
         flag = f"--{hyphenated(name)}"
         if isinstance(each.default, bool):
-            flag = f"--no-{name}" if each.default else flag
+            flag = f"--no-{hyphenated(name)}" if each.default else flag
             assert re.search(rf"^  {flag}$|^  {flag}  ", text, re.MULTILINE), name
         else:
             assert re.search(rf"^  {flag} [A-Z0-9]\S*", text, re.MULTILINE), name
