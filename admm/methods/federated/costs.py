@@ -1,5 +1,6 @@
 """What federated learning costs, from shapes: nothing is computed."""
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from admm.comm import tree_bytes
-from admm.methods.federated.network import CHUNK, Batch, start_network
+from admm.methods.federated.context import TABLE_DOWN, TABLE_UP, Tables
+from admm.methods.federated.network import CHUNK, Batch, Personal, start_network
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.worker import (
     DOWN,
@@ -35,6 +37,10 @@ class Costs:
         self._itemsize = np.dtype(share.options.dtype).itemsize
         self._start = start_network(share.options, share.outline)
         rounds, epochs = share.availability, range(1, share.options.epochs + 1)
+        self._tables, self._context = None, None
+        if share.options.attention != "own":
+            tables = self._tables = Tables(share, rounds)
+            self._context = jax.eval_shape(lambda: tables.nothing(share.options.dtype))
         self._downloads = Counter(k for n in epochs for k in rounds[n].present)
         self._answers = Counter(k for n in epochs for k in rounds[n].answering)
 
@@ -65,13 +71,15 @@ class Costs:
         outline, dtype = self._share.outline, self._options.dtype
         classes = outline.task == "classes"
         shape = (rows,) if classes else (rows, len(outline.outputs))
-        return jax.eval_shape(
+        shapes = jax.eval_shape(
             lambda: Batch(
                 jnp.zeros((rows, outline.steps, outline.features), dtype),
                 jnp.zeros(shape, "int32" if classes else dtype),
                 jnp.zeros(shape, bool),
+                jnp.zeros(rows, "int32") if self._tables else None,
             )
         )
+        return shapes._replace(context=self._context)
 
     def _messages(self, worker: int) -> list[Message]:
         """Of a whole run, since who is there differs from round to round."""
@@ -85,6 +93,13 @@ class Costs:
             elif not name.startswith(DOWN) and worker > 0:
                 times = sum(self._answers[k] for k in self._share.owned[worker])
                 found.append(Message(name, 0, nbytes, times, "stage"))
+        if self._tables is not None:
+            owner = {k: n for n, own in enumerate(self._share.owned) for k in own}
+            tables = Counter(owner[k] for k in self._tables.messages(self._options.epochs))
+            ends = range(1, len(self._share.owned)) if worker == 0 else (0,)
+            name = TABLE_UP if worker else TABLE_DOWN
+            nbytes = codecs[name].nbytes(self._tables.shapes[name])
+            found += [Message(name, end, nbytes, tables[worker or end], "stage") for end in ends]
         if worker == 0:
             for target in range(1, len(self._share.owned)):
                 nbytes = tree_bytes(self._start.w)
@@ -93,10 +108,14 @@ class Costs:
 
     def _checkpoint(self, worker: int) -> list[Any]:
         """State and best network after the last round."""
-        start, clients = self._start, len(self._share.owned[worker])
-        links = dict.fromkeys(variables(self._options.method), start.w)
+        start, clients, context = self._start, len(self._share.owned[worker]), self._context
+        links: dict[str, Any] = dict.fromkeys(variables(self._options.method), start.w)
+        if self._tables is not None:
+            shapes = self._tables.shapes.items()
+            links |= {name: jax.ShapeDtypeStruct(s, start.w.dtype) for name, s in shapes}
         local = jax.eval_shape(lambda: new_local(self._options, start))
-        found = clients * [Kept(local, links), start.v]
+        kept = Kept(local, links, context.available if context else None)
+        found: list[Any] = clients * [kept, Personal(start.v, context)]
         if worker == 0:
             server = jax.eval_shape(lambda: new_server(self._options, start.w))
             found += [server, start.w]
@@ -112,9 +131,13 @@ class Costs:
         held = 2 * tree_bytes(self._checkpoint(worker))
         if worker == 0:
             held += len(variables(self._options.method)) * clients * tree_bytes(self._start.w)
+            if self._tables is not None:
+                sizes = map(math.prod, self._tables.shapes.values())
+                held += clients * sum(sizes) * self._itemsize
         own = self._share.owned[worker]
         windows = sum(sum(self._share.windows[k]) + CHUNK for k in own)
         rows = self._options.steps * self._options.batch
+        held += self._options.steps * tree_bytes(self._context)
         held += tree_bytes(self._batch(3 * windows + 2 * rows))
         step = max(self._options.batch, CHUNK) * outline.steps * self._options.hidden
         return held + 32 * step * self._itemsize

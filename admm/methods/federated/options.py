@@ -9,7 +9,7 @@ from admm.checks import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, Check
 from admm.errors import InputError, spelled
 from admm.run.options import MethodOptions, checkpoint_option, codec_of, codec_option, option
 from admm.solvers.settings import RULES, Optimizer
-from layers.names import SequenceKind
+from layers.names import Attention, SequenceKind
 from quant import CODEC_NAMES
 
 _CODECS = [name for name in CODEC_NAMES if name != "levels"]
@@ -75,6 +75,26 @@ class FederatedOptions(MethodOptions):
     )
     network: SequenceKind = option("fathom", "fathom, lstm, mlp or linear", "network")
     hidden: int = option(16, "width of its layers", "network", COUNT)
+    attention: Attention = option(
+        "own",
+        "what attention over time looks at: the client's own window (own), the others' at the "
+        "same time of the day too (aligned), or the mean of the others beside it (context)",
+        "network",
+        only={"network": ("fathom",)},
+    )
+    refresh: int = option(
+        10,
+        "rounds until clients are told of each other again",
+        "network",
+        COUNT,
+        only={"attention": ("aligned", "context")},
+    )
+    task_attention: bool = option(
+        True, "attention over the columns of a window", "network", only={"network": ("fathom",)}
+    )
+    temporal_attention: bool = option(
+        True, "attention over the steps of a window", "network", only={"network": ("fathom",)}
+    )
     private: bool = option(
         True, "clients keep task attention and output layer to themselves", "network"
     )

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from admm.comm import Transport, fill_leaves, in_turns, named_leaves
+from admm.methods.federated.context import TABLES, Tables
 from admm.methods.federated.network import start_network
 from admm.methods.federated.options import FederatedOptions
-from admm.methods.federated.scores import Scorer
+from admm.methods.federated.scores import Parameters, Scorer
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.worker import DOWN, VARIABLES, FederatedWorker, codecs_of, variables
 from admm.run.method import Arrays, Network, Training
@@ -31,21 +32,24 @@ class FederatedTraining(Training):
         self, options: FederatedOptions, share: FederatedShare, transport: Transport
     ) -> None:
         self._options, self._share, self._transport = options, share, transport
-        transport.declare(*VARIABLES)
+        transport.declare(*VARIABLES, *TABLES)
         self.variables = variables(options.method)
+        if options.attention != "own":
+            self.variables += TABLES
         self._start = start_network(options, share.outline)
         self._rounds = share.availability
+        self._tables = Tables(share, self._rounds) if options.attention != "own" else None
         self._workers = [
-            FederatedWorker(index, share, transport, self._start, self._rounds)
+            FederatedWorker(index, share, transport, self._start, self._rounds, self._tables)
             for index in transport.local
         ]
         self._scorer = Scorer(share, self._start.model, transport)
-        self.depth = 1 + len(share.windows) * self._has_private
+        self.depth = 1 + len(share.windows) * self._has_personal
         self._last = 0
 
     @property
-    def _has_private(self) -> bool:
-        return bool(jax.tree.leaves(self._start.v))
+    def _has_personal(self) -> bool:
+        return self._tables is not None or bool(jax.tree.leaves(self._start.v))
 
     def units(self, worker: int) -> str:
         return f"clients {self._share.units(worker)}"
@@ -57,23 +61,32 @@ class FederatedTraining(Training):
 
     def measure(self) -> Mapping[str, float]:
         in_turns(worker.shared() for worker in self._workers)
-        found = self._scorer.means(
-            {k: (w.z, v) for w in self._workers for k, v in w.private().items()}
-        )
+        found = self._scorer.means(self._parameters())
         return {**found, **self._traffic()}
+
+    def _parameters(self) -> Parameters:
+        """Of the own clients, with z of the last evaluation."""
+        return {k: (w.z, own) for w in self._workers for k, own in w.personal().items()}
 
     def _traffic(self) -> dict[str, int]:
         """What the clients have had to do with so far, wherever they live."""
         counts, codecs = self._rounds.counts(self._last), codecs_of(self._options)
         shape = self._start.w.shape
-        every = {name: codecs[name].nbytes(shape) for name in self.variables}
+        every = {name: codecs[name].nbytes(shape) for name in self.variables if name in VARIABLES}
         down = sum(nbytes for name, nbytes in every.items() if name.startswith(DOWN))
-        return {
+        found = {
             "answers": counts.answers,
             "skipped": counts.skipped,
             "bytes_down": counts.downloads * down,
             "bytes_up": counts.answers * (sum(every.values()) - down),
         }
+        if self._tables is not None:
+            times = len(self._tables.messages(self._last))
+            found |= {
+                f"bytes_{name}": times * codecs[name].nbytes(shape)
+                for name, shape in self._tables.shapes.items()
+            }
+        return found
 
     def state(self) -> dict[int, Arrays]:
         found: dict[int, Arrays] = {}
@@ -88,13 +101,16 @@ class FederatedTraining(Training):
             worker.restore(read)
 
     def network(self) -> Network:
-        """The shared parameters, at the root, as number 0; the private ones of client k as k."""
+        """The shared parameters, at the root, as number 0; what is client k's own as k."""
         found: dict[int, Any] = {}
         for worker in self._workers:
             if worker.server is not None:
                 found[_SERVER] = self._start.model.unravel(worker.server.z)
-            if self._has_private:
-                found |= {1 + k: v for k, v in worker.private().items()}
+            if self._has_personal:
+                found |= {
+                    1 + k: own.v if own.context is None else own
+                    for k, own in worker.personal().items()
+                }
         return found
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
@@ -104,16 +120,14 @@ class FederatedTraining(Training):
 
     def report(self) -> Mapping[str, Any]:
         own = {
-            k: (local.client.w, local.client.v)
+            k: (worker.locals[k].client.w, each)
             for worker in self._workers
-            for k, local in worker.locals.items()
+            for k, each in worker.personal().items()
         }
         found: dict[str, Any] = {"personalised": self._scorer.means(own)}
         if self._options.baselines:
             found["baselines"] = self._share.baselines
         if self._options.per_client:
             in_turns(worker.shared() for worker in self._workers)
-            found["clients"] = self._scorer.of_clients(
-                {k: (w.z, v) for w in self._workers for k, v in w.private().items()}
-            )
+            found["clients"] = self._scorer.of_clients(self._parameters())
         return found

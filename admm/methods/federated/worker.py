@@ -3,6 +3,8 @@
 In a round
 
 - the server sends its parameters to every client that is there;
+- where attention looks at others, they are told of each other every so many rounds, see
+  `admm.methods.federated.context`;
 - the owner of such a client takes the client's steps, and sends the answer;
 - the server decodes the answers in the order of the clients, and takes its own step.
 
@@ -15,18 +17,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from admm.comm import Transport, fill_leaves, receive_exact, send_exact
 from admm.comm.transport import Message
+from admm.methods.federated.context import TABLE_DOWN, TABLE_UP, TABLES, Tables
 from admm.methods.federated.links import Ends, Uplink
 from admm.methods.federated.local import LocalSteps
-from admm.methods.federated.network import Start, optimizer_of, solver_of
+from admm.methods.federated.network import Personal, Start, optimizer_of, solver_of
 from admm.methods.federated.options import FederatedOptions, Method
 from admm.methods.federated.schedule import Availability
 from admm.methods.federated.share import FederatedShare
 from admm.run.options import codec_of
 from admm.solvers.federated import Client, Pull, Shared, move_dual, move_with_momentum, server_step
+from layers import Context
 from quant import Codec, make_codec
 
 DOWN, UP = "down", "up"  # parameters and answers
@@ -56,7 +60,8 @@ class Kept(NamedTuple):
     """What a checkpoint has of a client."""
 
     local: Local
-    links: dict[str, Shared]  # what both ends decoded last, of every variable
+    links: dict[str, Array]  # what both ends decoded last, of every variable
+    available: Array | None  # who of the others is in its table
 
 
 def variables(method: Method) -> tuple[str, ...]:
@@ -68,7 +73,7 @@ def codecs_of(options: FederatedOptions) -> dict[str, Codec]:
     """How each variable travels."""
     up = make_codec(codec_of(options))
     down = make_codec(options.codec_down or codec_of(options))
-    return dict(zip(VARIABLES, (down, up, down, up), strict=True))
+    return dict(zip(VARIABLES + TABLES, 3 * (down, up), strict=True))
 
 
 def new_local(options: FederatedOptions, start: Start) -> Local:
@@ -99,6 +104,7 @@ class FederatedWorker:
         transport: Ways to the other workers.
         start: The network before training.
         availability: Who is there in which round.
+        tables: What clients are told of each other, unless attention is `own`.
 
     Attributes:
         locals: State of each own client, by number from 0.
@@ -112,10 +118,11 @@ class FederatedWorker:
         transport: Transport,
         start: Start,
         availability: Availability,
+        tables: Tables | None,
     ) -> None:
         self.index, self._transport, self._availability = index, transport, availability
         self._options, self._method = share.options, share.options.method
-        self._device, self._model = transport.device(index), start.model
+        self._device, self._tables = transport.device(index), tables
         self._owner = {k: worker for worker, own in enumerate(share.owned) for k in own}
         start = start._replace(**jax.device_put({"w": start.w, "v": start.v}, self._device))
         self._steps = LocalSteps(share, index, start, self._device)
@@ -124,6 +131,8 @@ class FederatedWorker:
         self._rho = jnp.asarray(rho, start.w.dtype, device=self._device)
         self.locals = dict.fromkeys(share.owned[index], new_local(self._options, start))
         self.server = None if index else new_server(self._options, start.w)
+        nobody = None if tables is None else tables.nothing(start.w.dtype.name).available
+        self._available = dict.fromkeys(self.locals, jax.device_put(nobody, self._device))
         self._own = self._ends(start.w, self.locals)
         self._every = {} if index else self._ends(start.w, self._owner)
         rounds = availability
@@ -139,12 +148,16 @@ class FederatedWorker:
 
     def _ends(self, w: Shared, clients: Collection[int]) -> dict[str, Ends]:
         """Ends of all variables, which hold what both sides know at the start."""
-        codecs, starts = codecs_of(self._options), {DOWN: w, UP: w}
+        codecs = codecs_of(self._options)
+        starts = {**dict.fromkeys(variables(self._method), self._zero), DOWN: w, UP: w}
         if self._method.sends_gradient:
             starts[UP] = self._zero
+        if self._tables is not None:
+            for name, shape in self._tables.shapes.items():
+                starts[name] = jnp.zeros(shape, w.dtype, device=self._device)
         return {
-            name: Ends(self._transport, codecs[name], name, starts.get(name, self._zero), clients)
-            for name in variables(self._method)
+            name: Ends(self._transport, codecs[name], name, start, clients)
+            for name, start in starts.items()
         }
 
     def iteration(self, number: int) -> Iterator[None]:
@@ -162,10 +175,12 @@ class FederatedWorker:
         for client in filter(self.locals.__contains__, present):
             for name in variables(self._method)[::2]:
                 self._own[name].decode(client, self._receive(client, name, 0))
-            if client in answering:
-                for name, answer in self._solve(client, number).items():
-                    message = self._uplinks[name].encode(client, answer, number)
-                    self._send(message, client, name, 0)
+        if self._tables is not None:
+            yield from self._refresh(self._tables, number)
+        for client in filter(self.locals.__contains__, answering):
+            for name, answer in self._solve(client, number).items():
+                message = self._uplinks[name].encode(client, answer, number)
+                self._send(message, client, name, 0)
         yield
         if self.server is not None and answering:
             means = {}
@@ -174,6 +189,34 @@ class FederatedWorker:
                 means[name] = uplink.collect(messages, number)
             self.server = self._step(self.server, means, number)
 
+    def _refresh(self, tables: Tables, number: int) -> Iterator[None]:
+        """Tell clients of each other, in the rounds in which that is due."""
+        answering = tables.answering(number)
+        own = [client for client in answering if client in self.locals]
+        for client in own:
+            given = client, self._own[DOWN].last[client], self.locals[client].client.v
+            rows = self._transport.traced("compute", "sequences", self._steps.sequences, *given)
+            self._send(self._own[TABLE_UP].encode(client, rows), client, TABLE_UP, 0)
+        yield
+        if self.server is not None:
+            up, down = self._every[TABLE_UP], self._every[TABLE_DOWN]
+            for client in answering:
+                up.decode(client, self._receive(client, TABLE_UP, self._owner[client]))
+            for client in answering:
+                message = down.encode(client, tables.told(client, up.last, number))
+                self._send(message, client, TABLE_DOWN, self._owner[client])
+        yield
+        for client in own:
+            self._own[TABLE_DOWN].decode(client, self._receive(client, TABLE_DOWN, 0))
+            available = tables.available(client, number)
+            self._available[client] = jax.device_put(available, self._device)
+
+    def _context(self, client: int) -> Context | None:
+        """What a client was told of the others last."""
+        if self._tables is None:
+            return None
+        return Context(self._own[TABLE_DOWN].last[client], self._available[client])
+
     def _solve(self, client: int, number: int) -> dict[str, Shared]:
         """The steps of a client in a round, and its answer."""
         local, z = self.locals[client], self._own[DOWN].last[client]
@@ -181,7 +224,7 @@ class FederatedWorker:
         if local.control is not None:
             correction = self._own[DOWN_CONTROL].last[client] - local.control
         pull = Pull(self._rho, z if local.u is None else z - local.u, correction)
-        given = client, number, local.client._replace(w=z), pull
+        given = client, number, local.client._replace(w=z), pull, self._context(client)
         solved = self._transport.traced(
             "compute", f"client {client + 1}", self._steps.solve, *given
         )
@@ -214,7 +257,7 @@ class FederatedWorker:
         if target == self.index:
             self._here[name, client] = message
         else:
-            size = self._zero.size
+            size = self._own[name].size
             self._transport.send(message, self.index, target, name, elements=size)
 
     def _receive(self, client: int, name: str, source: int) -> Message:
@@ -236,14 +279,18 @@ class FederatedWorker:
         if self.server is None:
             self.z = receive_exact(self._transport, self._zero, 0, self.index, EVALUATION)
 
-    def private(self) -> dict[int, PyTree]:
-        """The private parameters of the own clients, by number."""
-        return {client: local.client.v for client, local in self.locals.items()}
+    def personal(self) -> dict[int, Personal]:
+        """What the own clients add to the shared parameters, by number."""
+        return {k: Personal(local.client.v, self._context(k)) for k, local in self.locals.items()}
 
     def state(self) -> dict[int, Kept]:
         """All that the next round needs of the own clients, by number."""
         return {
-            client: Kept(local, {name: ends.last[client] for name, ends in self._own.items()})
+            client: Kept(
+                local,
+                {name: ends.last[client] for name, ends in self._own.items()},
+                self._available[client],
+            )
             for client, local in self.locals.items()
         }
 
@@ -258,6 +305,6 @@ class FederatedWorker:
                 if client in self.locals:
                     self._own[name].last[client] = array
             if client in self.locals:
-                self.locals[client] = kept.local
+                self.locals[client], self._available[client] = kept.local, kept.available
         if self.server is not None:
             self.server = fill_leaves(self.server, jax.device_put(dict(read(0)), self._device))
