@@ -175,6 +175,27 @@ def write_table(
     write_atomically(path, text.getvalue().encode())
 
 
+def write_outputs(path: Path, outputs: np.ndarray) -> None:
+    """Write numbers of all rows that are no classes, as `.npz` or, by its name, as CSV.
+
+    Args:
+        path: Of the file.
+        outputs: Shape (rows, outputs).
+
+    Raises:
+        OutputError: If the system refuses.
+    """
+    if path.suffix == ".npz":
+        write_arrays(path, {"outputs": outputs})
+        return
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["row", *(f"y{number}" for number in range(outputs.shape[1]))])
+    for row, values in enumerate(outputs):
+        table.writerow([row, *(f"{value:.6g}" for value in values)])
+    write_atomically(path, text.getvalue().encode())
+
+
 def sync(path: Path) -> None:
     """Wait until a file or the names in a folder are on the disk.
 

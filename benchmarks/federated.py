@@ -169,7 +169,7 @@ def _trained(
     if way.late:
         outline = read_federation(changes["dataset"], data_dir=given.data_dir)
         changes["late_joiners"] = round(way.late * len(outline.clients))
-        changes["join_round"] = times * given.rounds // 2
+        changes["join_round"] = times * given.rounds // 2 + 1
     return train(options(way.method, **changes))
 
 

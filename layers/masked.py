@@ -1,7 +1,7 @@
 """Losses of a batch some of whose targets are missing: means over those that are there.
 
 A missing target has no part in value and gradient, whatever number stands in its place. Where all
-are missing, both are zero.
+are missing, both are zero. Losses have the type of the outputs.
 """
 
 import jax.numpy as jnp
@@ -19,21 +19,21 @@ def l1(
         >>> float(l1(y, target, jnp.array([True, False])))
         2.0
     """
-    return _mean(jnp.abs(outputs - jnp.where(present, targets, 0)), present)
+    return _mean(jnp.abs(outputs - _known(outputs, targets, present)), present)
 
 
 def squared_error(
     outputs: Float[Array, "*batch"], targets: Float[Array, "*batch"], present: Bool[Array, "*batch"]
 ) -> Float[Array, ""]:
     """The mean of ½(output − target)²."""
-    return _mean(0.5 * (outputs - jnp.where(present, targets, 0)) ** 2, present)
+    return _mean(0.5 * (outputs - _known(outputs, targets, present)) ** 2, present)
 
 
 def bce(
     logits: Float[Array, "*batch"], targets: Float[Array, "*batch"], present: Bool[Array, "*batch"]
 ) -> Float[Array, ""]:
     """The mean sigmoid cross-entropy of labels 0 and 1."""
-    losses = optax.sigmoid_binary_cross_entropy(logits, jnp.where(present, targets, 0))
+    losses = optax.sigmoid_binary_cross_entropy(logits, _known(logits, targets, present))
     return _mean(losses, present)
 
 
@@ -52,6 +52,12 @@ def cross_entropy(
     """
     classes = jnp.where(present, targets, 0)
     return _mean(optax.softmax_cross_entropy_with_integer_labels(logits, classes), present)
+
+
+def _known(
+    outputs: Float[Array, "*batch"], targets: Float[Array, "*batch"], present: Bool[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    return jnp.where(present, targets, 0).astype(outputs.dtype)
 
 
 def _mean(losses: Shaped[Array, "*batch"], present: Bool[Array, "*batch"]) -> Float[Array, ""]:

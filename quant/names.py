@@ -14,3 +14,6 @@ CODEC_NAMES = (
     "levels",
 )
 """What `make_codec` makes: floats, uniform and delta codes of so many bits, codes of levels."""
+
+COMMON_CODEC_NAMES = ("common16", "common8", "common4", "common2")
+"""What `make_common` makes: codes of so many bits on one range for all senders."""

@@ -54,7 +54,7 @@ BOUNDARY = sum(HALOS) * 8 * 4
 CODED = sum(4 * rows + 8 * -(-rows * 8 // 256) for rows in HALOS)  # 4 bits, 8 bytes a block
 
 CLIENTS = {"dataset": "sensors:clients=5,hours=120", "network": "mlp", "hidden": 4}
-CLIENTS |= {"batch": 8, "local_steps": 2, "baselines": False}
+CLIENTS |= {"private": True, "batch": 8, "local_steps": 2, "baselines": False}
 SHARED = 3 * 4 * (12 * 4 * 4 + 4 + 4 * 4 + 4)  # of the three clients of the second worker
 
 ROWS = {
@@ -138,6 +138,18 @@ ROWS = {
         same_bits=True,
         scheduled=True,
     ),
+    "fed-admm-secure": Row(  # of the three clients: 11 bits an answer, 508 bytes for its range
+        {**CLIENTS, "solver": "fed-admm", "secure_aggregation": True, "codec_down": "float32"},
+        {
+            "down": SHARED,
+            "up": 3 * -(-SHARED // 12 * 11 // 8),
+            "up_range": 3 * 508,
+            "down_range": 3,
+        },
+        {"lr": 1e30},
+        same_bits=True,
+        scheduled=True,
+    ),
     "fedsgd": Row(
         {**CLIENTS, "solver": "fedsgd", "local_steps": 1},
         {"down": SHARED, "up": SHARED},
@@ -150,7 +162,7 @@ EPOCHS = 5
 
 # Rows of a class that has others; one of them is enough for a quick look.
 _LIKE_ANOTHER = ("gd", "adadelta", "adagrad", "partitions-exact", "partitions-admm", "sat")
-_LIKE_ANOTHER += ("fedavgm", "fedprox", "scaffold", "fedsgd")
+_LIKE_ANOTHER += ("fedavgm", "fedprox", "scaffold", "fedsgd", "fed-admm-secure")
 
 
 def _parameters(names):

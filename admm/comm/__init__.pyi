@@ -20,6 +20,11 @@ from .leaves import (
 )
 from .mailbox import Mailbox as Mailbox
 from .mpi_transport import MPITransport as MPITransport
+from .secure import (
+    LEAST_CLIENTS as LEAST_CLIENTS,
+    PairwiseMasks as PairwiseMasks,
+    agree_on_masks as agree_on_masks,
+)
 from .shares import Shares as Shares, trace_shares as trace_shares
 from .trace import Trace as Trace
 from .transport import LocalTransport as LocalTransport, Transport as Transport

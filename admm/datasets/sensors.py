@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from admm.checks import COUNT, SEED, Check
+from admm.checks import SEED, Check
 from admm.datasets.federation import ReadFederation
 from admm.datasets.named import check_options, name_of, options_of_name
 from admm.datasets.windows import Client, Cut, forecast
@@ -14,10 +14,11 @@ from admm.datasets.windows import Client, Cut, forecast
 _PERIOD = 24
 _SHARED = 0  # the stream of the system; that of a client is its number + 1
 
+# More would only keep a machine busy until its memory is full.
 _CHECKS = {
-    "clients": COUNT,
-    "columns": COUNT,
-    "hours": Check("at least 100", lambda value: value >= 100, Integral),
+    "clients": Check("in 1…10,000", lambda value: 1 <= value <= 10_000, Integral),
+    "columns": Check("in 1…1,000", lambda value: 1 <= value <= 1000, Integral),
+    "hours": Check("in 100…1,000,000", lambda value: 100 <= value <= 10**6, Integral),
     "missing": Check("in [0, 1)", lambda value: 0 <= value < 1, Real),
     "seed": SEED,
 }

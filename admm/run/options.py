@@ -191,6 +191,11 @@ class MethodOptions(ABC):
         """The stages of a run, in words."""
 
     @property
+    def callbacks(self) -> Sequence[Any]:
+        """Callbacks of the method's own, see `train`."""
+        return ()
+
+    @property
     @abstractmethod
     def remedy(self) -> str:
         """What may help where training diverges."""

@@ -85,7 +85,7 @@ def train(
         raise InputError(f"train takes what options(solver, …) makes, got {options!r}")
     transport = LocalTransport(options.workers) if transport is None else transport
     check_transport(transport)
-    callbacks = callbacks_of(callback)
+    callbacks = (*callbacks_of(callback), *options.callbacks)
     check_one_job(options, transport)
     console = Console(progress)
     transport.at_root(console.check)

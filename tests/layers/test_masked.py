@@ -59,3 +59,12 @@ def test_without_any_target_loss_and_gradient_are_zero(case):
 def test_a_network_that_is_not_finite_shows_in_the_loss(case):
     loss, targets, there, _ = case
     assert jnp.isnan(loss(jnp.full_like(OUTPUTS, jnp.nan), targets, there))
+
+
+def test_outputs_of_float64_meet_targets_of_float32(x64, case):
+    loss, targets, there, each = case
+    outputs = OUTPUTS.astype("float64") / 3
+    losses = each(np.asarray(outputs), np.asarray(targets))
+    found = loss(outputs, targets, there)
+    assert found.dtype == "float64"
+    assert float(found) == pytest.approx(losses[np.asarray(there)].mean(), rel=1e-14)

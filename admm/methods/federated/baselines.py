@@ -50,7 +50,8 @@ def measured_baselines(share: FederatedShare, transport: Transport) -> dict[str,
     found["ridge per client"] = mean(
         {k: ridge_per_client(outline, each) for k, each in clients.items()}
     )
-    found["ridge pooled"] = mean(_pooled(share, transport))
+    if not share.options.secure_aggregation:  # the equations tell of single clients
+        found["ridge pooled"] = mean(_pooled(share, transport))
     found["local only"] = _local_only(share, transport)
     return found
 
@@ -82,7 +83,7 @@ def _local_only(share: FederatedShare, transport: Transport) -> Scores:
     solver, scorer = solver_of(options, start.model), Scorer(share, start.model, transport)
     context = None
     if options.attention != "own":
-        context = Tables(share, share.availability).nothing(options.dtype)
+        context = Tables(share, share.availability).nothing()
     zero = start.w * 0
     nothing = Pull(zero[0], zero, zero)
     steps = {

@@ -25,33 +25,49 @@ Deviation: the paper looks at R_j of the very same steps. These would have to tr
 window, in use too, and give away more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from admm.comm import Transport
+from admm.comm.transport import Message
+from admm.methods.federated.links import Ends
 from admm.methods.federated.schedule import Availability
 from admm.methods.federated.share import FederatedShare
 from admm.solvers.federated import weighted_mean
 from layers import Context
+from quant import make_codec
 
 TABLE_DOWN, TABLE_UP = "table_down", "table_up"
 TABLES = (TABLE_DOWN, TABLE_UP)
 
 Sequences = Float[Array, "slots time hidden"]
+Table = Float[Array, "slots others time hidden"]
+
+
+class Told(NamedTuple):
+    """What a checkpoint has of the tables of a client."""
+
+    links: dict[str, Array]  # what both ends decoded last, down and up
+    available: Bool[Array, "slots others"]
 
 
 class Tables:
     """Shapes of the tables of a run, what is in them, and when they travel.
+
+    `context` has one slot, and its table one sequence: the mean of the others.
 
     Args:
         share: The federation, of a run whose attention is not `own`.
         rounds: Who is there in which round.
 
     Attributes:
-        shapes: Of the array that a client gets, (slots, others, T, H), and of the one it sends,
-            (slots, T, H). `context` has one slot, and one that stands for all others.
+        shapes: Of what a client gets, (slots, others, T, H), and of what it sends, (slots, T, H).
+        nbytes: Of their messages.
     """
 
     def __init__(self, share: FederatedShare, rounds: Availability) -> None:
@@ -61,6 +77,11 @@ class Tables:
         sequence, slots = (outline.steps, options.hidden), share.filled.shape[1]
         others = len(self._clients) - 1 if self._is_aligned else 1
         self.shapes = {TABLE_DOWN: (slots, others, *sequence), TABLE_UP: (slots, *sequence)}
+        # Codes that add up are for answers alone.
+        up = options.down if options.summed else options.up
+        self._codecs = {TABLE_DOWN: make_codec(options.down), TABLE_UP: make_codec(up)}
+        self.nbytes = {name: self._codecs[name].nbytes(each) for name, each in self.shapes.items()}
+        self._dtype = options.dtype
 
     def answering(self, number: int) -> tuple[int, ...]:
         """Who sends and gets a table in a round; nobody where it is no refresh."""
@@ -70,9 +91,7 @@ class Tables:
         """The clients that have sent and got a table in the first rounds, once for each time."""
         return [k for n in range(1, rounds + 1, self._every) for k in self.answering(n)]
 
-    def told(
-        self, client: int, rows: Mapping[int, Sequences], number: int
-    ) -> Float[Array, "slots others time hidden"]:
+    def table(self, client: int, rows: Mapping[int, Sequences], number: int) -> Table:
         """What the server tells a client in a refresh.
 
         Args:
@@ -84,8 +103,10 @@ class Tables:
         if self._is_aligned:
             return jnp.stack([rows[k] for k in others], axis=1)
         there = np.isin(others, self.answering(number))
+        if not there.any():
+            return self.nothing().sequences
         flat = jnp.stack([rows[k].ravel() for k in others])
-        mean = weighted_mean(flat, jnp.asarray(there, flat.dtype)) if there.any() else flat[0] * 0
+        mean = weighted_mean(flat, jnp.asarray(there, flat.dtype))
         return mean.reshape(self.shapes[TABLE_DOWN])
 
     def available(self, client: int, number: int) -> np.ndarray:
@@ -95,7 +116,97 @@ class Tables:
         others = [k for k in self._clients if k != client]
         return self._filled[others].T & np.isin(others, self.messages(number))
 
-    def nothing(self, dtype: str) -> Context:
+    def nothing(self) -> Context:
         """A table in which nobody is available."""
         shape = self.shapes[TABLE_DOWN]
-        return Context(jnp.zeros(shape, dtype), jnp.zeros(shape[:2], bool))
+        return Context(jnp.zeros(shape, self._dtype), jnp.zeros(shape[:2], bool))
+
+    @property
+    def blank(self) -> Told:
+        """Shapes of what a checkpoint has."""
+        shapes = self.shapes.items()
+        links = {name: jnp.zeros(shape, self._dtype) for name, shape in shapes}
+        return Told(links, self.nothing().available)
+
+    def ends(
+        self, transport: Transport, device: jax.Device, clients: Collection[int]
+    ) -> dict[str, Ends]:
+        """Ends of both directions, which hold zeros at the start."""
+        return {
+            name: Ends(transport, self._codecs[name], name, jax.device_put(start, device), clients)
+            for name, start in self.blank.links.items()
+        }
+
+
+class TableLinks:
+    """A worker's part in telling its clients of the others, and the server's on the first worker.
+
+    Args:
+        tables: Of the run.
+        transport: Of the run.
+        index: Number of the worker.
+        owner: The worker of every client.
+    """
+
+    def __init__(
+        self, tables: Tables, transport: Transport, index: int, owner: Mapping[int, int]
+    ) -> None:
+        self._tables, self._owner, self._device = tables, owner, transport.device(index)
+        own = [client for client, worker in owner.items() if worker == index]
+        self._own = tables.ends(transport, self._device, own)
+        self._every = {} if index else tables.ends(transport, self._device, owner)
+        nobody = jax.device_put(tables.nothing().available, self._device)
+        self._available = dict.fromkeys(own, nobody)
+
+    def refresh(
+        self,
+        number: int,
+        sequences: Callable[[int], Sequences],
+        send: Callable[[Message, int, str, int], None],
+        receive: Callable[[int, str, int], Message],
+    ) -> Iterator[None]:
+        """Tell clients of each other, in a round in which that is due.
+
+        Args:
+            number: Of the round.
+            sequences: R̄ of an own client.
+            send: Of a message, the client that it is of, its variable, and a worker.
+            receive: Of the client, the variable, and the worker that has sent it.
+        """
+        answering = self._tables.answering(number)
+        own = [client for client in answering if client in self._available]
+        for client in own:
+            send(self._own[TABLE_UP].encode(client, sequences(client)), client, TABLE_UP, 0)
+        yield
+        if self._every:
+            up, down = self._every[TABLE_UP], self._every[TABLE_DOWN]
+            for client in answering:
+                up.decode(client, receive(client, TABLE_UP, self._owner[client]))
+            for client in answering:
+                table = self._tables.table(client, up.last, number)
+                send(down.encode(client, table), client, TABLE_DOWN, self._owner[client])
+        yield
+        for client in own:
+            self._own[TABLE_DOWN].decode(client, receive(client, TABLE_DOWN, 0))
+            available = self._tables.available(client, number)
+            self._available[client] = jax.device_put(available, self._device)
+
+    def context(self, client: int) -> Context:
+        """What an own client was told last."""
+        return Context(self._own[TABLE_DOWN].last[client], self._available[client])
+
+    def state(self, client: int) -> Told:
+        """What the next rounds need of an own client."""
+        links = {name: ends.last[client] for name, ends in self._own.items()}
+        return Told(links, self._available[client])
+
+    def restore(self, client: int, told: Told) -> None:
+        """Go on from the state of a client, at the end or ends that are here."""
+        links, available = jax.device_put(told, self._device)
+        for name, array in links.items():
+            if self._every:
+                self._every[name].last[client] = array
+            if client in self._available:
+                self._own[name].last[client] = array
+        if client in self._available:
+            self._available[client] = available

@@ -1,6 +1,5 @@
 """What federated learning costs, from shapes: nothing is computed."""
 
-import math
 from collections import Counter
 from typing import Any
 
@@ -9,18 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from admm.comm import tree_bytes
-from admm.methods.federated.context import TABLE_DOWN, TABLE_UP, Tables
+from admm.methods.federated.context import Tables
+from admm.methods.federated.links import DOWN, DOWNLOADS, linked, message_bytes, remembered
 from admm.methods.federated.network import CHUNK, Batch, Personal, start_network
 from admm.methods.federated.share import FederatedShare
-from admm.methods.federated.worker import (
-    DOWN,
-    EVALUATION,
-    Kept,
-    codecs_of,
-    new_local,
-    new_server,
-    variables,
-)
+from admm.methods.federated.worker import EVALUATION, Kept, KeptServer, new_local, new_server
 from admm.run.costs import Message, StageCosts, WorkerCosts, evaluations
 from admm.solvers.flops import traced_flops
 
@@ -37,10 +29,10 @@ class Costs:
         self._itemsize = np.dtype(share.options.dtype).itemsize
         self._start = start_network(share.options, share.outline)
         rounds, epochs = share.availability, range(1, share.options.epochs + 1)
-        self._tables, self._context = None, None
-        if share.options.attention != "own":
-            tables = self._tables = Tables(share, rounds)
-            self._context = jax.eval_shape(lambda: tables.nothing(share.options.dtype))
+        self._tables = Tables(share, rounds) if share.options.attention != "own" else None
+        self._told, self._context = None, None
+        if (tables := self._tables) is not None:
+            self._told, self._context = jax.eval_shape(lambda: (tables.blank, tables.nothing()))
         self._downloads = Counter(k for n in epochs for k in rounds[n].present)
         self._answers = Counter(k for n in epochs for k in rounds[n].answering)
 
@@ -83,23 +75,22 @@ class Costs:
 
     def _messages(self, worker: int) -> list[Message]:
         """Of a whole run, since who is there differs from round to round."""
-        found, shape, codecs = [], self._start.w.shape, codecs_of(self._options)
-        for name in variables(self._options.method):
-            nbytes = codecs[name].nbytes(shape)
+        found, clients = [], len(self._share.windows)
+        for name, nbytes in message_bytes(self._options, clients, self._start.w.shape).items():
             if name.startswith(DOWN) and worker == 0:
+                counted = self._downloads if name in DOWNLOADS else self._answers
                 for target, own in list(enumerate(self._share.owned))[1:]:
-                    times = sum(self._downloads[k] for k in own)
+                    times = sum(counted[k] for k in own)
                     found.append(Message(name, target, nbytes, times, "stage"))
             elif not name.startswith(DOWN) and worker > 0:
                 times = sum(self._answers[k] for k in self._share.owned[worker])
                 found.append(Message(name, 0, nbytes, times, "stage"))
         if self._tables is not None:
-            owner = {k: n for n, own in enumerate(self._share.owned) for k in own}
-            tables = Counter(owner[k] for k in self._tables.messages(self._options.epochs))
-            ends = range(1, len(self._share.owned)) if worker == 0 else (0,)
-            name = TABLE_UP if worker else TABLE_DOWN
-            nbytes = codecs[name].nbytes(self._tables.shapes[name])
-            found += [Message(name, end, nbytes, tables[worker or end], "stage") for end in ends]
+            told = Counter(self._tables.messages(self._options.epochs))
+            each = [sum(told[k] for k in own) for own in self._share.owned]
+            name, nbytes = list(self._tables.nbytes.items())[worker > 0]
+            ends = [(0, each[worker])] if worker else list(enumerate(each))[1:]
+            found += [Message(name, end, nbytes, count, "stage") for end, count in ends]
         if worker == 0:
             for target in range(1, len(self._share.owned)):
                 nbytes = tree_bytes(self._start.w)
@@ -108,17 +99,16 @@ class Costs:
 
     def _checkpoint(self, worker: int) -> list[Any]:
         """State and best network after the last round."""
-        start, clients, context = self._start, len(self._share.owned[worker]), self._context
-        links: dict[str, Any] = dict.fromkeys(variables(self._options.method), start.w)
-        if self._tables is not None:
-            shapes = self._tables.shapes.items()
-            links |= {name: jax.ShapeDtypeStruct(s, start.w.dtype) for name, s in shapes}
+        start, clients = self._start, len(self._share.owned[worker])
+        links = dict.fromkeys(linked(self._options), start.w)
+        changes = jax.ShapeDtypeStruct(start.w.shape, np.dtype("float64"))
+        kept_changes = dict.fromkeys(remembered(self._options), changes)
         local = jax.eval_shape(lambda: new_local(self._options, start))
-        kept = Kept(local, links, context.available if context else None)
-        found: list[Any] = clients * [kept, Personal(start.v, context)]
+        kept = Kept(local, links, kept_changes, self._told)
+        found: list[Any] = clients * [kept, Personal(start.v, self._context)]
         if worker == 0:
             server = jax.eval_shape(lambda: new_server(self._options, start.w))
-            found += [server, start.w]
+            found += [KeptServer(server, kept_changes), start.w]
         return found
 
     def peak_memory(self) -> list[int]:
@@ -130,10 +120,8 @@ class Costs:
         clients, outline = len(self._share.windows), self._share.outline
         held = 2 * tree_bytes(self._checkpoint(worker))
         if worker == 0:
-            held += len(variables(self._options.method)) * clients * tree_bytes(self._start.w)
-            if self._tables is not None:
-                sizes = map(math.prod, self._tables.shapes.values())
-                held += clients * sum(sizes) * self._itemsize
+            held += len(linked(self._options)) * clients * tree_bytes(self._start.w)
+            held += clients * tree_bytes(self._told)
         own = self._share.owned[worker]
         windows = sum(sum(self._share.windows[k]) + CHUNK for k in own)
         rows = self._options.steps * self._options.batch

@@ -57,7 +57,7 @@ def _opened(
     w = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, shared))[0]
     blank: Any = start.v
     if options.attention != "own":
-        blank = Personal(start.v, Tables(share, share.availability).nothing(options.dtype))
+        blank = Personal(start.v, Tables(share, share.availability).nothing())
     has_own = bool(jax.tree.leaves(blank))
     read = {k: fill_leaves(blank, saved.read(k + 1)) if has_own else blank for k in share.clients}
     parameters = {

@@ -1,4 +1,4 @@
-"""How parameters travel between server and clients."""
+"""What travels between server and clients, and how."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -7,8 +7,63 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.comm.transport import Message, Transport
+from admm.methods.federated.options import FederatedOptions, Method
+from admm.methods.federated.summed import RANGE_BYTES, SummedCodec
 from admm.solvers.federated import Shared, weighted_mean
-from quant import Codec
+from quant import Codec, make_codec, make_common
+
+DOWN, UP = "down", "up"  # parameters and answers
+DOWN_CONTROL, UP_CONTROL = "down_control", "up_control"  # c and c_k of SCAFFOLD
+VARIABLES = (DOWN, UP, DOWN_CONTROL, UP_CONTROL)
+DOWNLOADS = VARIABLES[::2]
+"""What every client gets that is there; the rest travels for those that answer."""
+RANGES = {name: f"{name}_range" for name in VARIABLES}
+"""Where answers are summed up: the range that a client asks for, and the one that all go by."""
+
+
+def variables(method: Method) -> tuple[str, ...]:
+    """What a method sends, down and up in turns."""
+    return VARIABLES if method.has_control else VARIABLES[:2]
+
+
+def linked(options: FederatedOptions) -> tuple[str, ...]:
+    """Variables of which server and client hold the array decoded last."""
+    names = variables(options.method)
+    return names[::2] if options.summed else names
+
+
+def remembered(options: FederatedOptions) -> tuple[str, ...]:
+    """Answers that are coded against all changes before, and summed up."""
+    method = options.method
+    found = (UP,) * method.counts_absent + (UP_CONTROL,) * method.has_control
+    return found if options.summed else ()
+
+
+def link_codecs(options: FederatedOptions) -> dict[str, Codec]:
+    """How they travel."""
+    return {
+        name: make_codec(options.down if name in DOWNLOADS else options.up)
+        for name in linked(options)
+    }
+
+
+def summed_codec(options: FederatedOptions, clients: int) -> SummedCodec:
+    """How answers travel that are summed up."""
+    return SummedCodec(
+        make_common(options.up), clients, options.clip_update, options.noise_multiplier
+    )
+
+
+def message_bytes(
+    options: FederatedOptions, clients: int, shape: tuple[int, ...]
+) -> dict[str, int]:
+    """Of every variable that travels."""
+    found = {name: codec.nbytes(shape) for name, codec in link_codecs(options).items()}
+    if options.summed:
+        names, nbytes = variables(options.method), summed_codec(options, clients).nbytes(shape)
+        found |= dict.fromkeys(names[1::2], nbytes)
+        found |= {RANGES[name]: 1 if name in DOWNLOADS else RANGE_BYTES for name in names}
+    return found
 
 
 class Ends:
@@ -38,7 +93,7 @@ class Ends:
     ) -> None:
         self._transport, self._codec, self._variable = transport, codec, variable
         self.last: dict[int, Array] = dict.fromkeys(clients, start)
-        self.size, self.nbytes = start.size, codec.nbytes(start.shape)
+        self.nbytes = codec.nbytes(start.shape)
 
     def encode(self, client: int, x: Array) -> Message:
         """The message of an array, which is going to be delivered."""

@@ -3,17 +3,23 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from admm.checks import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, Check
 from admm.errors import InputError, spelled
 from admm.run.options import MethodOptions, checkpoint_option, codec_of, codec_option, option
+from admm.run.stopping import patience
 from admm.solvers.settings import RULES, Optimizer
 from layers.names import Attention, SequenceKind
-from quant import CODEC_NAMES
+from quant import CODEC_NAMES, COMMON_CODEC_NAMES
 
 _CODECS = [name for name in CODEC_NAMES if name != "levels"]
+
+# How z travels where answers are summed up, unless it is said.
+_DOWN = {"common8": "delta8", "common4": "delta4", "common2": "delta2"}
 _FROM_ZERO = Check("0 or more", lambda value: value >= 0)
+_PROBABILITY = Check("in (0, 1)", lambda value: 0 < value < 1, Real)
 
 
 class Method(NamedTuple):
@@ -73,18 +79,17 @@ class FederatedOptions(MethodOptions):
     horizon: int | None = option(
         None, "steps from a window's last to its target [as usual for the data]", "data", COUNT
     )
-    network: SequenceKind = option("fathom", "fathom, lstm, mlp or linear", "network")
-    hidden: int = option(16, "width of its layers", "network", COUNT)
+    network: SequenceKind = option("lstm", "fathom, lstm, mlp or linear", "network")
     attention: Attention = option(
         "own",
-        "what attention over time looks at: the client's own window (own), the others' at the "
-        "same time of the day too (aligned), or the mean of the others beside it (context)",
+        "what a window looks at: itself (own), those of others at the same time of the day too "
+        "(aligned), or what all of them look like on average (context)",
         "network",
         only={"network": ("fathom",)},
     )
     refresh: int = option(
         10,
-        "rounds until clients are told of each other again",
+        "rounds after which clients are told of each other again",
         "network",
         COUNT,
         only={"attention": ("aligned", "context")},
@@ -95,8 +100,9 @@ class FederatedOptions(MethodOptions):
     temporal_attention: bool = option(
         True, "attention over the steps of a window", "network", only={"network": ("fathom",)}
     )
+    hidden: int = option(16, "width of its layers", "network", COUNT)
     private: bool = option(
-        True, "clients keep task attention and output layer to themselves", "network"
+        False, "clients keep task attention and output layer to themselves", "network"
     )
     loss: Literal["l1", "squared_error"] | None = option(
         None, "of regression: l1 or squared_error [l1]"
@@ -135,6 +141,9 @@ class FederatedOptions(MethodOptions):
     )
     late_joiners: int = option(0, "clients that join late, the last ones", "workers", _FROM_ZERO)
     join_round: int | None = option(None, "the round in which they join", "workers", COUNT)
+    patience: int | None = option(
+        None, "evaluations without a better network after which a run ends [never]", "output", COUNT
+    )
     per_client: bool = option(
         False,
         "write the scores of every client into the summary, which tells of its data",
@@ -143,8 +152,29 @@ class FederatedOptions(MethodOptions):
     baselines: bool = option(
         True, "train local networks and ridge regressions to compare with, at the start", "output"
     )
-    codec: str | None = codec_option(_CODECS, "how answers of clients travel")
-    codec_down: str | None = codec_option(_CODECS, "how the server's parameters travel", "--codec")
+    secure_aggregation: bool = option(
+        False, "the root learns the sum of the answers of a round, and no single one", "safety"
+    )
+    clip_update: float | None = option(
+        None, "longest change that a client may answer with [any length]", "safety", POSITIVE
+    )
+    noise_multiplier: float = option(
+        0.0,
+        "standard deviation of the noise of a sum of answers, in lengths of --clip-update",
+        "safety",
+        Check("0, or in 0.01…100", lambda value: value == 0 or 0.01 <= value <= 100, Real),
+    )
+    delta: float = option(
+        1e-5, "δ of the differential privacy that the summary states", "safety", _PROBABILITY
+    )
+    codec: str | None = codec_option(
+        [*_CODECS, *COMMON_CODEC_NAMES],
+        "how answers of clients travel",
+        "as they are; with privacy common8, or common16 for clipped ones",
+    )
+    codec_down: str | None = codec_option(
+        _CODECS, "how the server's parameters travel", "--codec; of commonN deltaN"
+    )
     checkpoint_every: int = checkpoint_option(10)
 
     def __post_init__(self) -> None:
@@ -158,6 +188,32 @@ class FederatedOptions(MethodOptions):
             raise InputError(
                 f"{spelled('late_joiners')} and {spelled('join_round')} belong together: say how "
                 "many clients join late, and in which round"
+            )
+        if self.noise_multiplier and self.clip_update is None:
+            raise InputError(
+                f"{spelled('noise_multiplier', self.noise_multiplier)} hides changes up to a "
+                f"length: say which, such as {spelled('clip_update', 1)}"
+            )
+        if self.private_answers and not self.summed:
+            raise InputError(
+                f"{self.private_answers} needs codes that add up, got "
+                f"{spelled('codec', self.codec)}; take one of {', '.join(COMMON_CODEC_NAMES)}"
+            )
+        if self.summed and self.client_weights != "equal":
+            raise InputError(
+                f"{spelled('client_weights', 'rows')} is not for {spelled('codec', self.up)}, "
+                f"whose codes add up with equal weights; take {spelled('client_weights', 'equal')}"
+            )
+        if self.attention != "own" and self.private_answers:
+            raise InputError(
+                f"{spelled('attention', self.attention)} shows the server what each client's "
+                f"windows look like, which {self.private_answers} is there to prevent; take "
+                f"{spelled('attention', 'own')}"
+            )
+        if self.secure_aggregation and self.per_client:
+            raise InputError(
+                f"{spelled('per_client')} tells of single clients, which "
+                f"{spelled('secure_aggregation')} is there to prevent; leave out one of them"
             )
 
     @property
@@ -175,6 +231,36 @@ class FederatedOptions(MethodOptions):
     def steps(self) -> int:
         """Of a client in a round."""
         return self.local_steps or (1 if self.method.sends_gradient else 10)
+
+    @property
+    def private_answers(self) -> str:
+        """The option that needs sums of answers, as a person writes it; "" if there is none."""
+        given = ("secure_aggregation", "noise_multiplier", "clip_update")
+        return next((spelled(name) for name in given if getattr(self, name)), "")
+
+    @property
+    def up(self) -> str:
+        """The codec of answers."""
+        if self.codec is None and self.private_answers:
+            return "common8" if self.clip_update is None else "common16"
+        return codec_of(self)
+
+    @property
+    def down(self) -> str:
+        """The codec of the server's parameters."""
+        if self.summed:
+            return self.codec_down or _DOWN.get(self.up, self.dtype)
+        return self.codec_down or self.up
+
+    @property
+    def summed(self) -> bool:
+        """Whether the root gets sums of answers."""
+        return self.up in COMMON_CODEC_NAMES
+
+    @property
+    def callbacks(self) -> Sequence[Any]:
+        """Early stopping, if there is any."""
+        return () if self.patience is None else (patience(self.patience, self.select),)
 
     @property
     def remedy(self) -> str:
@@ -224,6 +310,5 @@ class FederatedOptions(MethodOptions):
         return predict_saved(self, saved, transport, data)
 
     def as_json(self) -> dict[str, Any]:
-        codec = codec_of(self)
-        followed = {"codec": codec, "codec_down": self.codec_down or codec}
+        followed = {"codec": self.up, "codec_down": self.down}
         return {**super().as_json(), **followed, "local_steps": self.steps}

@@ -1,16 +1,20 @@
 """How good networks are for the clients: means over these, and the worst of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from admm.comm import Transport
+from admm.comm import Transport, agree_on_masks
+from admm.comm.transport import Message
 from admm.methods.federated.network import Model, Personal, chunked
 from admm.methods.federated.share import FederatedShare
+from admm.methods.federated.summed import SummedCodec, SummedUplink
 from admm.methods.scores import client_scores
 from admm.methods.tasks import PARTS
 from admm.solvers.federated import Shared
+from quant import CommonScale
 
 Parameters = Mapping[int, tuple[Shared, Personal]]
 """Shared parameters and what is a client's own, by its number, from 0."""
@@ -90,12 +94,16 @@ def means(
 ) -> dict[str, float]:
     """The mean of every score over all clients, and the worst, in every process.
 
+    With secure aggregation means alone, from masked sums.
+
     Args:
         own: Scores of each client of this process, by its number.
         share: Of the clients.
         transport: Adds up in the order of the clients.
     """
     names = list(next(iter(own.values())))
+    if share.options.secure_aggregation:
+        return dict(zip(names, _masked_means(own, share, transport).tolist(), strict=True))
     summands = [
         np.array([[own[k][name] for name in names] for k in share.owned[worker]])
         for worker in transport.local
@@ -113,3 +121,27 @@ def means(
             if not name.startswith("train")
         },
     }
+
+
+def _masked_means(
+    own: Mapping[int, Mapping[str, float]], share: FederatedShare, transport: Transport
+) -> np.ndarray:
+    """The mean of every score, from sums whose summands no other process can read."""
+    every = range(len(share.windows))
+
+    def all_clients(number: int) -> range:
+        return every
+
+    scores = {k: jnp.asarray(list(each.values()), jnp.float32) for k, each in own.items()}
+    start = jnp.zeros(len(next(iter(own.values()))))
+    codec = SummedCodec(CommonScale(32 - len(every).bit_length()), len(every))
+    masks = agree_on_masks(transport, own)
+    way = SummedUplink(codec, start, own, all_clients, all_clients, masks=masks)
+
+    def gathered(message: Callable[[int], Message]) -> dict[int, Message]:
+        found = transport.gather({k: np.asarray(message(k)) for k in own})
+        return {k: jnp.asarray(each) for part in found for k, each in part.items()}
+
+    way.settle(gathered(lambda k: way.ask(k, scores[k], 0)))
+    messages = gathered(lambda k: way.encode(k, scores[k], 0))
+    return np.asarray(way.collect(messages, 0))

@@ -1,5 +1,6 @@
 """What a process has of a federation: its outline, and the data of its own clients alone."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from admm.comm import Transport
+from admm.comm import LEAST_CLIENTS, Transport
 from admm.datasets.clients import read_federation
 from admm.datasets.federation import ReadFederation
 from admm.datasets.fingerprint import fingerprint
@@ -30,9 +31,11 @@ class FederatedShare:
         clients: The data of those of the workers of this process, by number.
         windows: Of every client: how many there are of training, validation and test.
         fingerprints: Of every client's data.
-        filled: Where attention is not `own`: whether a client has training windows in a slot,
-            (clients, slots). All know it, as they know how many windows there are.
+        filled: Whether a client has training windows in a slot of the table that others are told,
+            (clients, slots); no slots where attention is `own`.
         baselines: What the clients reach by other means, by name.
+        released: How often each client has answered with noise; trainings count, and those that
+            were given up count as well.
     """
 
     options: FederatedOptions
@@ -43,6 +46,7 @@ class FederatedShare:
     fingerprints: Sequence[str]
     filled: np.ndarray
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    released: Counter[int] = field(default_factory=Counter)
 
     @property
     def dataset(self) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class FederatedShare:
             "clients": len(outline.clients),
             "steps": outline.steps,
             "features": outline.features,
-            "outputs": len(outline.outputs),
+            **_outputs(outline),
             "fingerprint": fingerprint(np.array(self.fingerprints)),
             **dict(zip(PARTS, sums, strict=True)),
         }
@@ -68,7 +72,8 @@ class FederatedShare:
     @property
     def availability(self) -> Availability:
         """Who is there in which round."""
-        return Availability(self.options, len(self.windows))
+        least = LEAST_CLIENTS if self.options.secure_aggregation else 1
+        return Availability(self.options, len(self.windows), least)
 
     def units(self, worker: int) -> str:
         """The clients of a worker, from 1."""
@@ -81,10 +86,12 @@ class FederatedShare:
         least, most = (f(train for train, _, _ in self.windows) for f in (min, max))
         owners = ", ".join(map(self.units, range(len(self.owned))))
         main = f"test_{MAIN[self.outline.task]}"
-        told = "".join(
-            f"{name}: {main} {found[main]:.4f}, of the worst client {found[f'{main}_worst']:.4f}\n"
-            for name, found in self.baselines.items()
-        )
+        told = ""
+        for name, found in self.baselines.items():
+            told += f"{name}: {main} {found[main]:.4f}"
+            if (worst := f"{main}_worst") in found:
+                told += f", of the worst client {found[worst]:.4f}"
+            told += "\n"
         return (
             f"{data['name']}: {data['clients']} clients with {least:,} to {most:,} training "
             f"windows of {data['steps']} × {data['features']}; {data['train']:,} training, "
@@ -109,6 +116,11 @@ def load_share(options: FederatedOptions, transport: Transport, data: Any = None
             f"got {transport.size} workers for {count} clients of {outline.name}; every worker "
             "needs at least one: start fewer"
         )
+    if options.secure_aggregation and count < LEAST_CLIENTS:
+        raise InputError(
+            f"{spelled('secure_aggregation')} needs at least {LEAST_CLIENTS} clients, and "
+            f"{outline.name} has {count}: of two, each sees the other in the sum"
+        )
     if options.late_joiners >= count:
         raise InputError(
             f"{spelled('late_joiners', options.late_joiners)} leaves nobody to begin with: "
@@ -125,12 +137,12 @@ def load_share(options: FederatedOptions, transport: Transport, data: Any = None
     own = [client for worker in transport.local for client in owned[worker]]
     read = transport.agreed(lambda: {number: outline.client(number) for number in own})
     clients = {number: _with_slots(each, options.attention) for number, each in read.items()}
-    slots = {"own": 0, "aligned": outline.slots, "context": 1}[options.attention]
+    slots = np.arange({"own": 0, "aligned": outline.slots, "context": 1}[options.attention])
     told = {
         number: (
             tuple(len(part.inputs) for part in each[1:]),
             _fingerprint(each, options.attention),
-            np.isin(np.arange(slots), np.asarray(each.train.slots)),
+            np.isin(slots, np.asarray(each.train.slots)),
         )
         for number, each in clients.items()
     }
@@ -156,7 +168,7 @@ def _check_attention(options: FederatedOptions, outline: ReadFederation) -> None
         )
     if options.attention == "aligned" and not outline.slots:
         raise InputError(
-            f"{given} needs clients with a common clock, and {outline.name} tells of none: take "
+            f"{given} needs clients with a common clock, and {outline.name} tells of none; take "
             f"{spelled('attention', 'context')}, or say when each series starts (docs/sensors.md)"
         )
 
@@ -165,9 +177,8 @@ def _with_slots(client: Client, attention: str) -> Client:
     """The client whose windows have the slots that its attention tells apart."""
     if attention == "aligned":
         return client
-    none = attention == "own"
     parts = [
-        part._replace(slots=None if none else np.zeros(len(part.inputs), np.int32))
+        part._replace(slots=np.zeros(len(part.inputs), np.int32) if attention != "own" else None)
         for part in client[1:]
     ]
     return Client(client.name, *parts)
@@ -187,6 +198,13 @@ def _outline(options: FederatedOptions, data: Any) -> ReadFederation:
         stride=stride[0] if stride and len(stride) == 1 else stride,
         horizon=options.horizon,
     )
+
+
+def _outputs(outline: ReadFederation) -> dict[str, Any]:
+    """How many, and of classes what they are called."""
+    if outline.task == "classes":
+        return {"classes": len(outline.outputs), "class_names": list(outline.outputs)}
+    return {"outputs": len(outline.outputs)}
 
 
 def _fingerprint(client: Client, attention: str) -> str:

@@ -6,14 +6,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from admm.comm import Transport, fill_leaves, in_turns, named_leaves
+from admm.comm import Transport, agree_on_masks, fill_leaves, in_turns, named_leaves
 from admm.methods.federated.context import TABLES, Tables
+from admm.methods.federated.links import (
+    DOWN,
+    DOWNLOADS,
+    RANGES,
+    UP,
+    VARIABLES,
+    message_bytes,
+    variables,
+)
 from admm.methods.federated.network import start_network
 from admm.methods.federated.options import FederatedOptions
 from admm.methods.federated.scores import Parameters, Scorer
 from admm.methods.federated.share import FederatedShare
-from admm.methods.federated.worker import DOWN, VARIABLES, FederatedWorker, codecs_of, variables
+from admm.methods.federated.worker import FederatedWorker
 from admm.run.method import Arrays, Network, Training
+from admm.solvers.privacy import epsilon
 
 # The unit that has the server; that of client k, from 1, is k.
 _SERVER = 0
@@ -32,15 +42,16 @@ class FederatedTraining(Training):
         self, options: FederatedOptions, share: FederatedShare, transport: Transport
     ) -> None:
         self._options, self._share, self._transport = options, share, transport
-        transport.declare(*VARIABLES, *TABLES)
-        self.variables = variables(options.method)
-        if options.attention != "own":
-            self.variables += TABLES
+        transport.declare(*VARIABLES, *RANGES.values(), *TABLES)
         self._start = start_network(options, share.outline)
+        clients = len(share.windows)
+        self._nbytes = message_bytes(options, clients, self._start.w.shape)
         self._rounds = share.availability
         self._tables = Tables(share, self._rounds) if options.attention != "own" else None
+        self.variables = (*self._nbytes, *(self._tables.nbytes if self._tables else ()))
+        masks = agree_on_masks(transport, share.clients) if options.secure_aggregation else None
         self._workers = [
-            FederatedWorker(index, share, transport, self._start, self._rounds, self._tables)
+            FederatedWorker(index, share, transport, self._start, self._rounds, masks, self._tables)
             for index in transport.local
         ]
         self._scorer = Scorer(share, self._start.model, transport)
@@ -58,11 +69,12 @@ class FederatedTraining(Training):
         in_turns(worker.iteration(number) for worker in self._workers)
         self._transport.flush()
         self._last = number
+        if self._options.noise_multiplier:
+            self._share.released.update(self._rounds.answering(number))
 
     def measure(self) -> Mapping[str, float]:
         in_turns(worker.shared() for worker in self._workers)
-        found = self._scorer.means(self._parameters())
-        return {**found, **self._traffic()}
+        return {**self._scorer.means(self._parameters()), **self._traffic()}
 
     def _parameters(self) -> Parameters:
         """Of the own clients, with z of the last evaluation."""
@@ -70,22 +82,24 @@ class FederatedTraining(Training):
 
     def _traffic(self) -> dict[str, int]:
         """What the clients have had to do with so far, wherever they live."""
-        counts, codecs = self._rounds.counts(self._last), codecs_of(self._options)
-        shape = self._start.w.shape
-        every = {name: codecs[name].nbytes(shape) for name in self.variables if name in VARIABLES}
-        down = sum(nbytes for name, nbytes in every.items() if name.startswith(DOWN))
+        counts = self._rounds.counts(self._last)
+
+        def nbytes(way: str) -> int:
+            return sum(
+                each * (counts.downloads if name in DOWNLOADS else counts.answers)
+                for name, each in self._nbytes.items()
+                if name.startswith(way)
+            )
+
         found = {
             "answers": counts.answers,
             "skipped": counts.skipped,
-            "bytes_down": counts.downloads * down,
-            "bytes_up": counts.answers * (sum(every.values()) - down),
+            "bytes_down": nbytes(DOWN),
+            "bytes_up": nbytes(UP),
         }
         if self._tables is not None:
             times = len(self._tables.messages(self._last))
-            found |= {
-                f"bytes_{name}": times * codecs[name].nbytes(shape)
-                for name, shape in self._tables.shapes.items()
-            }
+            found |= {f"bytes_{name}": times * n for name, n in self._tables.nbytes.items()}
         return found
 
     def state(self) -> dict[int, Arrays]:
@@ -93,10 +107,17 @@ class FederatedTraining(Training):
         for worker in self._workers:
             found |= {1 + k: named_leaves(kept) for k, kept in worker.state().items()}
             if worker.server is not None:
-                found[_SERVER] = named_leaves(worker.server)
+                found[_SERVER] = named_leaves(worker.server_state())
         return found
 
+    def settings(self) -> Mapping[str, Any]:
+        released = self._share.released
+        return {"released": [released[k] for k in range(len(self._share.windows))]}
+
     def restore(self, read: Callable[[int], Arrays], settings: Mapping[str, Any] | None) -> None:
+        released = self._share.released
+        for k, times in enumerate(settings["released"] if settings else []):
+            released[k] = max(released[k], times)
         for worker in self._workers:
             worker.restore(read)
 
@@ -107,10 +128,8 @@ class FederatedTraining(Training):
             if worker.server is not None:
                 found[_SERVER] = self._start.model.unravel(worker.server.z)
             if self._has_personal:
-                found |= {
-                    1 + k: own.v if own.context is None else own
-                    for k, own in worker.personal().items()
-                }
+                own = worker.personal().items()
+                found |= {1 + k: each.v if self._tables is None else each for k, each in own}
         return found
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
@@ -125,9 +144,23 @@ class FederatedTraining(Training):
             for k, each in worker.personal().items()
         }
         found: dict[str, Any] = {"personalised": self._scorer.means(own)}
+        if self._options.noise_multiplier:
+            found["privacy"] = self._privacy()
         if self._options.baselines:
             found["baselines"] = self._share.baselines
         if self._options.per_client:
             in_turns(worker.shared() for worker in self._workers)
             found["clients"] = self._scorer.of_clients(self._parameters())
         return found
+
+    def _privacy(self) -> dict[str, Any]:
+        """What the answers of the client that has answered most often give away, at most."""
+        options, answers = self._options, max(self._share.released.values(), default=0)
+        releases = answers * len(variables(options.method)[1::2])
+        return {
+            "epsilon": epsilon(options.noise_multiplier, releases, options.delta),
+            "delta": options.delta,
+            "noise_multiplier": options.noise_multiplier,
+            "clip_update": options.clip_update,
+            "answers": answers,
+        }

@@ -3,40 +3,55 @@
 In a round
 
 - the server sends its parameters to every client that is there;
-- where attention looks at others, they are told of each other every so many rounds, see
+- where attention looks at other clients, they are told of each other now and then, see
   `admm.methods.federated.context`;
-- the owner of such a client takes the client's steps, and sends the answer;
+- the owner of such a client takes the client's steps, and sends the answer (where answers are
+  summed up, after all have settled its range);
 - the server decodes the answers in the order of the clients, and takes its own step.
 
 Every client has links, a state and random numbers of its own, and one compiled function takes the
 steps of each: the iterates do not depend on who owns whom.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-from admm.comm import Transport, fill_leaves, receive_exact, send_exact
+from admm.comm import PairwiseMasks, Transport, fill_leaves, receive_exact, send_exact
 from admm.comm.transport import Message
-from admm.methods.federated.context import TABLE_DOWN, TABLE_UP, TABLES, Tables
-from admm.methods.federated.links import Ends, Uplink
+from admm.methods.federated.context import Sequences, TableLinks, Tables, Told
+from admm.methods.federated.links import (
+    DOWN,
+    DOWN_CONTROL,
+    RANGES,
+    UP,
+    UP_CONTROL,
+    VARIABLES,
+    Ends,
+    Uplink,
+    link_codecs,
+    message_bytes,
+    remembered,
+    summed_codec,
+    variables,
+)
 from admm.methods.federated.local import LocalSteps
 from admm.methods.federated.network import Personal, Start, optimizer_of, solver_of
-from admm.methods.federated.options import FederatedOptions, Method
+from admm.methods.federated.options import FederatedOptions
 from admm.methods.federated.schedule import Availability
 from admm.methods.federated.share import FederatedShare
-from admm.run.options import codec_of
+from admm.methods.federated.summed import SummedUplink
 from admm.solvers.federated import Client, Pull, Shared, move_dual, move_with_momentum, server_step
 from layers import Context
-from quant import Codec, make_codec
 
-DOWN, UP = "down", "up"  # parameters and answers
-DOWN_CONTROL, UP_CONTROL = "down_control", "up_control"  # c and c_k of SCAFFOLD
-VARIABLES = (DOWN, UP, DOWN_CONTROL, UP_CONTROL)
 EVALUATION = "evaluation"
+
+_DOWN_OF = dict(zip(VARIABLES[1::2], VARIABLES[::2], strict=True))
 
 
 class Local(NamedTuple):
@@ -60,20 +75,16 @@ class Kept(NamedTuple):
     """What a checkpoint has of a client."""
 
     local: Local
-    links: dict[str, Array]  # what both ends decoded last, of every variable
-    available: Array | None  # who of the others is in its table
+    links: dict[str, Shared]  # what both ends decoded last, of every variable
+    changes: dict[str, Any]  # what the client has answered so far, where answers are summed up
+    told: Told | None  # what the client knows of the others
 
 
-def variables(method: Method) -> tuple[str, ...]:
-    """What travels."""
-    return VARIABLES if method.has_control else VARIABLES[:2]
+class KeptServer(NamedTuple):
+    """What a checkpoint has of the server."""
 
-
-def codecs_of(options: FederatedOptions) -> dict[str, Codec]:
-    """How each variable travels."""
-    up = make_codec(codec_of(options))
-    down = make_codec(options.codec_down or codec_of(options))
-    return dict(zip(VARIABLES + TABLES, 3 * (down, up), strict=True))
+    server: Server
+    totals: dict[str, Any]  # what all clients have answered so far, where answers are summed up
 
 
 def new_local(options: FederatedOptions, start: Start) -> Local:
@@ -104,6 +115,7 @@ class FederatedWorker:
         transport: Ways to the other workers.
         start: The network before training.
         availability: Who is there in which round.
+        masks: Hide the answers of the clients of this process, where they are to be hidden.
         tables: What clients are told of each other, unless attention is `own`.
 
     Attributes:
@@ -118,11 +130,12 @@ class FederatedWorker:
         transport: Transport,
         start: Start,
         availability: Availability,
+        masks: PairwiseMasks | None,
         tables: Tables | None,
     ) -> None:
         self.index, self._transport, self._availability = index, transport, availability
         self._options, self._method = share.options, share.options.method
-        self._device, self._tables = transport.device(index), tables
+        self._device = transport.device(index)
         self._owner = {k: worker for worker, own in enumerate(share.owned) for k in own}
         start = start._replace(**jax.device_put({"w": start.w, "v": start.v}, self._device))
         self._steps = LocalSteps(share, index, start, self._device)
@@ -131,34 +144,58 @@ class FederatedWorker:
         self._rho = jnp.asarray(rho, start.w.dtype, device=self._device)
         self.locals = dict.fromkeys(share.owned[index], new_local(self._options, start))
         self.server = None if index else new_server(self._options, start.w)
-        nobody = None if tables is None else tables.nothing(start.w.dtype.name).available
-        self._available = dict.fromkeys(self.locals, jax.device_put(nobody, self._device))
         self._own = self._ends(start.w, self.locals)
         self._every = {} if index else self._ends(start.w, self._owner)
-        rounds = availability
-        counted = {
-            UP: rounds.answered if self._method.counts_absent else rounds.answering,
-            UP_CONTROL: rounds.answered,
-        }
+        self._nbytes = message_bytes(self._options, len(self._owner), start.w.shape)
+        self._elements = dict.fromkeys(VARIABLES, start.w.size)
+        self._told = None
+        if tables is not None:
+            self._told = TableLinks(tables, transport, index, self._owner)
+            self._nbytes |= tables.nbytes
+            self._elements |= {name: math.prod(shape) for name, shape in tables.shapes.items()}
         self._uplinks = {
-            name: Uplink(self._own[name], self._every.get(name), share.weights, counted[name])
+            name: self._uplink(name, start.w, share.weights, masks)
             for name in variables(self._method)[1::2]
+        }
+        self._remembering = {
+            name: uplink
+            for name, uplink in self._uplinks.items()
+            if isinstance(uplink, SummedUplink) and name in remembered(self._options)
         }
         self._here: dict[tuple[str, int], Message] = {}  # from this worker to itself
 
     def _ends(self, w: Shared, clients: Collection[int]) -> dict[str, Ends]:
         """Ends of all variables, which hold what both sides know at the start."""
-        codecs = codecs_of(self._options)
-        starts = {**dict.fromkeys(variables(self._method), self._zero), DOWN: w, UP: w}
-        if self._method.sends_gradient:
-            starts[UP] = self._zero
-        if self._tables is not None:
-            for name, shape in self._tables.shapes.items():
-                starts[name] = jnp.zeros(shape, w.dtype, device=self._device)
         return {
-            name: Ends(self._transport, codecs[name], name, start, clients)
-            for name, start in starts.items()
+            name: Ends(self._transport, codec, name, self._first(name, w), clients)
+            for name, codec in link_codecs(self._options).items()
         }
+
+    def _first(self, name: str, w: Shared) -> Shared:
+        """What is known of a variable before its first message."""
+        return w if name == DOWN or (name == UP and not self._method.sends_gradient) else self._zero
+
+    def _uplink(
+        self, name: str, w: Shared, weights: np.ndarray, masks: PairwiseMasks | None
+    ) -> Uplink | SummedUplink:
+        """The way of answers to the server."""
+        rounds, remembers = self._availability, name == UP_CONTROL or self._method.counts_absent
+        counted = rounds.answered if remembers else rounds.answering
+        if not self._options.summed:
+            return Uplink(self._own[name], self._every.get(name), weights, counted)
+        known = (self._every or self._own)[DOWN].last
+        if self._method.sends_gradient:
+            known = dict.fromkeys(self._owner, self._zero)
+        return SummedUplink(
+            summed_codec(self._options, len(self._owner)),
+            self._first(name, w),
+            self.locals,
+            rounds.answering,
+            counted,
+            base=None if remembers else known.__getitem__,
+            masks=masks,
+            stream=int(name == UP_CONTROL),
+        )
 
     def iteration(self, number: int) -> Iterator[None]:
         """A round, numbered from 1."""
@@ -172,15 +209,20 @@ class FederatedWorker:
                     message = self._every[name].encode(client, x)
                     self._send(message, client, name, self._owner[client])
         yield
+        answers = {}
         for client in filter(self.locals.__contains__, present):
             for name in variables(self._method)[::2]:
                 self._own[name].decode(client, self._receive(client, name, 0))
-        if self._tables is not None:
-            yield from self._refresh(self._tables, number)
+        if self._told is not None:
+            yield from self._told.refresh(number, self._sequences, self._send, self._receive)
         for client in filter(self.locals.__contains__, answering):
-            for name, answer in self._solve(client, number).items():
-                message = self._uplinks[name].encode(client, answer, number)
-                self._send(message, client, name, 0)
+            answers[client] = self._solve(client, number)
+        for name, uplink in self._uplinks.items():
+            if isinstance(uplink, SummedUplink):
+                own = {client: each[name] for client, each in answers.items()}
+                yield from self._settle(name, uplink, own, number)
+            for client, each in answers.items():
+                self._send(uplink.encode(client, each[name], number), client, name, 0)
         yield
         if self.server is not None and answering:
             means = {}
@@ -189,33 +231,31 @@ class FederatedWorker:
                 means[name] = uplink.collect(messages, number)
             self.server = self._step(self.server, means, number)
 
-    def _refresh(self, tables: Tables, number: int) -> Iterator[None]:
-        """Tell clients of each other, in the rounds in which that is due."""
-        answering = tables.answering(number)
-        own = [client for client in answering if client in self.locals]
-        for client in own:
-            given = client, self._own[DOWN].last[client], self.locals[client].client.v
-            rows = self._transport.traced("compute", "sequences", self._steps.sequences, *given)
-            self._send(self._own[TABLE_UP].encode(client, rows), client, TABLE_UP, 0)
+    def _settle(
+        self, name: str, uplink: SummedUplink, answers: Mapping[int, Shared], number: int
+    ) -> Iterator[None]:
+        """Settle the range of the answers of a round."""
+        asking, replying = RANGES[name], RANGES[_DOWN_OF[name]]
+        for client, answer in answers.items():
+            self._send(uplink.ask(client, answer, number), client, asking, 0)
         yield
-        if self.server is not None:
-            up, down = self._every[TABLE_UP], self._every[TABLE_DOWN]
+        answering = self._availability.answering(number)
+        if self.server is not None and answering:
+            asked = {k: self._receive(k, asking, self._owner[k]) for k in answering}
+            reply = uplink.settle(asked)
             for client in answering:
-                up.decode(client, self._receive(client, TABLE_UP, self._owner[client]))
-            for client in answering:
-                message = down.encode(client, tables.told(client, up.last, number))
-                self._send(message, client, TABLE_DOWN, self._owner[client])
+                self._send(reply, client, replying, self._owner[client])
         yield
-        for client in own:
-            self._own[TABLE_DOWN].decode(client, self._receive(client, TABLE_DOWN, 0))
-            available = tables.available(client, number)
-            self._available[client] = jax.device_put(available, self._device)
+        for client in answers:
+            uplink.hear(self._receive(client, replying, 0))
+
+    def _sequences(self, client: int) -> Sequences:
+        """What the others may be told of a client's windows."""
+        given = client, self._own[DOWN].last[client], self.locals[client].client.v
+        return self._transport.traced("compute", "sequences", self._steps.sequences, *given)
 
     def _context(self, client: int) -> Context | None:
-        """What a client was told of the others last."""
-        if self._tables is None:
-            return None
-        return Context(self._own[TABLE_DOWN].last[client], self._available[client])
+        return None if self._told is None else self._told.context(client)
 
     def _solve(self, client: int, number: int) -> dict[str, Shared]:
         """The steps of a client in a round, and its answer."""
@@ -257,14 +297,13 @@ class FederatedWorker:
         if target == self.index:
             self._here[name, client] = message
         else:
-            size = self._own[name].size
-            self._transport.send(message, self.index, target, name, elements=size)
+            elements = self._elements.get(name, 1)
+            self._transport.send(message, self.index, target, name, elements)
 
     def _receive(self, client: int, name: str, source: int) -> Message:
         if source == self.index:
             return self._here.pop((name, client))
-        nbytes = self._own[name].nbytes
-        wait = self._transport.expect(nbytes, source, self.index, name)
+        wait = self._transport.expect(self._nbytes[name], source, self.index, name)
         return self._transport.traced("wait", f"wait {name}", wait)
 
     # Between rounds.
@@ -289,22 +328,39 @@ class FederatedWorker:
             client: Kept(
                 local,
                 {name: ends.last[client] for name, ends in self._own.items()},
-                self._available[client],
+                {name: each.changes[client] for name, each in self._remembering.items()},
+                None if self._told is None else self._told.state(client),
             )
             for client, local in self.locals.items()
         }
+
+    def server_state(self) -> KeptServer | None:
+        """All that it needs of the server, where that is here."""
+        if self.server is None:
+            return None
+        return KeptServer(
+            self.server, {name: each.total for name, each in self._remembering.items()}
+        )
 
     def restore(self, read: Callable[[int], Mapping[str, Array]]) -> None:
         """Go on from a state: of the server in unit 0, of client k, from 0, in unit k + 1."""
         blank = next(iter(self.state().values()))
         for client in self._owner if self.server is not None else self.locals:
-            kept = fill_leaves(blank, jax.device_put(dict(read(client + 1)), self._device))
-            for name, array in kept.links.items():
+            kept = fill_leaves(blank, read(client + 1))
+            local, links = jax.device_put((kept.local, kept.links), self._device)
+            if self._told is not None and kept.told is not None:
+                self._told.restore(client, kept.told)
+            for name, array in links.items():
                 if self._every:
                     self._every[name].last[client] = array
                 if client in self.locals:
                     self._own[name].last[client] = array
             if client in self.locals:
-                self.locals[client], self._available[client] = kept.local, kept.available
-        if self.server is not None:
-            self.server = fill_leaves(self.server, jax.device_put(dict(read(0)), self._device))
+                self.locals[client] = local
+                for name, changes in kept.changes.items():
+                    self._remembering[name].changes[client] = np.asarray(changes)
+        if (state := self.server_state()) is not None:
+            kept_server = fill_leaves(state, read(0))
+            self.server = jax.device_put(kept_server.server, self._device)
+            for name, total in kept_server.totals.items():
+                self._remembering[name].total = np.asarray(total)

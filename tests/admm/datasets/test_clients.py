@@ -123,9 +123,9 @@ def test_what_is_no_federation_is_refused():
     ("name", "options", "message"),
     [
         ("bejing", {}, "unknown data set 'bejing'.*did you mean beijing"),
-        ("sensors:clients=0", {}, "sensors: clients must be at least 1, got 0"),
+        ("sensors:clients=0", {}, "sensors: clients must be in 1…10,000, got 0"),
         ("sensors:client=3", {}, "expected options as clients=8,seed=0, .*did you mean clients"),
-        ("sensors:hours=20", {}, "sensors: hours must be at least 100, got 20"),
+        ("sensors:hours=20", {}, "sensors: hours must be in 100…1,000,000, got 20"),
         ("sensors", {"stride": (1, 2)}, "stride= must be one, or three of training, .* got 2"),
         ("sensors", {"horizon": 0}, "horizon= must be at least 1, got 0"),
         ("beijing:least=9,most=8", {}, "beijing: most 8 must not be below least 9"),

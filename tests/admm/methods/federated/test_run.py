@@ -1,6 +1,7 @@
 """Runs of federated learning: what is the same to the bit, what travels, and who is there."""
 
 import json
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -19,7 +20,7 @@ from admm.methods.federated.schedule import Availability
 from quant import make_codec
 
 SMALL = {"dataset": "sensors:clients=4,hours=120", "network": "mlp", "hidden": 4}
-SMALL |= {"batch": 8, "local_steps": 3, "epochs": 6, "baselines": False}
+SMALL |= {"private": True, "batch": 8, "local_steps": 3, "epochs": 6, "baselines": False}
 
 
 def run(solver, transport=None, data=None, **changes):
@@ -126,8 +127,9 @@ def test_any_split_of_the_clients_gives_the_same_bits(solver):
 def test_two_ranks_give_the_bits_of_one(admm, tmp_path):
     given = {**SMALL, "codec": "delta4", "participation": 0.6, "out": tmp_path / "one"}
     alone = train(options("fed-admm", **{**given, "baselines": True})).summary
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items() if value]
-    words += ["--solver=fed-admm", "--codec=delta4", "--participation=.6"]
+    apart = ("private", "baselines")
+    words = [f"--{n.replace('_', '-')}={v}" for n, v in SMALL.items() if n not in apart]
+    words += ["--solver=fed-admm", "--codec=delta4", "--participation=.6", "--private"]
     done = admm("train", *words, "--out", tmp_path / "two", ranks=2)
     assert done.returncode == 0, done.stderr
     assert "local only: test_mae" in done.stdout
@@ -228,14 +230,14 @@ def test_a_run_goes_on_with_other_workers(tmp_path):
     """To the same bits: the server's and every client's state are in the checkpoint."""
     given = {"codec": "delta4", "participation": 0.6, "late_joiners": 1, "join_round": 4}
     whole = run("fed-admm", **given, workers=2)
-    stopped = options("fed-admm", **{**SMALL, **given}, out=tmp_path, workers=2)
+    stopped = options("fed-admm", **SMALL, **given, out=tmp_path, workers=2)
     train(stopped, callback=lambda evaluation: evaluation["epoch"] == 3)
     again = train(resumed(tmp_path, workers=3))
     assert scores(again) == scores(whole)
     same_network(again.network, whole.network)
 
 
-def test_the_saved_network_has_the_scores_of_the_run(tmp_path):
+def test_the_saved_network_has_the_scores_of_the_run(admm, tmp_path):
     summary = run("fedavg", out=tmp_path, per_client=True, eval_every=6).summary
     found = evaluate(tmp_path)
     assert found == {name: summary["best"][name] for name in found}
@@ -244,6 +246,11 @@ def test_the_saved_network_has_the_scores_of_the_run(tmp_path):
     counts = [summary["dataset"][part] for part in ("train", "val", "test")]
     assert outputs.shape == (sum(counts), 4)
     np.testing.assert_array_equal(predict(tmp_path, LocalTransport(2)), outputs)
+    done = admm("predict", tmp_path, "--out", tmp_path / "out.csv")
+    assert f"{sum(counts):,} rows of 4 outputs in" in done.stdout, done.stderr
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "row,y0,y1,y2,y3"
+    assert lines[1] == ",".join(["0", *(f"{value:.6g}" for value in outputs[0])])
     of_clients = [each["test_mae"] for each in summary["clients"].values()]
     assert np.mean(of_clients) == pytest.approx(found["test_mae"])
     assert max(of_clients) == found["test_mae_worst"]
@@ -253,6 +260,26 @@ def test_scores_of_clients_are_written_only_if_asked_for(tmp_path):
     summary = run("fedavg", out=tmp_path).summary
     assert "clients" not in summary
     assert "client 0" not in (tmp_path / "summary.json").read_text()
+
+
+def test_parts_of_the_attention_can_be_left_out():
+    whole = options("fedavg", network="fathom")
+    outline = read_federation("sensors:clients=2")
+    sizes = [
+        start_network(replace(whole, **changes), outline).w.size
+        for changes in ({}, {"task_attention": False}, {"temporal_attention": False})
+    ]
+    assert sizes[0] - sizes[1] == 4 * 4  # Ws
+    assert sizes[0] - sizes[2] > 0
+    head = start_network(replace(whole, private=True), outline)
+    assert sizes[0] - head.w.size == 4 * 4 + 4 * 16 + 4  # and the output layer
+
+
+def test_a_run_ends_when_nothing_gets_better():
+    result = run("fedavg", epochs=12, patience=2, lr=1.0, schedule="constant")
+    best = result.summary["best"]["epoch"]
+    assert result.summary["stopped"]
+    assert result.history[-1]["epoch"] == best + 2 < 12
 
 
 def test_everything_is_right_in_float64(x64):
@@ -329,6 +356,7 @@ def test_a_round_without_clients_is_skipped_and_counted():
         ("fedavg", {"join_round": 2}, "late_joiners= and join_round= belong together"),
         ("fedavg", {"participation": 0}, r"participation= must be in \(0, 1\], got 0"),
         ("fedavg", {"dropouts": 1}, r"dropouts= must be in \[0, 1\), got 1"),
+        ("fedavg", {"task_attention": False}, "task_attention= is not for network=mlp"),
         ("fedavg", {"codec": "levels"}, "codec= must be one of float64"),
     ],
 )
