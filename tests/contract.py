@@ -127,7 +127,6 @@ ROWS = {
             {"down": SHARED, "up": SHARED},
             {"lr": 1e30},
             same_bits=True,
-            scheduled=True,
         )
         for solver in ("fed-admm", "fedavg", "fedavgm", "fedprox")
     },
@@ -136,7 +135,6 @@ ROWS = {
         dict.fromkeys(("down", "up", "down_control", "up_control"), SHARED),
         {"lr": 1e30},
         same_bits=True,
-        scheduled=True,
     ),
     "fed-admm-secure": Row(  # of the three clients: 11 bits an answer, 508 bytes for its range
         {**CLIENTS, "solver": "fed-admm", "secure_aggregation": True, "codec_down": "float32"},
@@ -148,14 +146,12 @@ ROWS = {
         },
         {"lr": 1e30},
         same_bits=True,
-        scheduled=True,
     ),
     "fedsgd": Row(
         {**CLIENTS, "solver": "fedsgd", "local_steps": 1},
         {"down": SHARED, "up": SHARED},
         {"lr": 1e30},
         same_bits=True,
-        scheduled=True,
     ),
 }
 EPOCHS = 5

@@ -12,6 +12,7 @@ def rows_of(tmp_path, words):
     return json.loads((tmp_path / "rows.json").read_text())["rows"]
 
 
+@pytest.mark.slow
 def test_methods_and_clients_that_are_away(tmp_path):
     words = ["--quick", "--methods", "fed-admm", "fedsgd", "--late", "0", ".4", "--rounds", "2"]
     words += ["--local-steps", "3", "--codecs", "delta4", "--", "--network", "linear"]

@@ -114,8 +114,8 @@ class FederatedOptions(MethodOptions):
     batch: int = option(32, "windows of a step", check=COUNT)
     optimizer: Optimizer = option("adam", "of the clients: gd, adadelta, adagrad or adam")
     lr: float = option(3e-3, "its learning rate", check=POSITIVE)
-    schedule: Literal["cosine", "constant"] = option(
-        "cosine", "learning rate over the rounds: cosine, which falls to 0, or constant"
+    schedule: Literal["constant", "cosine"] = option(
+        "constant", "learning rate over the rounds: constant, or cosine, which falls to 0"
     )
     clip: float = option(1.0, "longest gradient of a step; 0: any length", check=NOT_NEGATIVE)
     rho: float = option(

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from admm.comm import Transport, agree_on_masks, fill_leaves, in_turns, named_leaves
 from admm.methods.federated.context import TABLES, Tables
@@ -22,7 +24,7 @@ from admm.methods.federated.options import FederatedOptions
 from admm.methods.federated.scores import Parameters, Scorer
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.worker import FederatedWorker
-from admm.run.method import Arrays, Network, Training
+from admm.run.method import Arrays, Joiner, Network, Training
 from admm.solvers.privacy import epsilon
 
 # The unit that has the server; that of client k, from 1, is k.
@@ -136,6 +138,17 @@ class FederatedTraining(Training):
         blank = self.network().items()
         found = {number: fill_leaves(each, read(number)) for number, each in blank}
         return jax.tree.map(jnp.asarray, found)
+
+    def joiner(self) -> Joiner | None:
+        """Makes the network of a window, if clients have no part of it of their own."""
+        model, transport = self._start.model, self._transport
+
+        def join(network: Network) -> Any:
+            shared = jax.tree.map(np.asarray, network.get(_SERVER))
+            shared = jax.tree.map(jnp.asarray, transport.share(shared, 0))
+            return eqx.combine(shared, model.static)
+
+        return None if self._has_personal else join
 
     def report(self) -> Mapping[str, Any]:
         own = {

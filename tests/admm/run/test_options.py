@@ -395,7 +395,7 @@ def test_every_option_explains_itself(solver, capsys):
         assert each.metadata["group"] in groups, name
         flag = f"--{hyphenated(name)}"
         if isinstance(each.default, bool):
-            flag = f"--no-{name}" if each.default else flag
+            flag = f"--no-{hyphenated(name)}" if each.default else flag
             assert re.search(rf"^  {flag}$|^  {flag}  ", text, re.MULTILINE), name
         else:
             assert re.search(rf"^  {flag} [A-Z0-9]\S*", text, re.MULTILINE), name

@@ -27,6 +27,7 @@ GIVEN = {
     "local_steps": 2,
     "epochs": 4,
 }
+SLOW = pytest.mark.slow
 ALPHA = 1e-6  # a run that is right fails a test of randomness as often
 
 
@@ -107,7 +108,7 @@ def test_the_search_finds_what_is_there(monkeypatch):
     assert "evaluation" in holders(messages, z)
 
 
-@pytest.mark.parametrize("solver", ["fed-admm", "fedavg"])
+@pytest.mark.parametrize("solver", ["fed-admm", pytest.param("fedavg", marks=SLOW)])
 def test_single_messages_and_partial_sums_are_uniform(solver, monkeypatch):
     """All messages of clients of other workers, alone, together, and over rounds."""
     given = {"solver": solver, "secure_aggregation": True, "codec": "common16", "hidden": 24}
@@ -131,6 +132,9 @@ def test_single_messages_and_partial_sums_are_uniform(solver, monkeypatch):
         for a, b in zip(one, other, strict=True):
             assert is_uniform(a - b)
             assert is_uniform(a + b)
+    asked = [message.data for message in messages if message.variable == "up_range"]
+    assert {len(each) for each in asked} == {RANGE_BYTES}
+    assert p_uniform(np.frombuffer(b"".join(asked), np.uint8)) > ALPHA
     # Bare words are not.
     bare = [unpack_words(each, width, count) for key, each in kept.bare.items() if key[2]]
     assert not any(p_uniform((each >> 8 & 255).astype(np.uint8)) > ALPHA for each in bare)
@@ -149,26 +153,20 @@ def test_a_run_of_the_same_seed_sends_other_messages_and_reaches_the_same_bits(m
             assert (octets[0] == octets[1]).mean() < 0.05
 
 
-def test_the_range_is_asked_for_by_uniform_words(monkeypatch):
-    messages, *_ = recorded(monkeypatch, secure_aggregation=True, epochs=20)
-    asked = [message.data for message in messages if message.variable == "up_range"]
-    assert {len(each) for each in asked} == {RANGE_BYTES}
-    assert p_uniform(np.frombuffer(b"".join(asked), np.uint8)) > ALPHA
+@pytest.mark.parametrize("solver", ["fed-admm", "fedavg", pytest.param("scaffold", marks=SLOW)])
+def test_secure_aggregation_changes_no_bit(solver):
+    given = {"solver": solver, "codec": "common4", "participation": 0.8}
+    plain, secure = train(made(**given)), train(made(**given, secure_aggregation=True))
+    jax.tree.map(np.testing.assert_array_equal, plain.network, secure.network)
+    for a, b in zip(plain.history, secure.history, strict=True):
+        assert not any(name.endswith("_worst") for name in b)
+        same = [name for name in b if name.endswith(("loss", "mae"))]
+        assert len(same) == 5
+        assert [b[name] for name in same] == pytest.approx([a[name] for name in same], rel=1e-6)
+        assert a["bytes_up"] == b["bytes_up"]
 
 
-def test_secure_aggregation_changes_no_bit(monkeypatch):
-    for solver in ("fed-admm", "fedavg", "scaffold"):
-        given = {"solver": solver, "codec": "common4", "participation": 0.8}
-        plain, secure = train(made(**given)), train(made(**given, secure_aggregation=True))
-        jax.tree.map(np.testing.assert_array_equal, plain.network, secure.network)
-        for a, b in zip(plain.history, secure.history, strict=True):
-            assert not any(name.endswith("_worst") for name in b)
-            same = [name for name in b if name.endswith(("loss", "mae"))]
-            assert len(same) == 5
-            assert [b[name] for name in same] == pytest.approx([a[name] for name in same], rel=1e-6)
-            assert a["bytes_up"] == b["bytes_up"]
-
-
+@pytest.mark.slow
 def test_double_precision_is_kept(x64):
     plain = train(made(codec="common8", dtype="float64"))
     secure = train(made(codec="common8", dtype="float64", secure_aggregation=True, workers=2))
@@ -216,7 +214,7 @@ transport.close()
 """
 
 
-@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("ranks", [pytest.param(2, marks=SLOW), 4])
 def test_ranks_reach_the_same_bits_and_send_no_row(ranks, mpi_python, tmp_path):
     given = {**GIVEN, "baselines": False, "secure_aggregation": True, "codec": "common16"}
     folder = Path(__file__).parents[3]
