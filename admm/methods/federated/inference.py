@@ -55,12 +55,12 @@ def _opened(
     start = start_network(options, share.outline)
     shared = fill_leaves(start.model.unravel(start.w), saved.read(0))
     w = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, shared))[0]
-    blank: Any = start.v
+    context = None
     if options.attention != "own":
-        blank = Personal(start.v, Tables(share, share.availability).nothing())
+        context = Tables(share, share.availability).nothing()
+    blank = Personal(start.v, context)
     has_own = bool(jax.tree.leaves(blank))
-    read = {k: fill_leaves(blank, saved.read(k + 1)) if has_own else blank for k in share.clients}
     parameters = {
-        k: (w, each if isinstance(each, Personal) else Personal(each)) for k, each in read.items()
+        k: (w, blank.filled(saved.read(k + 1)) if has_own else blank) for k in share.clients
     }
     return share, Scorer(share, start.model, transport), parameters

@@ -1,6 +1,6 @@
 """The network of a client, made of shared and private parameters, and its loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
+from admm.comm import fill_leaves
 from admm.datasets.windows import Windows
 from admm.methods.federated.options import FederatedOptions
 from admm.solvers.backprop import make_optimizer
@@ -45,6 +46,21 @@ class Personal(NamedTuple):
 
     v: PyTree  # private parameters
     context: Context | None = None  # what it was told of the others last
+
+    @property
+    def saved(self) -> Any:
+        """As it is saved: a saved network has numbers alone, no truth values."""
+        if self.context is None:
+            return self.v
+        sequences, available = self.context
+        return Personal(self.v, Context(sequences, available.astype(sequences.dtype)))
+
+    def filled(self, arrays: Mapping[str, Any]) -> "Personal":
+        """The same of another network, from the named leaves of its `saved`."""
+        if self.context is None:
+            return Personal(fill_leaves(self.v, arrays))
+        v, (sequences, available) = fill_leaves(self.saved, arrays)
+        return Personal(v, Context(sequences, available > 0))
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class FederatedTraining(Training):
                 found[_SERVER] = self._start.model.unravel(worker.server.z)
             if self._has_personal:
                 own = worker.personal().items()
-                found |= {1 + k: each.v if self._tables is None else each for k, each in own}
+                found |= {1 + k: each.saved for k, each in own}
         return found
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
