@@ -15,6 +15,7 @@ from admm.methods.federated.context import TABLE_DOWN, TABLE_UP, Tables
 from admm.methods.federated.local import LocalSteps
 from admm.methods.federated.network import start_network
 from admm.methods.federated.schedule import Availability
+from layers import Context
 from quant import make_codec
 
 SMALL = {
@@ -169,8 +170,10 @@ def test_clients_look_at_each_other(attention):
     start = start_network(share.options, share.outline)
     x = jnp.asarray(share.clients[0].test.inputs[0])
     network = start.model.network(start.w + 0.1, own.v)
-    told = jax.tree.map(lambda each: each[share.clients[0].test.slots[0]], own.context)
-    assert not np.allclose(network(x, context=told), network(x), atol=1e-6)
+    slot = int(own.context.available.sum(axis=1).argmax())
+    told = Context(own.context.sequences[slot], own.context.available[slot] > 0)
+    assert told.available.any()
+    assert (network(x, context=told) != network(x)).any()
 
 
 def test_two_ranks_give_the_bits_of_one(admm, tmp_path):
