@@ -205,7 +205,13 @@ def _stacked(parts: Sequence[Windows]) -> Windows:
     """Windows of all clients, (clients, windows, …): of each as many as the least has."""
     rows = min(len(part.inputs) for part in parts)
     columns = zip(*parts, strict=True)
-    return Windows(*(np.stack([array[:rows] for array in arrays]) for arrays in columns))
+    return Windows(
+        *(
+            np.stack([array[:rows] for array in arrays])
+            for arrays in columns
+            if arrays[0] is not None
+        )
+    )
 
 
 def _errors(outputs: Array, windows: Windows) -> np.ndarray:

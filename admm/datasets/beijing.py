@@ -95,12 +95,20 @@ class Beijing:
 
         def read(number: int) -> Client:
             with reading_arrays(path) as arrays:
-                series, parts = _series(path, arrays, number, columns)
-            client = forecast(stations[number], series, names, _TARGETS, parts, cut)
+                series, parts, hour = _series(path, arrays, number, columns)
+            client = forecast(stations[number], series, names, _TARGETS, parts, cut, hour)
             return client._replace(train=self._drawn(client.train, number))
 
         return ReadFederation(
-            self.name, "regression", stations, names, _TARGETS, cut.length, len(names), read
+            self.name,
+            "regression",
+            stations,
+            names,
+            _TARGETS,
+            cut.length,
+            len(names),
+            read,
+            slots=cut.period,
         )
 
     def _drawn(self, windows: Windows, number: int) -> Windows:
@@ -109,13 +117,13 @@ class Beijing:
         random, count = np.random.default_rng((number, self.seed)), len(windows.inputs)
         size = round(np.exp(random.uniform(np.log(self.least), np.log(self.most))))
         start = int(random.integers(0, max(count - size, 0) + 1))
-        return Windows(*(array[start : start + size] for array in windows))
+        return Windows(*(array[start : start + size] for array in windows if array is not None))
 
 
 def _series(
     path: Path, arrays: Arrays, number: int, columns: tuple[str, ...]
-) -> tuple[np.ndarray, tuple[range, range, range]]:
-    """The values of a station, (hours, 15), NaN where missing; the hours of its parts."""
+) -> tuple[np.ndarray, tuple[range, range, range], int]:
+    """The values of a station, (hours, 15), NaN where missing; its parts; the first hour's name."""
     every, wind = arrays["series"], arrays["wind_direction"]
     start = np.datetime64(str(arrays["start"]), "h")
     check_shape(path, "series", every, (None, None, len(columns)), "f")
@@ -133,4 +141,4 @@ def _series(
     if not 0 < ends[0] < ends[1] < len(values):
         raise InputError(f"{path}: hours from {start} on do not reach beyond {_STARTS[1]}")
     parts = range(ends[0]), range(ends[0], ends[1]), range(ends[1], len(values))
-    return np.column_stack([values, *turns]), parts
+    return np.column_stack([values, *turns]), parts, int(hours[0] % 24)

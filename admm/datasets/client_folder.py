@@ -6,6 +6,7 @@ A series has
     columns (D,)          names
     targets (outputs,)    names of the columns that are forecast
     period ()             steps in a day, if there are days
+    start ()              the first step in its day, 0…period−1, if all clients have the same clock
 
 Ready windows have
 
@@ -44,6 +45,7 @@ class Outline(NamedTuple):
     steps: int  # of a window; 0 in a series
     features: int
     period: int
+    clock: bool  # whether the first step has a place in the period
 
 
 def read_client_folder(folder: Path, choices: Mapping[str, Any]) -> ReadFederation:
@@ -90,6 +92,7 @@ def read_client_folder(folder: Path, choices: Mapping[str, Any]) -> ReadFederati
         first.steps or cut.length,
         first.features,
         read,
+        slots=first.period if first.clock else 0,
     )
 
 
@@ -116,7 +119,13 @@ def _outline(path: Path) -> Outline:
             if "period" in archive:
                 check_shape(path, "period", archive["period"], (), "iu")
                 period = int(archive["period"])
-            return Outline("regression", columns, targets, 0, len(columns), period)
+            clock = "start" in archive
+            if clock and period < 1:
+                raise InputError(
+                    f"{path}: start is a step in a period; expected a period of at least 1, got "
+                    f"{period}"
+                )
+            return Outline("regression", columns, targets, 0, len(columns), period, clock)
         missing = [key for key in _READY if key not in archive]
         if missing:
             raise InputError(f"{path} has no {', '.join(missing)}; {_NEEDED}")
@@ -130,15 +139,19 @@ def _outline(path: Path) -> Outline:
             task = str(archive["task"])
         columns = texts(path, archive, "columns") if "columns" in archive else ()
         outputs = texts(path, archive, "outputs")
-        return Outline(cast(FederationTask, task), columns, outputs, shape[1], shape[2], 0)
+        return Outline(cast(FederationTask, task), columns, outputs, shape[1], shape[2], 0, False)
 
 
 def _series(path: Path, outline: Outline, cut: Cut) -> Client:
     with reading_arrays(path) as archive:
         series = archive["series"]
+        start = archive["start"] if outline.clock else None
     check_shape(path, "series", series, (None, outline.features), "fiu")
+    if start is not None:
+        check_shape(path, "start", start, (), "iu")
+    hour = None if start is None else int(start) % cut.period
     parts = chronological(len(series))
-    return forecast(path.stem, series, outline.columns, outline.outputs, parts, cut)
+    return forecast(path.stem, series, outline.columns, outline.outputs, parts, cut, hour)
 
 
 def _windows(path: Path, outline: Outline) -> Client:

@@ -134,4 +134,4 @@ def _checked(data: Any) -> ReadFederation:
         )
     about = {name: getattr(data, name) for name in _MEMBERS[:-1]}
     about |= {name: tuple(about[name]) for name in ("clients", "columns", "outputs")}
-    return ReadFederation(**about, read=data.client)
+    return ReadFederation(**about, read=data.client, slots=getattr(data, "slots", 0))

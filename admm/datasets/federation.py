@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -28,6 +29,9 @@ class Federation(Protocol):
     """Clients of one task. Any object with these members is one.
 
     All but `client` is known to every process; a process calls `client` for those that it owns.
+
+    Where the clients have a common clock, a member `slots` says how many slots it has, for example
+    24 hours, and their windows say in which each begins.
 
     Example:
         >>> from types import SimpleNamespace
@@ -79,6 +83,7 @@ class ReadFederation:
         name: See `Federation`, as for `task`, `clients`, `columns`, `outputs`, `steps` and
             `features`.
         read: The data of a client, by its number.
+        slots: Of the common clock; 0 where there is none.
 
     Raises:
         InputError: If there are no clients, outputs, steps or columns, names are given twice, or
@@ -93,6 +98,7 @@ class ReadFederation:
     steps: int
     features: int
     read: Callable[[int], Client]
+    slots: int = 0
 
     def __post_init__(self) -> None:
         if self.task not in get_args(FederationTask):
@@ -114,6 +120,10 @@ class ReadFederation:
         for what, count in counts.items():
             if count < 1:
                 raise InputError(f"{self.name}: expected at least one of {what}, got {count}")
+        if not isinstance(self.slots, Integral) or self.slots < 0:
+            raise InputError(
+                f"{self.name}: expected slots of a clock, a whole number, got {self.slots!r}"
+            )
         if self.task == "classes" and len(self.outputs) < 2:
             raise InputError(f"{self.name}: expected at least two classes, got {self.outputs}")
 
@@ -137,9 +147,9 @@ class ReadFederation:
         return Client(self.clients[number], **parts)
 
     def _checked(self, where: str, windows: Windows, least: int) -> Windows:
-        if len(windows) != len(Windows._fields):
+        if not 3 <= len(windows) <= len(Windows._fields):
             raise InputError(f"{where}: expected inputs, targets and present, got {len(windows)}")
-        inputs, targets, present = map(np.asarray, windows)
+        inputs, targets, present = map(np.asarray, windows[:3])
         count = len(inputs) if inputs.ndim else 0
         shape = (count,) if self.task == "classes" else (count, len(self.outputs))
         expected = {
@@ -161,6 +171,7 @@ class ReadFederation:
         if not present.any():
             raise InputError(f"{where} has only missing targets; leave the client out")
         inputs = inputs.astype(np.float32)
+        slots = self._checked_slots(where, windows, count) if self.slots else None
         known = targets[present]
         if not np.isfinite(inputs).all():
             raise InputError(f"{where} has inputs that are not finite; fill them in")
@@ -170,9 +181,22 @@ class ReadFederation:
                     f"{where}: expected classes in 0…{len(self.outputs) - 1}, got "
                     f"{known.min()}…{known.max()}; present is False where one is missing"
                 )
-            return Windows(inputs, np.where(present, targets, 0).astype(np.int32), present)
+            return Windows(inputs, np.where(present, targets, 0).astype(np.int32), present, slots)
         if self.task == "multilabel" and not np.isin(known, (0, 1)).all():
             raise InputError(f"{where}: expected labels of 0 and 1, got others")
         if not np.isfinite(known.astype(np.float32)).all():
             raise InputError(f"{where} has targets that are not finite; present is False there")
-        return Windows(inputs, np.where(present, targets, 0).astype(np.float32), present)
+        return Windows(inputs, np.where(present, targets, 0).astype(np.float32), present, slots)
+
+    def _checked_slots(self, where: str, windows: Windows, count: int) -> np.ndarray:
+        slots = np.asarray(windows.slots if isinstance(windows, Windows) else None)
+        if slots.shape != (count,) or slots.dtype.kind not in "iu":
+            raise InputError(
+                f"{where}: expected slots of shape ({count},), of whole numbers, since "
+                f"{self.name} has a clock of {self.slots}; got {slots.dtype} of shape {slots.shape}"
+            )
+        if count and not 0 <= slots.min() <= slots.max() < self.slots:
+            raise InputError(
+                f"{where}: expected slots in 0…{self.slots - 1}, got {slots.min()}…{slots.max()}"
+            )
+        return slots.astype(np.int32)

@@ -100,8 +100,16 @@ class Sensors:
 
         def read(number: int) -> Client:
             series, parts = self.series(number)
-            return forecast(names[number], series, columns, columns, parts, cut)
+            return forecast(names[number], series, columns, columns, parts, cut, hour=0)
 
         return ReadFederation(
-            self.name, "regression", names, columns, columns, cut.length, self.columns, read
+            self.name,
+            "regression",
+            names,
+            columns,
+            columns,
+            cut.length,
+            self.columns,
+            read,
+            slots=cut.period,
         )

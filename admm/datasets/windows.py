@@ -20,6 +20,8 @@ class Windows(NamedTuple):
         inputs: Shape (n, T, D), float32, finite.
         targets: Shape (n, outputs), float32; of classes (n,), int32.
         present: The shape of the targets: False where one is missing.
+        slots: Shape (n,), whole numbers: in which slot of the clients' common clock each begins,
+            for example in which hour of the day. None where there is no such clock.
 
     Example:
         >>> windows = Windows(np.zeros((5, 12, 3)), np.zeros((5, 2)), np.ones((5, 2), bool))
@@ -30,6 +32,7 @@ class Windows(NamedTuple):
     inputs: np.ndarray
     targets: np.ndarray
     present: np.ndarray
+    slots: np.ndarray | None = None
 
 
 class Client(NamedTuple):
@@ -106,6 +109,7 @@ def forecast(
     outputs: tuple[str, ...],
     parts: Sequence[range],
     cut: Cut,
+    hour: int | None = None,
 ) -> Client:
     """A client that forecasts some columns of its series.
 
@@ -120,6 +124,7 @@ def forecast(
         outputs: Those that are forecast.
         parts: Steps of training, validation and test.
         cut: Of the windows.
+        hour: The first step in its period, by the clock of all clients; None: they have none.
 
     Raises:
         InputError: If a value is infinite, or a column has no value in the training part.
@@ -154,7 +159,8 @@ def forecast(
         ends = starts[:, 0] + cut.length - 1 + cut.horizon
         inputs = scaled[starts + np.arange(cut.length)].astype(np.float32)
         at = np.ix_(ends, places)
-        return Windows(inputs, scaled[at].astype(np.float32), known[at])
+        slots = None if hour is None else (hour + starts[:, 0]) % cut.period
+        return Windows(inputs, scaled[at].astype(np.float32), known[at], slots)
 
     return Client(name, *map(windows, parts, cut.stride))
 

@@ -49,7 +49,7 @@ def last_value(federation: Federation, client: Client) -> dict[str, float] | Non
     if federation.task != "regression" or not set(federation.outputs) <= set(federation.columns):
         return None
     places = [federation.columns.index(output) for output in federation.outputs]
-    inputs, targets, present = client.test
+    inputs, targets, present, _ = client.test
     return client_scores(federation.task, inputs[:, -1, places], targets, present)
 
 

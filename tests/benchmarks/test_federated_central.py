@@ -54,7 +54,7 @@ def test_a_network_learns():
 def test_clients_have_as_many_windows_as_the_least():
     sizes = (3, 5)
     parts = [Windows(np.ones((n, 2, 1)), np.ones((n, 1)), np.ones((n, 1), bool)) for n in sizes]
-    assert [array.shape[:2] for array in federated_central._stacked(parts)] == [(2, 3)] * 3
+    assert [array.shape[:2] for array in federated_central._stacked(parts)[:3]] == [(2, 3)] * 3
 
 
 def test_errors_are_means_over_columns():

@@ -25,8 +25,9 @@ from admm.methods.baselines import (
     ridge,
     ridge_per_client,
 )
+from admm.methods.federated.context import Tables
 from admm.methods.federated.local import LocalSteps
-from admm.methods.federated.network import solver_of, start_network
+from admm.methods.federated.network import Personal, solver_of, start_network
 from admm.methods.federated.scores import Scorer, means
 from admm.methods.federated.share import FederatedShare
 from admm.solvers.federated import Pull
@@ -80,6 +81,9 @@ def _local_only(share: FederatedShare, transport: Transport) -> Scores:
     """Of the network, trained by each client alone."""
     options, start = share.options, start_network(share.options, share.outline)
     solver, scorer = solver_of(options, start.model), Scorer(share, start.model, transport)
+    context = None
+    if options.attention != "own":
+        context = Tables(share, share.availability).nothing()
     zero = start.w * 0
     nothing = Pull(zero[0], zero, zero)
     steps = {
@@ -91,9 +95,11 @@ def _local_only(share: FederatedShare, transport: Transport) -> Scores:
     for number in range(1, options.epochs + 1):
         for worker, own in steps.items():
             for k in share.owned[worker]:
-                states[k] = own.solve(k, number, states[k], nothing).client
+                states[k] = own.solve(k, number, states[k], nothing, context).client
         if number % options.eval_every == 0 or number == options.epochs:
-            found = scorer.means({k: (state.w, state.v) for k, state in states.items()})
+            found = scorer.means(
+                {k: (state.w, Personal(state.v, context)) for k, state in states.items()}
+            )
             if best is None or found[options.select] < best[options.select]:
                 best = found
     assert best is not None  # there is at least one round

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from admm.comm import tree_bytes
+from admm.methods.federated.context import Tables
 from admm.methods.federated.links import DOWN, DOWNLOADS, linked, message_bytes, remembered
-from admm.methods.federated.network import CHUNK, Batch, start_network
+from admm.methods.federated.network import CHUNK, Batch, Personal, start_network
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.worker import EVALUATION, Kept, KeptServer, new_local, new_server
 from admm.run.costs import Message, StageCosts, WorkerCosts, evaluations
@@ -28,6 +29,10 @@ class Costs:
         self._itemsize = np.dtype(share.options.dtype).itemsize
         self._start = start_network(share.options, share.outline)
         rounds, epochs = share.availability, range(1, share.options.epochs + 1)
+        self._tables = Tables(share, rounds) if share.options.attention != "own" else None
+        self._told, self._context = None, None
+        if (tables := self._tables) is not None:
+            self._told, self._context = jax.eval_shape(lambda: (tables.blank, tables.nothing()))
         self._downloads = Counter(k for n in epochs for k in rounds[n].present)
         self._answers = Counter(k for n in epochs for k in rounds[n].answering)
 
@@ -58,13 +63,15 @@ class Costs:
         outline, dtype = self._share.outline, self._options.dtype
         classes = outline.task == "classes"
         shape = (rows,) if classes else (rows, len(outline.outputs))
-        return jax.eval_shape(
+        shapes = jax.eval_shape(
             lambda: Batch(
                 jnp.zeros((rows, outline.steps, outline.features), dtype),
                 jnp.zeros(shape, "int32" if classes else dtype),
                 jnp.zeros(shape, bool),
+                jnp.zeros(rows, "int32") if self._tables else None,
             )
         )
+        return shapes._replace(context=self._context)
 
     def _messages(self, worker: int) -> list[Message]:
         """Of a whole run, since who is there differs from round to round."""
@@ -78,6 +85,12 @@ class Costs:
             elif not name.startswith(DOWN) and worker > 0:
                 times = sum(self._answers[k] for k in self._share.owned[worker])
                 found.append(Message(name, 0, nbytes, times, "stage"))
+        if self._tables is not None:
+            told = Counter(self._tables.messages(self._options.epochs))
+            each = [sum(told[k] for k in own) for own in self._share.owned]
+            name, nbytes = list(self._tables.nbytes.items())[worker > 0]
+            ends = [(0, each[worker])] if worker else list(enumerate(each))[1:]
+            found += [Message(name, end, nbytes, count, "stage") for end, count in ends]
         if worker == 0:
             for target in range(1, len(self._share.owned)):
                 nbytes = tree_bytes(self._start.w)
@@ -91,7 +104,8 @@ class Costs:
         changes = jax.ShapeDtypeStruct(start.w.shape, np.dtype("float64"))
         kept_changes = dict.fromkeys(remembered(self._options), changes)
         local = jax.eval_shape(lambda: new_local(self._options, start))
-        found = clients * [Kept(local, links, kept_changes), start.v]
+        kept = Kept(local, links, kept_changes, self._told)
+        found: list[Any] = clients * [kept, Personal(start.v, self._context)]
         if worker == 0:
             server = jax.eval_shape(lambda: new_server(self._options, start.w))
             found += [KeptServer(server, kept_changes), start.w]
@@ -107,9 +121,11 @@ class Costs:
         held = 2 * tree_bytes(self._checkpoint(worker))
         if worker == 0:
             held += len(linked(self._options)) * clients * tree_bytes(self._start.w)
+            held += clients * tree_bytes(self._told)
         own = self._share.owned[worker]
         windows = sum(sum(self._share.windows[k]) + CHUNK for k in own)
         rows = self._options.steps * self._options.batch
+        held += self._options.steps * tree_bytes(self._context)
         held += tree_bytes(self._batch(3 * windows + 2 * rows))
         step = max(self._options.batch, CHUNK) * outline.steps * self._options.hidden
         return held + 32 * step * self._itemsize

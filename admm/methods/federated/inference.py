@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from admm.comm import Transport, fill_leaves
-from admm.methods.federated.network import start_network
+from admm.methods.federated.context import Tables
+from admm.methods.federated.network import Personal, start_network
 from admm.methods.federated.options import FederatedOptions
 from admm.methods.federated.scores import Parameters, Scorer
 from admm.methods.federated.share import FederatedShare
@@ -54,9 +55,12 @@ def _opened(
     start = start_network(options, share.outline)
     shared = fill_leaves(start.model.unravel(start.w), saved.read(0))
     w = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, shared))[0]
-    has_private = bool(jax.tree.leaves(start.v))
+    context = None
+    if options.attention != "own":
+        context = Tables(share, share.availability).nothing()
+    blank = Personal(start.v, context)
+    has_own = bool(jax.tree.leaves(blank))
     parameters = {
-        k: (w, fill_leaves(start.v, saved.read(k + 1)) if has_private else start.v)
-        for k in share.clients
+        k: (w, blank.filled(saved.read(k + 1)) if has_own else blank) for k in share.clients
     }
     return share, Scorer(share, start.model, transport), parameters

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from admm.comm.transport import Message, Transport
 from admm.methods.federated.options import FederatedOptions, Method
@@ -87,21 +88,21 @@ class Ends:
         transport: Transport,
         codec: Codec,
         variable: str,
-        start: Shared,
+        start: Array,
         clients: Collection[int],
     ) -> None:
         self._transport, self._codec, self._variable = transport, codec, variable
-        self.last: dict[int, Shared] = dict.fromkeys(clients, start)
+        self.last: dict[int, Array] = dict.fromkeys(clients, start)
         self.nbytes = codec.nbytes(start.shape)
 
-    def encode(self, client: int, x: Shared) -> Message:
+    def encode(self, client: int, x: Array) -> Message:
         """The message of an array, which is going to be delivered."""
         name = f"encode {self._variable}"
         message = self._transport.traced("encode", name, self._codec.encode, x, self.last[client])
         self.decode(client, message)
         return message
 
-    def decode(self, client: int, message: Message) -> Shared:
+    def decode(self, client: int, message: Message) -> Array:
         """The array of a message."""
         name = f"decode {self._variable}"
         self.last[client] = self._transport.traced(

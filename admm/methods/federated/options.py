@@ -11,7 +11,7 @@ from admm.errors import InputError, spelled
 from admm.run.options import MethodOptions, checkpoint_option, codec_of, codec_option, option
 from admm.run.stopping import patience
 from admm.solvers.settings import RULES, Optimizer
-from layers.names import SequenceKind
+from layers.names import Attention, SequenceKind
 from quant import CODEC_NAMES, COMMON_CODEC_NAMES
 
 _CODECS = [name for name in CODEC_NAMES if name != "levels"]
@@ -80,6 +80,20 @@ class FederatedOptions(MethodOptions):
         None, "steps from a window's last to its target [as usual for the data]", "data", COUNT
     )
     network: SequenceKind = option("lstm", "fathom, lstm, mlp or linear", "network")
+    attention: Attention = option(
+        "own",
+        "what a window looks at: itself (own), those of others at the same time of the day too "
+        "(aligned), or what all of them look like on average (context)",
+        "network",
+        only={"network": ("fathom",)},
+    )
+    refresh: int = option(
+        10,
+        "rounds after which clients are told of each other again",
+        "network",
+        COUNT,
+        only={"attention": ("aligned", "context")},
+    )
     task_attention: bool = option(
         True, "attention over the columns of a window", "network", only={"network": ("fathom",)}
     )
@@ -189,6 +203,12 @@ class FederatedOptions(MethodOptions):
             raise InputError(
                 f"{spelled('client_weights', 'rows')} is not for {spelled('codec', self.up)}, "
                 f"whose codes add up with equal weights; take {spelled('client_weights', 'equal')}"
+            )
+        if self.attention != "own" and self.private_answers:
+            raise InputError(
+                f"{spelled('attention', self.attention)} shows the server what each client's "
+                f"windows look like, which {self.private_answers} is there to prevent; take "
+                f"{spelled('attention', 'own')}"
             )
         if self.secure_aggregation and self.per_client:
             raise InputError(

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from admm.comm import Transport, agree_on_masks
 from admm.comm.transport import Message
-from admm.methods.federated.network import Model, chunked
+from admm.methods.federated.network import Model, Personal, chunked
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.summed import SummedCodec, SummedUplink
 from admm.methods.scores import client_scores
@@ -17,8 +16,8 @@ from admm.methods.tasks import PARTS
 from admm.solvers.federated import Shared
 from quant import CommonScale
 
-Parameters = Mapping[int, tuple[Shared, PyTree]]
-"""Shared and private parameters, by the number of a client, from 0."""
+Parameters = Mapping[int, tuple[Shared, Personal]]
+"""Shared parameters and what is a client's own, by its number, from 0."""
 
 
 class Scorer:
@@ -60,23 +59,26 @@ class Scorer:
         every = {k: each for part in self._transport.gather(own) for k, each in part.items()}
         return {self._share.outline.clients[k]: every[k] for k in sorted(every)}
 
-    def outputs(self, k: int, w: Shared, v: PyTree) -> np.ndarray:
+    def outputs(self, k: int, w: Shared, own: Personal) -> np.ndarray:
         """Of all windows of a client: training, validation, test."""
-        return np.concatenate([self._outputs(k, part, w, v)[0] for part in PARTS])
+        return np.concatenate([self._outputs(k, part, w, own)[0] for part in PARTS])
 
-    def _outputs(self, k: int, part: str, w: Shared, v: PyTree) -> tuple[np.ndarray, float]:
+    def _outputs(self, k: int, part: str, w: Shared, own: Personal) -> tuple[np.ndarray, float]:
         """Of all windows of a part, and their loss."""
         windows = getattr(self._share.clients[k], part)
-        found = [self._model.evaluate(w, v, chunk) for chunk in self._chunks[k, part]]
+        found = [
+            self._model.evaluate(w, own.v, chunk._replace(context=own.context))
+            for chunk in self._chunks[k, part]
+        ]
         counts = [np.asarray(chunk.present).sum() for chunk in self._chunks[k, part]]
         outputs = np.concatenate([np.asarray(outputs) for outputs, _ in found])
         loss = np.average([float(loss) for _, loss in found], weights=counts)
         return outputs[: len(windows.inputs)], float(loss)
 
-    def _of_client(self, k: int, w: Shared, v: PyTree) -> dict[str, float]:
+    def _of_client(self, k: int, w: Shared, own: Personal) -> dict[str, float]:
         found, task = {}, self._share.outline.task
         for part in PARTS:
-            outputs, found[f"{part}_loss"] = self._outputs(k, part, w, v)
+            outputs, found[f"{part}_loss"] = self._outputs(k, part, w, own)
             windows = getattr(self._share.clients[k], part)
             if part != "train":
                 finite = np.nan_to_num(outputs, posinf=0, neginf=0)

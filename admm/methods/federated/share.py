@@ -31,6 +31,8 @@ class FederatedShare:
         clients: The data of those of the workers of this process, by number.
         windows: Of every client: how many there are of training, validation and test.
         fingerprints: Of every client's data.
+        filled: Whether a client has training windows in a slot of the table that others are told,
+            (clients, slots); no slots where attention is `own`.
         baselines: What the clients reach by other means, by name.
         released: How often each client has answered with noise; trainings count, and those that
             were given up count as well.
@@ -42,6 +44,7 @@ class FederatedShare:
     clients: Mapping[int, Client]
     windows: Sequence[tuple[int, int, int]]
     fingerprints: Sequence[str]
+    filled: np.ndarray
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     released: Counter[int] = field(default_factory=Counter)
 
@@ -128,17 +131,57 @@ def load_share(options: FederatedOptions, transport: Transport, data: Any = None
             f"{spelled('loss', options.loss)} is for regression; the task of {outline.name} is "
             f"{outline.task}: leave it out"
         )
+    _check_attention(options, outline)
     cuts = [count * worker // transport.size for worker in range(transport.size + 1)]
     owned = [range(*pair) for pair in pairwise(cuts)]
     own = [client for worker in transport.local for client in owned[worker]]
-    clients = transport.agreed(lambda: {number: outline.client(number) for number in own})
+    read = transport.agreed(lambda: {number: outline.client(number) for number in own})
+    clients = {number: _with_slots(each, options.attention) for number, each in read.items()}
+    slots = np.arange({"own": 0, "aligned": outline.slots, "context": 1}[options.attention])
     told = {
-        number: (tuple(len(part.inputs) for part in each[1:]), _fingerprint(each))
+        number: (
+            tuple(len(part.inputs) for part in each[1:]),
+            _fingerprint(each, options.attention),
+            np.isin(slots, np.asarray(each.train.slots)),
+        )
         for number, each in clients.items()
     }
     every = {number: one for part in transport.gather(told) for number, one in part.items()}
-    windows, fingerprints = zip(*(every[number] for number in range(count)), strict=True)
-    return FederatedShare(options, outline, owned, clients, windows, fingerprints)
+    columns = zip(*(every[number] for number in range(count)), strict=True)
+    windows, fingerprints, filled = columns
+    return FederatedShare(options, outline, owned, clients, windows, fingerprints, np.stack(filled))
+
+
+def _check_attention(options: FederatedOptions, outline: ReadFederation) -> None:
+    """Refuse to look at clients that cannot be looked at.
+
+    Raises:
+        InputError: If there is no other, or no common clock.
+    """
+    if options.attention == "own":
+        return
+    given = spelled("attention", options.attention)
+    if len(outline.clients) < 2:
+        raise InputError(
+            f"{given} looks at other clients, and {outline.name} has one alone; take "
+            f"{spelled('attention', 'own')}"
+        )
+    if options.attention == "aligned" and not outline.slots:
+        raise InputError(
+            f"{given} needs clients with a common clock, and {outline.name} tells of none; take "
+            f"{spelled('attention', 'context')}, or say when each series starts (docs/sensors.md)"
+        )
+
+
+def _with_slots(client: Client, attention: str) -> Client:
+    """The client whose windows have the slots that its attention tells apart."""
+    if attention == "aligned":
+        return client
+    parts = [
+        part._replace(slots=np.zeros(len(part.inputs), np.int32) if attention != "own" else None)
+        for part in client[1:]
+    ]
+    return Client(client.name, *parts)
 
 
 def _outline(options: FederatedOptions, data: Any) -> ReadFederation:
@@ -164,5 +207,7 @@ def _outputs(outline: ReadFederation) -> dict[str, Any]:
     return {"outputs": len(outline.outputs)}
 
 
-def _fingerprint(client: Client) -> str:
-    return fingerprint(*(array for part in client[1:] for array in part))
+def _fingerprint(client: Client, attention: str) -> str:
+    """Of all that the run looks at."""
+    count = 4 if attention == "aligned" else 3
+    return fingerprint(*(array for part in client[1:] for array in part[:count]))

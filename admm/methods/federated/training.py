@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from admm.comm import Transport, agree_on_masks, fill_leaves, in_turns, named_leaves
+from admm.methods.federated.context import TABLES, Tables
 from admm.methods.federated.links import (
     DOWN,
     DOWNLOADS,
@@ -20,7 +21,7 @@ from admm.methods.federated.links import (
 )
 from admm.methods.federated.network import start_network
 from admm.methods.federated.options import FederatedOptions
-from admm.methods.federated.scores import Scorer
+from admm.methods.federated.scores import Parameters, Scorer
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.worker import FederatedWorker
 from admm.run.method import Arrays, Joiner, Network, Training
@@ -43,24 +44,25 @@ class FederatedTraining(Training):
         self, options: FederatedOptions, share: FederatedShare, transport: Transport
     ) -> None:
         self._options, self._share, self._transport = options, share, transport
-        transport.declare(*VARIABLES, *RANGES.values())
+        transport.declare(*VARIABLES, *RANGES.values(), *TABLES)
         self._start = start_network(options, share.outline)
         clients = len(share.windows)
         self._nbytes = message_bytes(options, clients, self._start.w.shape)
-        self.variables = tuple(self._nbytes)
         self._rounds = share.availability
+        self._tables = Tables(share, self._rounds) if options.attention != "own" else None
+        self.variables = (*self._nbytes, *(self._tables.nbytes if self._tables else ()))
         masks = agree_on_masks(transport, share.clients) if options.secure_aggregation else None
         self._workers = [
-            FederatedWorker(index, share, transport, self._start, self._rounds, masks)
+            FederatedWorker(index, share, transport, self._start, self._rounds, masks, self._tables)
             for index in transport.local
         ]
         self._scorer = Scorer(share, self._start.model, transport)
-        self.depth = 1 + len(share.windows) * self._has_private
+        self.depth = 1 + len(share.windows) * self._has_personal
         self._last = 0
 
     @property
-    def _has_private(self) -> bool:
-        return bool(jax.tree.leaves(self._start.v))
+    def _has_personal(self) -> bool:
+        return self._tables is not None or bool(jax.tree.leaves(self._start.v))
 
     def units(self, worker: int) -> str:
         return f"clients {self._share.units(worker)}"
@@ -74,10 +76,11 @@ class FederatedTraining(Training):
 
     def measure(self) -> Mapping[str, float]:
         in_turns(worker.shared() for worker in self._workers)
-        found = self._scorer.means(
-            {k: (w.z, v) for w in self._workers for k, v in w.private().items()}
-        )
-        return {**found, **self._traffic()}
+        return {**self._scorer.means(self._parameters()), **self._traffic()}
+
+    def _parameters(self) -> Parameters:
+        """Of the own clients, with z of the last evaluation."""
+        return {k: (w.z, own) for w in self._workers for k, own in w.personal().items()}
 
     def _traffic(self) -> dict[str, int]:
         """What the clients have had to do with so far, wherever they live."""
@@ -90,12 +93,16 @@ class FederatedTraining(Training):
                 if name.startswith(way)
             )
 
-        return {
+        found = {
             "answers": counts.answers,
             "skipped": counts.skipped,
             "bytes_down": nbytes(DOWN),
             "bytes_up": nbytes(UP),
         }
+        if self._tables is not None:
+            times = len(self._tables.messages(self._last))
+            found |= {f"bytes_{name}": times * n for name, n in self._tables.nbytes.items()}
+        return found
 
     def state(self) -> dict[int, Arrays]:
         found: dict[int, Arrays] = {}
@@ -117,13 +124,14 @@ class FederatedTraining(Training):
             worker.restore(read)
 
     def network(self) -> Network:
-        """The shared parameters, at the root, as number 0; the private ones of client k as k."""
+        """The shared parameters, at the root, as number 0; what is client k's own as k."""
         found: dict[int, Any] = {}
         for worker in self._workers:
             if worker.server is not None:
                 found[_SERVER] = self._start.model.unravel(worker.server.z)
-            if self._has_private:
-                found |= {1 + k: v for k, v in worker.private().items()}
+            if self._has_personal:
+                own = worker.personal().items()
+                found |= {1 + k: each.saved for k, each in own}
         return found
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> Network:
@@ -132,7 +140,7 @@ class FederatedTraining(Training):
         return jax.tree.map(jnp.asarray, found)
 
     def joiner(self) -> Joiner | None:
-        """Makes the network of a window, if clients keep no part of it."""
+        """Makes the network of a window, if clients have no part of it of their own."""
         model, transport = self._start.model, self._transport
 
         def join(network: Network) -> Any:
@@ -140,13 +148,13 @@ class FederatedTraining(Training):
             shared = jax.tree.map(jnp.asarray, transport.share(shared, 0))
             return eqx.combine(shared, model.static)
 
-        return None if self._has_private else join
+        return None if self._has_personal else join
 
     def report(self) -> Mapping[str, Any]:
         own = {
-            k: (local.client.w, local.client.v)
+            k: (worker.locals[k].client.w, each)
             for worker in self._workers
-            for k, local in worker.locals.items()
+            for k, each in worker.personal().items()
         }
         found: dict[str, Any] = {"personalised": self._scorer.means(own)}
         if self._options.noise_multiplier:
@@ -155,9 +163,7 @@ class FederatedTraining(Training):
             found["baselines"] = self._share.baselines
         if self._options.per_client:
             in_turns(worker.shared() for worker in self._workers)
-            found["clients"] = self._scorer.of_clients(
-                {k: (w.z, v) for w in self._workers for k, v in w.private().items()}
-            )
+            found["clients"] = self._scorer.of_clients(self._parameters())
         return found
 
     def _privacy(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 In a round
 
 - the server sends its parameters to every client that is there;
+- where attention looks at other clients, they are told of each other now and then, see
+  `admm.methods.federated.context`;
 - the owner of such a client takes the client's steps, and sends the answer (where answers are
   summed up, after all have settled its range);
 - the server decodes the answers in the order of the clients, and takes its own step.
@@ -11,16 +13,18 @@ Every client has links, a state and random numbers of its own, and one compiled 
 steps of each: the iterates do not depend on who owns whom.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from admm.comm import PairwiseMasks, Transport, fill_leaves, receive_exact, send_exact
 from admm.comm.transport import Message
+from admm.methods.federated.context import Sequences, TableLinks, Tables, Told
 from admm.methods.federated.links import (
     DOWN,
     DOWN_CONTROL,
@@ -37,12 +41,13 @@ from admm.methods.federated.links import (
     variables,
 )
 from admm.methods.federated.local import LocalSteps
-from admm.methods.federated.network import Start, optimizer_of, solver_of
+from admm.methods.federated.network import Personal, Start, optimizer_of, solver_of
 from admm.methods.federated.options import FederatedOptions
 from admm.methods.federated.schedule import Availability
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.summed import SummedUplink
 from admm.solvers.federated import Client, Pull, Shared, move_dual, move_with_momentum, server_step
+from layers import Context
 
 EVALUATION = "evaluation"
 
@@ -72,6 +77,7 @@ class Kept(NamedTuple):
     local: Local
     links: dict[str, Shared]  # what both ends decoded last, of every variable
     changes: dict[str, Any]  # what the client has answered so far, where answers are summed up
+    told: Told | None  # what the client knows of the others
 
 
 class KeptServer(NamedTuple):
@@ -110,6 +116,7 @@ class FederatedWorker:
         start: The network before training.
         availability: Who is there in which round.
         masks: Hide the answers of the clients of this process, where they are to be hidden.
+        tables: What clients are told of each other, unless attention is `own`.
 
     Attributes:
         locals: State of each own client, by number from 0.
@@ -124,6 +131,7 @@ class FederatedWorker:
         start: Start,
         availability: Availability,
         masks: PairwiseMasks | None,
+        tables: Tables | None,
     ) -> None:
         self.index, self._transport, self._availability = index, transport, availability
         self._options, self._method = share.options, share.options.method
@@ -139,6 +147,12 @@ class FederatedWorker:
         self._own = self._ends(start.w, self.locals)
         self._every = {} if index else self._ends(start.w, self._owner)
         self._nbytes = message_bytes(self._options, len(self._owner), start.w.shape)
+        self._elements = dict.fromkeys(VARIABLES, start.w.size)
+        self._told = None
+        if tables is not None:
+            self._told = TableLinks(tables, transport, index, self._owner)
+            self._nbytes |= tables.nbytes
+            self._elements |= {name: math.prod(shape) for name, shape in tables.shapes.items()}
         self._uplinks = {
             name: self._uplink(name, start.w, share.weights, masks)
             for name in variables(self._method)[1::2]
@@ -199,8 +213,10 @@ class FederatedWorker:
         for client in filter(self.locals.__contains__, present):
             for name in variables(self._method)[::2]:
                 self._own[name].decode(client, self._receive(client, name, 0))
-            if client in answering:
-                answers[client] = self._solve(client, number)
+        if self._told is not None:
+            yield from self._told.refresh(number, self._sequences, self._send, self._receive)
+        for client in filter(self.locals.__contains__, answering):
+            answers[client] = self._solve(client, number)
         for name, uplink in self._uplinks.items():
             if isinstance(uplink, SummedUplink):
                 own = {client: each[name] for client, each in answers.items()}
@@ -233,6 +249,14 @@ class FederatedWorker:
         for client in answers:
             uplink.hear(self._receive(client, replying, 0))
 
+    def _sequences(self, client: int) -> Sequences:
+        """What the others may be told of a client's windows."""
+        given = client, self._own[DOWN].last[client], self.locals[client].client.v
+        return self._transport.traced("compute", "sequences", self._steps.sequences, *given)
+
+    def _context(self, client: int) -> Context | None:
+        return None if self._told is None else self._told.context(client)
+
     def _solve(self, client: int, number: int) -> dict[str, Shared]:
         """The steps of a client in a round, and its answer."""
         local, z = self.locals[client], self._own[DOWN].last[client]
@@ -240,7 +264,7 @@ class FederatedWorker:
         if local.control is not None:
             correction = self._own[DOWN_CONTROL].last[client] - local.control
         pull = Pull(self._rho, z if local.u is None else z - local.u, correction)
-        given = client, number, local.client._replace(w=z), pull
+        given = client, number, local.client._replace(w=z), pull, self._context(client)
         solved = self._transport.traced(
             "compute", f"client {client + 1}", self._steps.solve, *given
         )
@@ -273,7 +297,7 @@ class FederatedWorker:
         if target == self.index:
             self._here[name, client] = message
         else:
-            elements = self._zero.size if name in VARIABLES else 1
+            elements = self._elements.get(name, 1)
             self._transport.send(message, self.index, target, name, elements)
 
     def _receive(self, client: int, name: str, source: int) -> Message:
@@ -294,9 +318,9 @@ class FederatedWorker:
         if self.server is None:
             self.z = receive_exact(self._transport, self._zero, 0, self.index, EVALUATION)
 
-    def private(self) -> dict[int, PyTree]:
-        """The private parameters of the own clients, by number."""
-        return {client: local.client.v for client, local in self.locals.items()}
+    def personal(self) -> dict[int, Personal]:
+        """What the own clients add to the shared parameters, by number."""
+        return {k: Personal(local.client.v, self._context(k)) for k, local in self.locals.items()}
 
     def state(self) -> dict[int, Kept]:
         """All that the next round needs of the own clients, by number."""
@@ -305,6 +329,7 @@ class FederatedWorker:
                 local,
                 {name: ends.last[client] for name, ends in self._own.items()},
                 {name: each.changes[client] for name, each in self._remembering.items()},
+                None if self._told is None else self._told.state(client),
             )
             for client, local in self.locals.items()
         }
@@ -323,6 +348,8 @@ class FederatedWorker:
         for client in self._owner if self.server is not None else self.locals:
             kept = fill_leaves(blank, read(client + 1))
             local, links = jax.device_put((kept.local, kept.links), self._device)
+            if self._told is not None and kept.told is not None:
+                self._told.restore(client, kept.told)
             for name, array in links.items():
                 if self._every:
                     self._every[name].last[client] = array

@@ -159,3 +159,46 @@ def test_a_folder_without_clients_is_refused(tmp_path):
     write_series(tmp_path, "ann")
     with pytest.raises(InputError, match="is no folder; expected one with an .npz file for a cl"):
         read_federation(tmp_path / "ann.npz")
+
+
+def clocked(folder, **starts):
+    """A folder of hourly series that begin at these hours; at none where that is None."""
+    series = np.random.default_rng(0).normal(size=(200, 2))
+    for name, start in starts.items():
+        arrays = {"series": series, "columns": np.array(["a", "b"]), "targets": np.array(["b"])}
+        clock = {} if start is None else {"start": start}
+        np.savez(folder / f"{name}.npz", **arrays, period=24, **clock)
+    return read_federation(folder, stride=5)
+
+
+def test_series_with_a_start_have_a_common_clock(tmp_path):
+    found = clocked(tmp_path, ann=0, bob=22)
+    assert found.slots == 24
+    ann, bob = (found.client(number).train.slots for number in (0, 1))
+    assert ann[:6].tolist() == [0, 5, 10, 15, 20, 1]
+    assert ((bob - ann) % 24 == 22).all()
+
+
+def test_without_a_start_there_is_no_clock(tmp_path):
+    found = clocked(tmp_path, ann=None)
+    assert (found.slots, found.client(0).train.slots) == (0, None)
+
+
+def test_a_clock_that_only_some_have_is_refused(tmp_path):
+    found = clocked(tmp_path, ann=3, bob=None)
+    with pytest.raises(InputError, match="client bob has clock False, client ann has True"):
+        found.client(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"period": 0}, "ann.npz: start is a step in a period; expected a period of at least 1"),
+        ({"start": 1.5}, "ann.npz: expected start of whole numbers"),
+    ],
+)
+def test_a_start_that_means_nothing_is_refused(changes, message, tmp_path):
+    arrays = {"series": np.ones((50, 1)), "columns": ["a"], "targets": ["a"], "period": 24}
+    np.savez(tmp_path / "ann.npz", **{**arrays, "start": 1, **changes})
+    with pytest.raises(InputError, match=message):
+        read_federation(tmp_path, stride=5).client(0)

@@ -43,7 +43,7 @@ def test_pooled_of_one_client_is_its_own():
 
 
 def test_the_last_value_is_the_forecast():
-    inputs, targets, present = CLIENTS[1].test
+    inputs, targets, present, _ = CLIENTS[1].test
     errors = np.where(present, np.abs(inputs[:, -1] - targets), np.nan)
     expected = np.nanmean(np.nanmean(errors, axis=0))
     assert last_value(FEDERATION, CLIENTS[1])["mae"] == pytest.approx(expected, rel=1e-6)
