@@ -145,7 +145,9 @@ def pack_words(words: Words, width: int) -> UInt8[Array, " nbytes"]:
     return jnp.asarray(np.packbits(np.unpackbits(octets, axis=1, bitorder="little")[:, :width]))
 
 
-def unpack_words(packed: UInt8[Array, " nbytes"], width: int, count: int) -> Words:
+def unpack_words(
+    packed: UInt8[Array, " nbytes"] | UInt8[np.ndarray, " nbytes"], width: int, count: int
+) -> Words:
     """The first `count` words of a packed buffer: the inverse of `pack_words`.
 
     Example:

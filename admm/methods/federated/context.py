@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from admm.comm import Transport
-from admm.comm.transport import Message
+from admm.comm.transport import Arrived, Message
 from admm.methods.federated.links import Ends
 from admm.methods.federated.schedule import Availability
 from admm.methods.federated.share import FederatedShare
@@ -163,7 +163,7 @@ class TableLinks:
         number: int,
         sequences: Callable[[int], Sequences],
         send: Callable[[Message, int, str, int], None],
-        receive: Callable[[int, str, int], Message],
+        receive: Callable[[int, str, int], Arrived],
     ) -> Iterator[None]:
         """Tell clients of each other, in a round in which that is due.
 

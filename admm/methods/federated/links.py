@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from admm.comm.transport import Message, Transport
+from admm.comm.transport import Arrived, Message, Transport
 from admm.methods.federated.options import FederatedOptions, Method
 from admm.methods.federated.summed import RANGE_BYTES, SummedCodec
 from admm.solvers.federated import Shared, weighted_mean
@@ -102,7 +102,7 @@ class Ends:
         self.decode(client, message)
         return message
 
-    def decode(self, client: int, message: Message) -> Array:
+    def decode(self, client: int, message: Arrived) -> Array:
         """The array of a message."""
         name = f"decode {self._variable}"
         self.last[client] = self._transport.traced(
@@ -135,7 +135,7 @@ class Uplink:
         """The message of a client in a round, at its owner."""
         return self.own.encode(client, answer)
 
-    def collect(self, messages: Mapping[int, Message], number: int) -> Shared:
+    def collect(self, messages: Mapping[int, Arrived], number: int) -> Shared:
         """The weighted mean of the answers that count in a round, at the root.
 
         Args:

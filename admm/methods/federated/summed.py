@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from admm.comm import PairwiseMasks
-from admm.comm.transport import Message
+from admm.comm.transport import Arrived, Message
 from admm.errors import InputError, spelled
 from admm.solvers.federated import Shared
 from admm.solvers.privacy import LEAST_DEVIATION, clip_update, discrete_gaussian, sensitivity
@@ -148,13 +148,13 @@ class SummedUplink:
         words[:index] = np.frombuffer(os.urandom(4 * index), np.uint32)
         return self._packed(words, client, number, 0, _RANGE_BITS)
 
-    def settle(self, messages: Mapping[int, Message]) -> Reply:
+    def settle(self, messages: Mapping[int, Arrived]) -> Reply:
         """The reply to all that have asked, by the root; it goes by it, too."""
         total = _total(messages, _RANGE_BITS, RANGES - 1)
         self.index = int(np.flatnonzero(total).max(initial=-1)) + 1
         return jnp.asarray([self.index], jnp.uint8)
 
-    def hear(self, reply: Reply) -> None:
+    def hear(self, reply: Arrived) -> None:
         """Go by the reply of the root."""
         self.index = int(reply[0])
 
@@ -170,7 +170,7 @@ class SummedUplink:
             words = words + discrete_gaussian(share, words.size).astype(np.uint32)
         return self._packed(words, client, number, 1, self._width)
 
-    def collect(self, messages: Mapping[int, Message], number: int) -> Shared:
+    def collect(self, messages: Mapping[int, Arrived], number: int) -> Shared:
         """The mean of the answers that count in a round, at the root."""
         count = self._start.size
         moved = self._codec.codes.decode_sum(
@@ -209,7 +209,7 @@ class SummedUplink:
         return pack_words(words, width)
 
 
-def _total(messages: Mapping[int, Message], width: int, count: int) -> Words:
+def _total(messages: Mapping[int, Arrived], width: int, count: int) -> Words:
     """Sum of words modulo 2^width."""
     total = np.zeros(count, np.uint32)
     for message in messages.values():

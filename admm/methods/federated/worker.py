@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.comm import PairwiseMasks, Transport, fill_leaves, receive_exact, send_exact
-from admm.comm.transport import Message
+from admm.comm.transport import Arrived, Message
 from admm.methods.federated.context import Sequences, TableLinks, Tables, Told
 from admm.methods.federated.links import (
     DOWN,
@@ -300,7 +300,7 @@ class FederatedWorker:
             elements = self._elements.get(name, 1)
             self._transport.send(message, self.index, target, name, elements)
 
-    def _receive(self, client: int, name: str, source: int) -> Message:
+    def _receive(self, client: int, name: str, source: int) -> Arrived:
         if source == self.index:
             return self._here.pop((name, client))
         wait = self._transport.expect(self._nbytes[name], source, self.index, name)
