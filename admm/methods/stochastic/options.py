@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from admm.checks import COUNT, POSITIVE, Check
+from admm.checks import COUNT, LAYERS, POSITIVE, Check
 from admm.errors import InputError, spelled
 from admm.methods.layerwise.options import HopOptions
+from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
 from admm.solvers.settings import RULES, LossName
 from quant import CODEC_NAMES
@@ -17,15 +18,18 @@ _CODECS = [name for name in CODEC_NAMES if not name.startswith(("delta", "levels
 # Micro-batches of a W-step where the round trip is shorter.
 _LEAST_GROUP = 18
 
-# η, and the depth up to which it needs no lowering.
+# η, and the depth up to which it needs no lowering; η of a CNN, and its layers.
 _RATE, _FULL_RATE_DEPTH = 0.3, 15
+_CNN_RATE, _CNN_LAYERS = 1.0, 5
 
 _SIZES = Check("whole numbers, at least 1 each", lambda value: bool(value) and min(value) >= 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StochasticOptions(HopOptions):
-    """An MLP trained with stochastic ADMM, on images, on rows, or on the hops of a graph.
+    """A network trained with stochastic ADMM, layer by layer.
+
+    An MLP learns images, rows, or the hops of a graph; `layers.cnn` learns images.
 
     The history has the objective, the mean loss as the micro-batches of the epoch saw it; η after
     the epoch; the rows of a micro-batch; and the fraction of W-steps that κ bound. Of real numbers
@@ -39,9 +43,16 @@ class StochasticOptions(HopOptions):
     """
 
     bounded: ClassVar[str | None] = "objective"
-    network: ClassVar[str] = "mlp"
 
     solver: Literal["sadmm"] = option("sadmm", "the method [pdadmm-g]")
+    network: Literal["mlp", "cnn"] = option("mlp", "mlp; of images also cnn", "network")
+    layers: int = option(
+        10, "layers, the output layer included", "network", LAYERS, only={"network": ("mlp",)}
+    )
+    hidden: int = option(100, "width of dense layers, but the last", "network", COUNT)
+    filters: int = option(
+        32, "channels of convolutions", "network", COUNT, only={"network": ("cnn",)}
+    )
     loss: LossName = option("cross_entropy", "cross_entropy, or squared_error of real numbers")
     subnetworks: int | None = option(
         None,
@@ -64,7 +75,7 @@ class StochasticOptions(HopOptions):
     )
     rate: float | None = option(
         None,
-        "η at the start, which falls to 0 [0.3; times 15/--layers beyond 15]",
+        "η at the start, which falls to 0 [0.3; times 15/--layers beyond 15; cnn: 1]",
         check=RULES["rate"],
     )
     decay: float = option(
@@ -91,16 +102,21 @@ class StochasticOptions(HopOptions):
         if isinstance(self.batch, int):
             object.__setattr__(self, "batch", (self.batch,))
         super().__post_init__()
-        if self.parts > self.layers:
+        if self.parts > self.depth:
             raise InputError(
-                f"got {spelled('subnetworks', self.subnetworks)} for {self.layers} layers; every "
+                f"got {spelled('subnetworks', self.subnetworks)} for {self.depth} layers; every "
                 "subnetwork needs at least one"
             )
 
     @property
+    def depth(self) -> int:
+        """Layers of the network."""
+        return self.layers if self.network == "mlp" else _CNN_LAYERS
+
+    @property
     def parts(self) -> int:
         """Subnetworks."""
-        return self.layers if self.subnetworks is None else self.subnetworks
+        return self.depth if self.subnetworks is None else self.subnetworks
 
     @property
     def least_group(self) -> int:
@@ -112,6 +128,8 @@ class StochasticOptions(HopOptions):
         """η at the start."""
         if self.rate is not None:
             return self.rate
+        if self.network == "cnn":
+            return _CNN_RATE
         return _RATE * min(1.0, _FULL_RATE_DEPTH / self.layers)
 
     @property
@@ -125,6 +143,13 @@ class StochasticOptions(HopOptions):
     @property
     def remedy(self) -> str:
         return f"a {spelled('rate')} below {self.first_rate:g}"
+
+    @property
+    def modules(self) -> SubnetworkOptions:
+        """Options of the same network of modules, as `layers` makes it."""
+        of_network = ("network", "hidden", "filters", "loss", "dtype", "seed")
+        names = (*of_network, "rows", "dataset", "data_dir", "split_seed")
+        return SubnetworkOptions(**{name: getattr(self, name) for name in names})
 
     def load(self, transport: Any, data: Any = None) -> Any:
         from admm.methods.stochastic.share import load_share
