@@ -17,7 +17,15 @@ from admm.methods.stochastic.training import StochasticTraining, micro_batches
 from admm.solvers.stochastic import Place, StochasticADMM, Window
 from layers import activate, affine, weights
 
-SMALL = {"network": "cnn", "filters": 3, "hidden": 6, "rows": 200, "epochs": 2, "batch": 10}
+SMALL = {
+    "network": "cnn",
+    "filters": 3,
+    "hidden": 6,
+    "rows": 200,
+    "epochs": 2,
+    "batch": 10,
+    "eval_every": 2,
+}
 
 
 up = jax.jit(StochasticADMM.up, static_argnames=("self", "last"))
@@ -134,10 +142,11 @@ def test_a_resumed_run_is_bit_for_bit_the_run_that_never_stopped(tmp_path):
 
 def test_operations_count_every_position():
     """Of the first convolution of 3 channels, 8×8 positions of 9 inputs: p W and pᵀδ."""
-    given = options("sadmm", **{**SMALL, "epochs": 1, "workers": 5, "factor_every": 10**9})
+    given = options("sadmm", **{**SMALL, "epochs": 1, "workers": 5})
     (first, *_) = estimate(given).stages[-1].workers
-    solutions = 7 * 10**3 / 3 + 2 * 10**2 * 3  # of the one W-step, beside pᵀp of its rows
-    assert first.flops == pytest.approx(720 * 64 * (2 * 2 * 9 * 3 + 2 * 10 * 10) + solutions)
+    rows, steps = 800, 4  # four passes; of the first W-steps, pᵀp too
+    solutions = steps * (7 * 10**3 / 3 + 2 * 10**2 * 3)
+    assert first.flops == pytest.approx(rows * 64 * (2 * 2 * 9 * 3 + 2 * 10 * 10) + solutions)
 
 
 RANKS = """
