@@ -18,9 +18,11 @@ _CODECS = [name for name in CODEC_NAMES if not name.startswith(("delta", "levels
 # Micro-batches of a W-step where the round trip is shorter.
 _LEAST_GROUP = 18
 
-# η, and the depth up to which it needs no lowering; η of a CNN, and its layers.
-_RATE, _FULL_RATE_DEPTH = 0.3, 15
-_CNN_RATE, _CNN_LAYERS = 1.0, 5
+# η, the depth up to which it needs no lowering, and λ.
+_RATE, _FULL_RATE_DEPTH, _DAMPING = 0.3, 15, 1.0
+
+# Of a CNN.
+_CNN_RATE, _CNN_DAMPING, _CNN_LAYERS = 1.0, 0.3, 5
 
 _SIZES = Check("whole numbers, at least 1 each", lambda value: bool(value) and min(value) >= 1)
 
@@ -81,7 +83,7 @@ class StochasticOptions(HopOptions):
     decay: float = option(
         50.0, "pull c towards the start, of ω = c/rows of an epoch", check=RULES["decay"]
     )
-    damping: float = option(1.0, "λ of the W-step", check=POSITIVE)
+    damping: float | None = option(None, "λ of the W-step [1; cnn: 0.3]", check=POSITIVE)
     reach: float = option(
         0.3, "longest W-step κ, in lengths of a pre-activation", check=RULES["reach"]
     )
@@ -131,6 +133,13 @@ class StochasticOptions(HopOptions):
         if self.network == "cnn":
             return _CNN_RATE
         return _RATE * min(1.0, _FULL_RATE_DEPTH / self.layers)
+
+    @property
+    def settled_damping(self) -> float:
+        """λ."""
+        if self.damping is not None:
+            return self.damping
+        return _CNN_DAMPING if self.network == "cnn" else _DAMPING
 
     @property
     def select(self) -> str:
@@ -198,6 +207,11 @@ class StochasticOptions(HopOptions):
 
     def as_json(self) -> dict[str, Any]:
         codec = codec_of(self)
-        followed = {"rate": self.first_rate, "subnetworks": self.parts, "codec": codec}
-        followed["accumulate"] = self.least_group
+        followed = {
+            "subnetworks": self.parts,
+            "accumulate": self.least_group,
+            "rate": self.first_rate,
+            "damping": self.settled_damping,
+            "codec": codec,
+        }
         return {**super().as_json(), **followed, "codec_down": self.codec_down or codec}

@@ -147,8 +147,11 @@ class StochasticTraining(ChainTraining):
 
     def network(self) -> dict[int, Affine]:
         """Copies, since the arrays in training are overwritten."""
+        return jax.tree.map(jnp.copy, self._layers())
+
+    def _layers(self) -> dict[int, Affine]:
         return {
-            number: jax.tree.map(jnp.copy, params)
+            number: params
             for worker in self.workers
             for part, own in zip(worker.network, self.owned[worker.index], strict=True)
             for number, params in zip(self._share.cuts[own], part, strict=True)
@@ -166,10 +169,8 @@ class StochasticTraining(ChainTraining):
         return self._on_one_device(layers)
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> dict[int, Affine]:
-        share = self._share
-        own = [n for w in self.workers for part in self.owned[w.index] for n in share.cuts[part]]
-        filled = {number: fill_leaves(share.network[number - 1], read(number)) for number in own}
-        return self._on_one_device(filled)
+        every = self._layers().items()
+        return self._on_one_device({n: fill_leaves(layer, read(n)) for n, layer in every})
 
     def _on_one_device(self, layers: dict[int, Affine]) -> dict[int, Affine]:
         return jax.device_put(layers, self.transport.device(self.transport.local[0]))
@@ -200,7 +201,7 @@ def solver_of(share: StochasticShare) -> StochasticADMM:
     options = share.options
     return StochasticADMM(
         loss=loss_of(options.loss, share.facts.task),
-        damping=options.damping,
+        damping=options.settled_damping,
         reach=options.reach,
         factor_every=options.factor_every,
         dropout=dropout_of(share.options, share.facts),

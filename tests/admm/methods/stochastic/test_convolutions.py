@@ -48,7 +48,7 @@ def test_a_run_is_what_it_says_by_hand(x64):
     """One subnetwork, and so no delay: what a W-step sees has met the weights of now."""
     given = options("sadmm", **{**SMALL, "dtype": "float64", "subnetworks": 1, "accumulate": 7})
     share = load_share(given, LocalTransport(1), load_images("digits"))
-    solver, x, y = StochasticADMM(), share.rows, share.targets
+    solver, x, y = StochasticADMM(damping=0.3), share.rows, share.targets
     start = StochasticTraining(given, share, LocalTransport(1)).network()
     layers = [solver.init(start[n]) for n in range(1, 6)]
     for number in range(1, given.epochs + 1):
@@ -76,7 +76,7 @@ def test_a_run_is_what_it_says_by_hand(x64):
     )
 
 
-@pytest.mark.parametrize("workers", [2, 4, 5])
+@pytest.mark.parametrize("workers", [2, 4])
 def test_any_split_gives_the_same_iterates(workers):
     assert_close(network_of(workers=workers), network_of(), rtol=1e-5)
 
@@ -109,7 +109,7 @@ def test_a_saved_network_scores_and_predicts_as_in_training(tmp_path):
     best = result.summary["best"]
     assert best["test_accuracy"] > 0.85
     for workers in (1, 2):
-        found = evaluate(tmp_path, data=data, workers=workers)
+        found = evaluate(tmp_path, LocalTransport(workers), data=data)
         assert found["test"] == pytest.approx(best["test_accuracy"], abs=1e-6)
     x = jnp.asarray(data.inputs("float32"))
     for n in sorted(result.network):
