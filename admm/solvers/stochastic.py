@@ -1,4 +1,4 @@
-"""Stochastic ADMM: exact multipliers from layer to layer, and local Newton steps.
+"""Stochastic ADMM of dense layers and convolutions: exact multipliers, and local Newton steps.
 
 The functions here act on consecutive layers and one micro-batch;
 `admm.methods.stochastic.worker` says who does what when.
@@ -69,7 +69,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class StochasticADMM:
-    """An MLP whose layers all work at once, each on another micro-batch.
+    """A network whose layers all work at once, each on another micro-batch.
 
     For a row y of targets, the problem
 
@@ -90,18 +90,26 @@ class StochasticADMM:
     where b is the last row of W, which no decay pulls, p̃ = (p, 1) and ‖s‖ the root mean square over
     rows, of the last layer at least 1. The W-step is the damped least-squares step of one layer:
     with δ fixed it minimises the mean of −⟨δ, p̃D⟩ + ‖p̃D‖²/2η, but for ε and the average in A. W⁰ is
-    the identity for hidden layers, which start there, and 0 for the first layer, which starts from
-    random weights, and the last, which starts from 0. The rate η falls linearly to 0.
+    the identity for hidden layers, which start there, and 0 for the first layer and those that read
+    images, which start from random weights, and the last, which starts from 0. The rate η falls
+    linearly to 0.
+
+    A convolution is the product s = P(p) W + b with the patches of its image, a row for each
+    position. Then g of below is the transpose of P, applied to δ Wᵀ, and f' the transpose of f's
+    derivative, f being max pooling and rectifier. Products and ‖s‖² are summed over positions, and
+    only their means are those over rows. D would be the same with means over positions: all that it
+    is made of, ε included, would be divided by their number.
 
     A micro-batch comes down to layer l 2(L − l) ticks after it went up; p and s are those of then,
     W is that of now. So, plainly: without delay, this is backpropagation with a block-diagonal
     Gauss–Newton step of which only the input factor is kept; with it, that of a pipeline.
 
     Its kin: K-FAC (Martens and Grosse, arXiv 1503.05671) has the same input factor, and another one
-    for δ. PipeDream (arXiv 1806.03377) and decoupled backpropagation (DDG, arXiv 1804.10574) train
-    layers on delayed gradients with first-order steps; Features Replay (arXiv 1807.04511)
-    computes p and s anew with the weights of now. gsADMM (`TSSM`) has the same messages, with an
-    optimiser in the place of the W-step, and a proximal term that bounds the delay's harm.
+    for δ; of convolutions, KFC (Grosse and Martens, arXiv 1602.01407) has the same. PipeDream
+    (arXiv 1806.03377) and decoupled backpropagation (DDG, arXiv 1804.10574) train layers on delayed
+    gradients with first-order steps; Features Replay (arXiv 1807.04511) computes p and s anew with
+    the weights of now. gsADMM (`TSSM`) has the same messages, with an optimiser in the place of the
+    W-step, and a proximal term that bounds the delay's harm.
 
     Args:
         loss: R of each row, from outputs and targets.

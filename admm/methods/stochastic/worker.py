@@ -57,10 +57,10 @@ class Schedule(NamedTuple):
 class StochasticWorker:
     """Consecutive subnetworks on one device, each of consecutive layers.
 
-    Memory of a layer of subnetwork j of S, B being the rows of a micro-batch: W, b and two matrices
-    of (n_in + 1)²; (2(S − 1 − j) + 1)·B rows of p and of s, which wait for their multipliers; and
-    of p and δ as many rows as the largest group has, j micro-batches more in the first W-step of an
-    epoch, and up to max(B, 64) more.
+    Memory of a layer of subnetwork j of S, B being the rows of a micro-batch (of a convolution,
+    images, not patches): W, b and two matrices of (n_in + 1)²; (2(S − 1 − j) + 1)·B rows of p and
+    of s, which wait for their multipliers; and of p and δ as many rows as the largest group has, j
+    micro-batches more in the first W-step of an epoch, and up to max(B, 64) more.
 
     Args:
         index: Number of the worker, from 0.
