@@ -98,7 +98,7 @@ class StochasticADMM:
     position. Then g of below is the transpose of P, applied to δ Wᵀ, and f' the transpose of f's
     derivative, f being max pooling and rectifier. Products and ‖s‖² are summed over positions, and
     only their means are those over rows. D would be the same with means over positions: all that it
-    is made of, ε included, would be divided by their number.
+    is made of, ε included, would be divided by their number (but for the floor of ε).
 
     A micro-batch comes down to layer l 2(L − l) ticks after it went up; p and s are those of then,
     W is that of now. So, plainly: without delay, this is backpropagation with a block-diagonal

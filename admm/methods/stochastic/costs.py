@@ -145,9 +145,9 @@ class Costs:
                 kept = prod(share.shapes[number - 1]) + positions * n_out
                 held.append(self._array(rows, kept))
                 kernels.append((n_in + 1) * (5 * (n_in + 1) + 4 * n_out))
-                if not self._is_mlp:  # patches, also of what counts, and δ
+                if not self._is_mlp:  # patches and δ, with the copies that XLA makes
                     at_once = max(slots_at_once(e.size) * e.size for e in self._epochs)
-                    kernels[-1] += at_once * positions * (2 * n_in + n_out)
+                    kernels[-1] += at_once * positions * (3 * n_in + 2 * n_out)
         chunk = min(len(self._task.targets), IN_FLIGHT * share.chunk)
         held.append(self._array(chunk, max(map(prod, share.shapes[own.start : own.stop]))))
         return tree_bytes(held) + max(kernels) * self._itemsize
