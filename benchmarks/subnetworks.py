@@ -9,6 +9,7 @@ All of them train the same network on the same mini-batches of the same data.
 """
 
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, get_args
 
 import equinox as eqx
@@ -20,7 +21,7 @@ from jaxtyping import Array, PyTree
 
 from admm.comm import MPITransport, Transport, chain, in_turns
 from admm.methods.stochastic.options import StochasticOptions
-from admm.methods.stochastic.share import layer_flops
+from admm.methods.stochastic.share import Product, layer_flops
 from admm.methods.stochastic.worker import Codecs, Schedule, StochasticWorker
 from admm.methods.subnetworks.network import make_network
 from admm.methods.subnetworks.options import SubnetworkOptions
@@ -109,7 +110,8 @@ def _layers_over_ranks(case: NetworkCase, transport: MPITransport) -> Part:
     images = data.images.reshape(len(data.images), -1)
     given = StochasticOptions(layers=case.layers, hidden=case.hidden, batch=(case.batch,))
     shape = widths(images.shape[1], case.hidden, CLASSES, case.layers)
-    split = split_layers(layer_flops(given, shape), transport.size)
+    products = [Product(1, n_in, n_out) for n_in, n_out in pairwise(shape)]
+    split = split_layers(layer_flops(given, products), transport.size)
     owned = [range(first - 1, last) for first, last in split]
     (rank,) = transport.local
     codec = make_codec(case.codec)

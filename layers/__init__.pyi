@@ -5,7 +5,16 @@ from .activations import (
     LeakyReLU as LeakyReLU,
     PiecewiseLinear as PiecewiseLinear,
 )
-from .architectures import cnn as cnn, mlp as mlp, resnet as resnet
+from .affine import (
+    Affine as Affine,
+    activate as activate,
+    affine as affine,
+    patches as patches,
+    sides as sides,
+    weights as weights,
+    with_weights as with_weights,
+)
+from .architectures import Stage as Stage, cnn as cnn, mlp as mlp, resnet as resnet
 from .fathom import Context as Context, Fathom as Fathom
 from .gamlp import (
     Dense as Dense,

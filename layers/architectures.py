@@ -151,15 +151,28 @@ class _Convolution(eqx.Module):
         return y[0] + self.b
 
 
-class _Stage(eqx.Module):
-    """Convolution, max pooling, rectifier: the last two commute, and so the rectifier has less."""
+class Stage(eqx.Module):
+    """Convolution, max pooling, rectifier: the last two commute, and so the rectifier has less.
+
+    `cnn` makes them.
+
+    Example:
+        >>> from layers import build
+        >>> (stage,) = build(cnn((8, 8, 1), classes=10), range(1), seed=0).modules
+        >>> stage(jnp.ones((8, 8, 1))).shape
+        (4, 4, 32)
+    """
 
     convolution: _Convolution
     pool: int = eqx.field(static=True)
     pad: bool = eqx.field(static=True)
 
     def __call__(self, x: Float[Array, "h w n_in"]) -> Float[Array, "h_out w_out n_out"]:
-        return jax.nn.relu(_max_pool(self.convolution(x), self.pool, self.pad))
+        return self.activate(self.convolution(x))
+
+    def activate(self, s: Float[Array, "h w n_out"]) -> Float[Array, "h_out w_out n_out"]:
+        """What follows the convolution."""
+        return jax.nn.relu(_max_pool(s, self.pool, self.pad))
 
 
 class _Block(eqx.Module):
@@ -228,8 +241,8 @@ def _convolution(
 
 def _stage(
     key: PRNGKeyArray, n_in: int, n_out: int, size: int, stride: int, pool: int, pad: bool
-) -> _Stage:
-    return _Stage(_convolution(key, n_in, n_out, size, stride), pool, pad)
+) -> Stage:
+    return Stage(_convolution(key, n_in, n_out, size, stride), pool, pad)
 
 
 def _block(key: PRNGKeyArray, filters: int, scale: float) -> _Block:

@@ -87,6 +87,12 @@ ROWS = {
         {"rate": 1e30},
         scheduled=True,
     ),
+    "sadmm-cnn": Row(
+        {"network": "cnn", "filters": 3, "hidden": 8, "solver": "sadmm", "batch": (10,)},
+        {"q": 1200 * 4 * 4 * 3 * 4, "g": 1200 * 4 * 4 * 3 * 4},  # cut between the convolutions
+        {"rate": 1e30},
+        scheduled=True,
+    ),
     "partitions": Row(  # refresh: of the two hidden layers, one is sent, in epochs 1, 3 and 5
         {**GRAPH, "solver": "partitions", "interval": 2},
         {"halo": 0},
@@ -157,7 +163,15 @@ ROWS = {
 EPOCHS = 5
 
 # Rows of a class that has others; one of them is enough for a quick look.
-_LIKE_ANOTHER = ("gd", "adadelta", "adagrad", "partitions-exact", "partitions-admm", "sat")
+_LIKE_ANOTHER = (
+    "gd",
+    "adadelta",
+    "adagrad",
+    "sadmm-cnn",
+    "partitions-exact",
+    "partitions-admm",
+    "sat",
+)
 _LIKE_ANOTHER += ("fedavgm", "fedprox", "scaffold", "fedsgd", "fed-admm-secure")
 
 

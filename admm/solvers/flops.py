@@ -47,7 +47,7 @@ def stochastic_flops(rows: int, n_in: int, n_out: int, first: bool, factored: fl
     """Of stochastic ADMM on rows: p W, pᵀδ, and, but in layer 1, δWᵀ; of some rows also pᵀp.
 
     Args:
-        rows: How many.
+        rows: How many; of convolutions, rows times positions.
         n_in: Inputs of the layer.
         n_out: Outputs.
         first: Whether it is layer 1.

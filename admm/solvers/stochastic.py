@@ -1,13 +1,14 @@
-"""Stochastic ADMM: exact multipliers from layer to layer, and local Newton steps.
+"""Stochastic ADMM of dense layers and convolutions: exact multipliers, and local Newton steps.
 
 The functions here act on consecutive layers and one micro-batch;
 `admm.methods.stochastic.worker` says who does what when.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from math import gcd
+from math import gcd, prod
 from typing import NamedTuple
 
 import jax
@@ -18,10 +19,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from admm.solvers.losses import Loss, cross_entropy
 from admm.solvers.settings import check_rules
-from layers import Dense
+from layers import Affine, Dense, activate, affine, patches, sides, weights, with_weights
 
+Function = Callable[[Array], Array]
 Scalar = Float[Array, ""]
-Rows = Float[Array, "rows _"]
+Rows = Float[Array, "rows ..."]
 
 # W-steps at the start that each invert anew: the moment still changes fast.
 WARM_UP = 16
@@ -36,7 +38,7 @@ _ROWS_AT_ONCE = 64
 class Layer(NamedTuple):
     """One layer in training. With p̃ = (p, 1), m = n_in + 1."""
 
-    params: Dense
+    params: Affine
     moment: Array  # (m, m)  A: average of N, not corrected for its start from 0
     inverse: Array  # (m, m)  (A + εI)⁻¹
     damping: Array  # ()     ε
@@ -46,8 +48,8 @@ class Layer(NamedTuple):
 class Record(NamedTuple):
     """What a layer keeps of a micro-batch between its way up and its way down."""
 
-    p: Array  # (rows, n_in)   input
-    s: Array  # (rows, n_out)  pre-activation
+    p: Array  # (rows, n_in)   input; of a convolution, rows are images
+    s: Array  # (rows, n_out)  pre-activation; images likewise
 
 
 class Window(NamedTuple):
@@ -67,7 +69,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class StochasticADMM:
-    """An MLP whose layers all work at once, each on another micro-batch.
+    """A network whose layers all work at once, each on another micro-batch.
 
     For a row y of targets, the problem
 
@@ -88,18 +90,26 @@ class StochasticADMM:
     where b is the last row of W, which no decay pulls, p̃ = (p, 1) and ‖s‖ the root mean square over
     rows, of the last layer at least 1. The W-step is the damped least-squares step of one layer:
     with δ fixed it minimises the mean of −⟨δ, p̃D⟩ + ‖p̃D‖²/2η, but for ε and the average in A. W⁰ is
-    the identity for hidden layers, which start there, and 0 for the first layer, which starts from
-    random weights, and the last, which starts from 0. The rate η falls linearly to 0.
+    the identity for hidden layers, which start there, and 0 for the first layer and those that read
+    images, which start from random weights, and the last, which starts from 0. The rate η falls
+    linearly to 0.
+
+    A convolution is the product s = P(p) W + b with the patches of its image, a row for each
+    position. Then g of below is the transpose of P, applied to δ Wᵀ, and f' the transpose of f's
+    derivative, f being max pooling and rectifier. Products and ‖s‖² are summed over positions, and
+    only their means are those over rows. D would be the same with means over positions: all that it
+    is made of, ε included, would be divided by their number (but for the floor of ε).
 
     A micro-batch comes down to layer l 2(L − l) ticks after it went up; p and s are those of then,
     W is that of now. So, plainly: without delay, this is backpropagation with a block-diagonal
     Gauss–Newton step of which only the input factor is kept; with it, that of a pipeline.
 
     Its kin: K-FAC (Martens and Grosse, arXiv 1503.05671) has the same input factor, and another one
-    for δ. PipeDream (arXiv 1806.03377) and decoupled backpropagation (DDG, arXiv 1804.10574) train
-    layers on delayed gradients with first-order steps; Features Replay (arXiv 1807.04511)
-    computes p and s anew with the weights of now. gsADMM (`TSSM`) has the same messages, with an
-    optimiser in the place of the W-step, and a proximal term that bounds the delay's harm.
+    for δ; of convolutions, KFC (Grosse and Martens, arXiv 1602.01407) has the same. PipeDream
+    (arXiv 1806.03377) and decoupled backpropagation (DDG, arXiv 1804.10574) train layers on delayed
+    gradients with first-order steps; Features Replay (arXiv 1807.04511) computes p and s anew with
+    the weights of now. gsADMM (`TSSM`) has the same messages, with an optimiser in the place of the
+    W-step, and a proximal term that bounds the delay's harm.
 
     Args:
         loss: R of each row, from outputs and targets.
@@ -135,9 +145,10 @@ class StochasticADMM:
     def __post_init__(self) -> None:
         check_rules(self)
 
-    def init(self, params: Dense) -> Layer:
+    def init(self, params: Affine) -> Layer:
         """A layer about to be trained."""
-        dtype, m = params.W.dtype, params.W.shape[0] + 1
+        W, _ = weights(params)
+        dtype, m = W.dtype, W.shape[0] + 1
         moment, inverse = jnp.zeros((2, m, m), dtype)
         return Layer(params, moment, inverse, jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
 
@@ -150,7 +161,7 @@ class StochasticADMM:
         kept = jax.random.bernoulli(key, 1 - self.dropout, x.shape)
         return jnp.where(kept, x / (1 - self.dropout), 0)
 
-    def up(self, network: Sequence[Dense], x: Rows, last: bool) -> tuple[list[Record], Rows]:
+    def up(self, network: Sequence[Affine], x: Rows, last: bool) -> tuple[list[Record], Rows]:
         """Pass a micro-batch through consecutive layers: what each keeps of it, and what goes up.
 
         Args:
@@ -159,10 +170,10 @@ class StochasticADMM:
             last: Whether the last one is the output layer, which has no activation.
         """
         records = []
-        for number, (W, b) in enumerate(network, start=1):
-            records.append(Record(x, x @ W + b))
-            x = records[-1].s
-            x = x if last and number == len(network) else jax.nn.relu(x)
+        for number, layer in enumerate(network, start=1):
+            s = affine(layer, x)
+            records.append(Record(x, s))
+            x = s if last and number == len(network) else activate(layer, s)
         return records, x
 
     def at_top(self, s: Rows, targets: Array) -> tuple[Rows, Scalar]:
@@ -171,7 +182,7 @@ class StochasticADMM:
         return delta, loss
 
     def down(
-        self, network: Sequence[Dense], records: Sequence[Record], delta: Rows
+        self, network: Sequence[Affine], records: Sequence[Record], delta: Rows
     ) -> tuple[list[Rows], Rows]:
         """Pass multipliers down through consecutive layers: δ of each, and what goes down.
 
@@ -181,13 +192,18 @@ class StochasticADMM:
             delta: That of the last of them.
         """
         deltas = [delta]
-        for below, (W, _) in zip(records[-2::-1], network[:0:-1], strict=True):
-            deltas.insert(0, self.pull(below.s, deltas[0] @ W.T))
-        return deltas, deltas[0] @ network[0].W.T
+        for number in reversed(range(len(network))):
+            _, transposed = jax.vjp(partial(affine, network[number]), records[number].p)
+            (g,) = transposed(deltas[0])
+            if not number:
+                break
+            f = partial(activate, network[number - 1])
+            deltas.insert(0, self.pull(records[number - 1].s, g, f))
+        return deltas, g
 
-    def pull(self, s: Rows, g: Rows) -> Rows:
-        """δ = f'(s) ∘ g."""
-        return jnp.where(s > 0, g, 0)
+    def pull(self, s: Rows, g: Rows, f: Function = jax.nn.relu) -> Rows:
+        """δ, the gradient at s of what has the gradient g at f(s)."""
+        return jax.vjp(f, s)[1](g)[0]
 
     # A W-step.
 
@@ -210,14 +226,15 @@ class StochasticADMM:
             decay: ω.
             place: Of the layer.
         """
-        (W, b), moment, inverse, damping, steps = layer
-        slots, size, _ = window.p.shape
+        old, moment, inverse, damping, steps = layer
+        W, b = weights(old)
+        slots, size = window.p.shape[:2]
         dtype, rows = W.dtype, count * size
         squares = jnp.sum(jnp.where(jnp.arange(slots) < count, window.squares, 0))
 
         def invert() -> tuple[Array, Array, Array]:
             averaged = self.memory * moment + (1 - self.memory) / rows * _second_moment(
-                window, count
+                old, window, count
             )
             later = jnp.maximum(steps - WARM_UP, 0) // self.factor_every
             times = jnp.minimum(steps, WARM_UP) + later + 1  # k
@@ -229,7 +246,7 @@ class StochasticADMM:
 
         anew = (steps < WARM_UP) | (steps % self.factor_every == 0)
         moment, inverse, damping = jax.lax.cond(anew, invert, lambda: (moment, inverse, damping))
-        gradient = _summed(window, window.delta, count) * (rate / rows)
+        gradient = _summed(old, window, window.delta, count) * (rate / rows)
         change = inverse @ gradient
         # tr(DᵀAD): with (A + εI)D = G, no product is needed.
         length = jnp.sum(change * gradient) - damping * jnp.sum(change**2)
@@ -238,8 +255,9 @@ class StochasticADMM:
         reach = jnp.inf if self.reach is None else self.reach
         scale = reach * room / jnp.sqrt(jnp.maximum(length, jnp.finfo(dtype).tiny))
         change = change * jnp.minimum(scale, 1)
+        place = place._replace(is_first=place.is_first or window.p.ndim > 3)  # it reads images
         pulled = W - change[:-1] + rate * decay * anchor(W.shape, place, dtype)
-        params = Dense(pulled / (1 + rate * decay), b - change[-1])
+        params = with_weights(old, Dense(pulled / (1 + rate * decay), b - change[-1]))
         return Layer(params, moment, inverse, damping, steps + 1), (scale < 1).astype(dtype)
 
     @property
@@ -247,30 +265,42 @@ class StochasticADMM:
         return _FLOOR if self.damping else 0.0
 
 
-def _summed(window: Window, y: Array, count: Int[Array, ""] | int) -> Array:
-    """Σ p̃ᵀy over the rows of the first `count` micro-batches, (n_in + 1, columns of y).
+def _summed(
+    layer: Affine, window: Window, y: Array, count: Int[Array, ""] | int, of_inputs: bool = False
+) -> Array:
+    """Σ p̃ᵀy over rows and positions of the first `count` micro-batches, (n_in + 1, columns of y).
 
-    Some micro-batches at a time, so that the others cost nothing.
+    Some micro-batches at a time, so that the others cost nothing. With `of_inputs`, y are inputs as
+    p is, and its patches count.
     """
-    slots, size, n_in = window.p.shape
+    slots, size = y.shape[:2]
     at_once = gcd(slots, slots_at_once(size))
+
+    def flat(rows: Array, of_inputs: bool) -> Array:
+        rows = rows.reshape(at_once * size, *rows.shape[2:])
+        rows = patches(layer, rows) if of_inputs else rows
+        return rows.reshape(-1, rows.shape[-1])
 
     def add(number: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
         first = number * at_once
         p, own = (jax.lax.dynamic_slice_in_dim(a, first, at_once) for a in (window.p, y))
         used = first + jnp.arange(at_once) < count
-        own = jnp.where(used[:, None, None], own, 0).reshape(at_once * size, -1)
-        return sums[0] + p.reshape(at_once * size, n_in).T @ own, sums[1] + jnp.sum(own, axis=0)
+        own = jnp.where(used.reshape(-1, *(y.ndim - 1) * [1]), own, 0)
+        p, own = flat(p, True), flat(own, of_inputs)
+        return sums[0] + p.T @ own, sums[1] + jnp.sum(own, axis=0)
 
-    start = jnp.zeros((n_in, y.shape[2]), y.dtype), jnp.zeros(y.shape[2], y.dtype)
-    weights, bias = jax.lax.fori_loop(0, -(-count // at_once), add, start)
-    return jnp.concatenate([weights, bias[None]])
+    (n_in, n_out), dtype = sides(layer), y.dtype
+    columns = n_in if of_inputs else n_out
+    start = jnp.zeros((n_in, columns), dtype), jnp.zeros(columns, dtype)
+    products, sums = jax.lax.fori_loop(0, -(-count // at_once), add, start)
+    return jnp.concatenate([products, sums[None]])
 
 
-def _second_moment(window: Window, count: Int[Array, ""] | int) -> Array:
+def _second_moment(layer: Affine, window: Window, count: Int[Array, ""] | int) -> Array:
     """Σ p̃ᵀp̃ likewise, (n_in + 1, n_in + 1)."""
-    products = _summed(window, window.p, count)
-    rows = jnp.asarray(count * window.p.shape[1], products.dtype)
+    products = _summed(layer, window, window.p, count, of_inputs=True)
+    positions = prod(window.delta.shape[1:-1])
+    rows = jnp.asarray(count * positions, products.dtype)
     return jnp.concatenate([products, jnp.append(products[-1], rows)[:, None]], axis=1)
 
 

@@ -1,1 +1,1 @@
-"""Stochastic ADMM: layers of an MLP that all work at once, each on another micro-batch."""
+"""Stochastic ADMM: layers of an MLP or a CNN that all work at once, each on another micro-batch."""

@@ -1,4 +1,4 @@
-"""A saved MLP of stochastic ADMM and its data, each worker holding only its own layers."""
+"""A saved network of stochastic ADMM and its data, each worker holding only its own layers."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from admm.methods.layerwise.inference import pass_layers, pass_saved as pass_sav
 from admm.methods.stochastic.options import StochasticOptions
 from admm.methods.stochastic.share import is_graph
 from admm.methods.subnetworks.data import compact_inputs
+from admm.methods.subnetworks.inference import read_saved
 from admm.methods.tasks import Task
 from admm.run.saved import Saved
 from layers import Dense, widths
@@ -27,6 +28,9 @@ def pass_saved(
         InputError: In every process, if data or network cannot be read or do not fit, or there are
             more workers than layers.
     """
+    if options.network == "cnn":
+        task, forward = read_saved(options.modules, saved, transport, data, every)
+        return task, forward()
     if is_graph(options, data):
         return pass_saved_hops(options, saved, transport, data, every)
     if transport.size > saved.depth:

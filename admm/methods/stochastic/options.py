@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from admm.checks import COUNT, POSITIVE, Check
+from admm.checks import COUNT, LAYERS, POSITIVE, Check
 from admm.errors import InputError, spelled
 from admm.methods.layerwise.options import HopOptions
+from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
 from admm.solvers.settings import RULES, LossName
 from quant import CODEC_NAMES
@@ -17,15 +18,20 @@ _CODECS = [name for name in CODEC_NAMES if not name.startswith(("delta", "levels
 # Micro-batches of a W-step where the round trip is shorter.
 _LEAST_GROUP = 18
 
-# η, and the depth up to which it needs no lowering.
-_RATE, _FULL_RATE_DEPTH = 0.3, 15
+# η, the depth up to which it needs no lowering, and λ.
+_RATE, _FULL_RATE_DEPTH, _DAMPING = 0.3, 15, 1.0
+
+# Of a CNN.
+_CNN_RATE, _CNN_DAMPING, _CNN_LAYERS = 1.0, 0.3, 5
 
 _SIZES = Check("whole numbers, at least 1 each", lambda value: bool(value) and min(value) >= 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StochasticOptions(HopOptions):
-    """An MLP trained with stochastic ADMM, on images, on rows, or on the hops of a graph.
+    """A network trained with stochastic ADMM, layer by layer.
+
+    An MLP learns images, rows, or the hops of a graph; `layers.cnn` learns images.
 
     The history has the objective, the mean loss as the micro-batches of the epoch saw it; η after
     the epoch; the rows of a micro-batch; and the fraction of W-steps that κ bound. Of real numbers
@@ -39,9 +45,16 @@ class StochasticOptions(HopOptions):
     """
 
     bounded: ClassVar[str | None] = "objective"
-    network: ClassVar[str] = "mlp"
 
     solver: Literal["sadmm"] = option("sadmm", "the method [pdadmm-g]")
+    network: Literal["mlp", "cnn"] = option("mlp", "mlp; of images also cnn", "network")
+    layers: int = option(
+        10, "layers, the output layer included", "network", LAYERS, only={"network": ("mlp",)}
+    )
+    hidden: int = option(100, "width of dense layers, but the last", "network", COUNT)
+    filters: int = option(
+        32, "channels of convolutions", "network", COUNT, only={"network": ("cnn",)}
+    )
     loss: LossName = option("cross_entropy", "cross_entropy, or squared_error of real numbers")
     subnetworks: int | None = option(
         None,
@@ -64,13 +77,13 @@ class StochasticOptions(HopOptions):
     )
     rate: float | None = option(
         None,
-        "η at the start, which falls to 0 [0.3; times 15/--layers beyond 15]",
+        "η at the start, which falls to 0 [0.3; times 15/--layers beyond 15; cnn: 1]",
         check=RULES["rate"],
     )
     decay: float = option(
         50.0, "pull c towards the start, of ω = c/rows of an epoch", check=RULES["decay"]
     )
-    damping: float = option(1.0, "λ of the W-step", check=POSITIVE)
+    damping: float | None = option(None, "λ of the W-step [1; cnn: 0.3]", check=POSITIVE)
     reach: float = option(
         0.3, "longest W-step κ, in lengths of a pre-activation", check=RULES["reach"]
     )
@@ -91,16 +104,21 @@ class StochasticOptions(HopOptions):
         if isinstance(self.batch, int):
             object.__setattr__(self, "batch", (self.batch,))
         super().__post_init__()
-        if self.parts > self.layers:
+        if self.parts > self.depth:
             raise InputError(
-                f"got {spelled('subnetworks', self.subnetworks)} for {self.layers} layers; every "
+                f"got {spelled('subnetworks', self.subnetworks)} for {self.depth} layers; every "
                 "subnetwork needs at least one"
             )
 
     @property
+    def depth(self) -> int:
+        """Layers of the network."""
+        return self.layers if self.network == "mlp" else _CNN_LAYERS
+
+    @property
     def parts(self) -> int:
         """Subnetworks."""
-        return self.layers if self.subnetworks is None else self.subnetworks
+        return self.depth if self.subnetworks is None else self.subnetworks
 
     @property
     def least_group(self) -> int:
@@ -112,7 +130,16 @@ class StochasticOptions(HopOptions):
         """η at the start."""
         if self.rate is not None:
             return self.rate
+        if self.network == "cnn":
+            return _CNN_RATE
         return _RATE * min(1.0, _FULL_RATE_DEPTH / self.layers)
+
+    @property
+    def settled_damping(self) -> float:
+        """λ."""
+        if self.damping is not None:
+            return self.damping
+        return _CNN_DAMPING if self.network == "cnn" else _DAMPING
 
     @property
     def select(self) -> str:
@@ -125,6 +152,13 @@ class StochasticOptions(HopOptions):
     @property
     def remedy(self) -> str:
         return f"a {spelled('rate')} below {self.first_rate:g}"
+
+    @property
+    def modules(self) -> SubnetworkOptions:
+        """Options of the same network of modules, as `layers` makes it."""
+        of_network = ("network", "hidden", "filters", "loss", "dtype", "seed")
+        names = (*of_network, "rows", "dataset", "data_dir", "split_seed")
+        return SubnetworkOptions(**{name: getattr(self, name) for name in names})
 
     def load(self, transport: Any, data: Any = None) -> Any:
         from admm.methods.stochastic.share import load_share
@@ -173,6 +207,11 @@ class StochasticOptions(HopOptions):
 
     def as_json(self) -> dict[str, Any]:
         codec = codec_of(self)
-        followed = {"rate": self.first_rate, "subnetworks": self.parts, "codec": codec}
-        followed["accumulate"] = self.least_group
+        followed = {
+            "subnetworks": self.parts,
+            "accumulate": self.least_group,
+            "rate": self.first_rate,
+            "damping": self.settled_damping,
+            "codec": codec,
+        }
         return {**super().as_json(), **followed, "codec_down": self.codec_down or codec}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from admm.comm import Transport, in_turns, pass_forward
+from admm.comm import Transport, fill_leaves, in_turns, pass_forward
 from admm.methods.chain import ChainTraining
 from admm.methods.stochastic.options import StochasticOptions
 from admm.methods.stochastic.share import StochasticShare, dropout_of
@@ -18,7 +18,7 @@ from admm.run.method import Arrays, Network
 from admm.run.options import codec_of
 from admm.solvers.stochastic import StochasticADMM
 from admm.solvers.tssm import noise_key
-from layers import Dense, identity_dense, init_dense
+from layers import Affine, Dense, identity_dense, init_dense, with_weights
 from quant import make_codec
 
 # Root mean square of the first pre-activation at the start.
@@ -39,7 +39,7 @@ class StochasticTraining(ChainTraining):
     def __init__(
         self, options: StochasticOptions, share: StochasticShare, transport: Transport
     ) -> None:
-        self.depth = options.layers
+        self.depth = options.depth
         self._options, self._share = options, share
         solver, codecs = solver_of(share), codecs_of(options)
         workers = [StochasticWorker(n, solver, transport, codecs) for n in transport.local]
@@ -54,24 +54,38 @@ class StochasticTraining(ChainTraining):
                 self._training_inputs(),
                 share.targets,
                 None if share.dropped is None else jnp.asarray(share.basis),
+                share.shapes[share.cuts[own.start].start - 1],
             )
 
     def _training_inputs(self) -> Array | None:
         share = self._share
         return share.rows if share.dropped is None else share.dropped
 
-    def _start(self, number: int) -> Dense:
-        """A layer before training: random the first, the identity, 0 the last."""
-        options, (n_in, n_out) = self._options, self._share.shape[number - 1 : number + 1]
-        if number == options.layers:
-            return Dense(jnp.zeros((n_in, n_out), options.dtype), jnp.zeros(n_out, options.dtype))
-        if number > 1:
-            return identity_dense((n_in, n_out), options.dtype)
-        assert self._share.rows is not None  # the worker of the first layer has them
-        rows = self._share.rows[: self.facts.training_rows]
+    def _start(self, number: int) -> Affine:
+        """A layer before training.
+
+        Those that read inputs or images are random, the others the identity, and the last is 0.
+        """
+        options, share = self._options, self._share
+        _, *sides = share.products[number - 1]
+        shape, dtype = (sides[0], sides[1]), options.dtype
+        if number == self.depth:
+            dense = Dense(jnp.zeros(shape, dtype), jnp.zeros(shape[1], dtype))
+        elif number > 1 and len(share.shapes[number - 1]) == 1:
+            dense = identity_dense(shape, dtype)
+        else:
+            scale = self._first_scale() if number == 1 else (2 / shape[0]) ** 0.5  # He's
+            dense = init_dense(options.seed, number, shape, scale, dtype)
+        return with_weights(share.network[number - 1], dense)
+
+    def _first_scale(self) -> float:
+        """Deviation of the first weights."""
+        share = self._share
+        assert share.rows is not None  # the worker of the first layer has them
+        rows = share.rows[: self.facts.training_rows]
         length = float(jnp.sqrt(jnp.sum(rows**2) / len(rows)))
-        scale = _FIRST / length if length else 1.0
-        return init_dense(options.seed, number, (n_in, n_out), scale, options.dtype)
+        length *= (share.products[0].n_in / share.facts.columns) ** 0.5  # of a patch
+        return _FIRST / length if length else 1.0
 
     def units(self, worker: int) -> str:
         return f"layers {self._share.units(worker)}"
@@ -95,15 +109,16 @@ class StochasticTraining(ChainTraining):
 
     def outputs(self, worker: StochasticWorker) -> Array | None:
         share = self._share
-        width = share.shape[share.cuts[share.owned[worker.index].start].start - 1]
+        shape = share.shapes[share.cuts[share.owned[worker.index].start].start - 1]
         found = pass_forward(
             worker.apply,
-            jnp.zeros((0, width), self._options.dtype),
+            jnp.zeros((0, *shape), self._options.dtype),
             len(self.facts.targets),
             share.rows,
             worker.index,
             self.neighbors[worker.index],
             self.transport,
+            share.chunk,
         )
         if found is None:
             return None
@@ -130,16 +145,19 @@ class StochasticTraining(ChainTraining):
             "bound": bound / (self.depth * len(epoch.groups)),
         }
 
-    def network(self) -> dict[int, Dense]:
+    def network(self) -> dict[int, Affine]:
         """Copies, since the arrays in training are overwritten."""
+        return jax.tree.map(jnp.copy, self._layers())
+
+    def _layers(self) -> dict[int, Affine]:
         return {
-            number: jax.tree.map(jnp.copy, params)
+            number: params
             for worker in self.workers
             for part, own in zip(worker.network, self.owned[worker.index], strict=True)
             for number, params in zip(self._share.cuts[own], part, strict=True)
         }
 
-    def export(self, network: Network) -> dict[int, Dense]:
+    def export(self, network: Network) -> dict[int, Affine]:
         """On one device, with inputs and targets as the user has them."""
         layers, basis = dict(network), self._share.basis
         if basis is not None and 1 in layers:
@@ -150,12 +168,11 @@ class StochasticTraining(ChainTraining):
             layers[self.depth] = Dense(W * scale, b * scale + mean)
         return self._on_one_device(layers)
 
-    def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> dict[int, Dense]:
-        share = self._share
-        own = [n for w in self.workers for part in self.owned[w.index] for n in share.cuts[part]]
-        return self._on_one_device({number: Dense(**read(number)) for number in own})
+    def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> dict[int, Affine]:
+        every = self._layers().items()
+        return self._on_one_device({n: fill_leaves(layer, read(n)) for n, layer in every})
 
-    def _on_one_device(self, layers: dict[int, Dense]) -> dict[int, Dense]:
+    def _on_one_device(self, layers: dict[int, Affine]) -> dict[int, Affine]:
         return jax.device_put(layers, self.transport.device(self.transport.local[0]))
 
     def report(self) -> Mapping[str, Any]:
@@ -184,7 +201,7 @@ def solver_of(share: StochasticShare) -> StochasticADMM:
     options = share.options
     return StochasticADMM(
         loss=loss_of(options.loss, share.facts.task),
-        damping=options.damping,
+        damping=options.settled_damping,
         reach=options.reach,
         factor_every=options.factor_every,
         dropout=dropout_of(share.options, share.facts),

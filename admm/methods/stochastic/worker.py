@@ -31,7 +31,7 @@ from admm.solvers.stochastic import (
     groups_ahead,
     slots_at_once,
 )
-from layers import RELU, Dense, apply_dense
+from layers import Affine, activate, affine, sides
 from quant import Codec
 
 VARIABLES = ("q", "g")  # up and down
@@ -57,10 +57,10 @@ class Schedule(NamedTuple):
 class StochasticWorker:
     """Consecutive subnetworks on one device, each of consecutive layers.
 
-    Memory of a layer of subnetwork j of S, B being the rows of a micro-batch: W, b and two matrices
-    of (n_in + 1)²; (2(S − 1 − j) + 1)·B rows of p and of s, which wait for their multipliers; and
-    of p and δ as many rows as the largest group has, j micro-batches more in the first W-step of an
-    epoch, and up to max(B, 64) more.
+    Memory of a layer of subnetwork j of S, B being the rows of a micro-batch (of a convolution,
+    images, not patches): W, b and two matrices of (n_in + 1)²; (2(S − 1 − j) + 1)·B rows of p and
+    of s, which wait for their multipliers; and of p and δ as many rows as the largest group has, j
+    micro-batches more in the first W-step of an epoch, and up to max(B, 64) more.
 
     Args:
         index: Number of the worker, from 0.
@@ -85,13 +85,14 @@ class StochasticWorker:
 
     def start(
         self,
-        network: Sequence[Sequence[Dense]],
+        network: Sequence[Sequence[Affine]],
         own: range,
         total: int,
         neighbors: Neighbors,
         inputs: Array | None,
         targets: Array | None,
         basis: Array | None = None,
+        shape: tuple[int, ...] | None = None,
     ) -> None:
         """Take subnetworks to train.
 
@@ -104,6 +105,8 @@ class StochasticWorker:
             targets: What the loss compares the outputs with; only that of the last one needs it.
             basis: What the inputs are multiplied by when some of them have been dropped, for the
                 first layer to read.
+            shape: Of one row that the first own layer reads, by default as many numbers as its W
+                takes.
         """
         started = [[self._solver.init(params) for params in part] for part in network]
         self._parts = jax.device_put(started, self.device)
@@ -111,16 +114,35 @@ class StochasticWorker:
         is_first, is_last = own.start == 0, own.stop == total
         given = (inputs, basis) if is_first else (None, None), targets if is_last else None
         self._inputs, self._targets = jax.device_put(given, self.device)
-        self._dtype = network[0][0].W.dtype
-        widths = network[0][0].W.shape[0], network[-1][-1].W.shape[1]
-        self._below = self._cut(neighbors.below, self.index, widths[0])
-        self._above = self._cut(self.index, neighbors.above, widths[1])
+        self._dtype = jax.tree.leaves(network)[0].dtype
+        shape = shape or sides(network[0][0])[:1]
+        self._records, self._outputs = self._shapes(shape)
+        self._below = self._cut(neighbors.below, self.index, shape)
+        self._above = self._cut(self.index, neighbors.above, self._outputs[-1])
         self.loss, self.bound = self._zeros(), self._zeros()
+
+    def _shapes(self, shape: tuple[int, ...]) -> tuple[list[list[Record]], list[tuple[int, ...]]]:
+        """What own layers keep of a micro-batch of one row, and what subnetworks make of the row.
+
+        Args:
+            shape: Of one row that the first one reads.
+        """
+        records, outputs = [], []
+        for index, part in enumerate(self.network):
+            last = self._span.is_top and index == len(self._parts) - 1
+            row = jax.ShapeDtypeStruct((1, *shape), self._dtype)
+            kept, output = jax.eval_shape(partial(self._solver.up, last=last), part, row)
+            shape = output.shape[1:]
+            records.append(kept)
+            outputs.append(shape)
+        return records, outputs
 
     def _zeros(self, *shape: int) -> Array:
         return jnp.zeros(shape, self._dtype, device=self.device)
 
-    def _cut(self, lower: int | None, upper: int | None, width: int) -> Cut[BatchChannel] | None:
+    def _cut(
+        self, lower: int | None, upper: int | None, shape: tuple[int, ...]
+    ) -> Cut[BatchChannel] | None:
         if lower is None or upper is None:
             return None
         ends = zip(self._codecs, VARIABLES, ((lower, upper), (upper, lower)), strict=True)
@@ -130,7 +152,7 @@ class StochasticWorker:
                     self._transport,
                     codec,
                     (variable, *way),
-                    lambda rows: self._zeros(rows, width),
+                    lambda rows: self._zeros(rows, *shape),
                     None,
                 )
                 for codec, variable, way in ends
@@ -165,31 +187,24 @@ class StochasticWorker:
     def _begin(self, schedule: Schedule, every: Sequence[Sequence[range]]) -> None:
         size = schedule.order.shape[1]
         waiting, windows = [], []
-        for index, (part, groups) in enumerate(zip(self._parts, every, strict=True)):
+
+        def rows(slots: int, record: Record) -> tuple[Array, Array]:
+            p, s = (self._zeros(slots, size, *each.shape[1:]) for each in record)
+            return p, s
+
+        for index, (records, groups) in enumerate(zip(self._records, every, strict=True)):
             slots = slots_of(groups, size)
-            rows = self._span.waiting(index), size
-            shapes = [layer.params.W.shape for layer in part]
-            waiting.append(
-                [Record(self._zeros(*rows, n), self._zeros(*rows, m)) for n, m in shapes]
-            )
-            rows = slots, size
-            windows.append(
-                [
-                    Window(self._zeros(*rows, n_in), self._zeros(*rows, n_out), self._zeros(slots))
-                    for n_in, n_out in shapes
-                ]
-            )
+            waiting.append([Record(*rows(self._span.waiting(index), each)) for each in records])
+            windows.append([Window(*rows(slots, each), self._zeros(slots)) for each in records])
         positions = [np.concatenate([np.arange(len(own)) for own in groups]) for groups in every]
         given = np.asarray(schedule.order, np.int32), np.asarray(positions, np.int32), schedule.key
         self._epoch = _Epoch(*jax.device_put(given, self.device))
         self._waiting, self._windows = waiting, windows
         # Of the first and the last one, messages of other workers where there are such.
         self._q: list[Arrived] = [
-            self._zeros(size, part[0].params.W.shape[0]) for part in self._parts
+            self._zeros(size, *records[0].p.shape[1:]) for records in self._records
         ]
-        self._g: list[Arrived] = [
-            self._zeros(size, part[-1].params.W.shape[1]) for part in self._parts
-        ]
+        self._g: list[Arrived] = [self._zeros(size, *shape) for shape in self._outputs]
         self.loss, self.bound = self._zeros(), self._zeros()
 
     def _pass_up(self, tick: int, batches: Sequence[np.ndarray]) -> None:
@@ -247,16 +262,16 @@ class StochasticWorker:
     # Between epochs.
 
     @property
-    def network(self) -> list[list[Dense]]:
+    def network(self) -> list[list[Affine]]:
         """Layers of each own subnetwork as they are now; the next W-step overwrites them."""
         return [[layer.params for layer in part] for part in self._parts]
 
     def apply(self, x: Array) -> Array:
         """Pass rows through the own layers."""
         every = [params for part in self.network for params in part]
-        for params in every[:-1]:
-            x = apply_dense(params, x, RELU)
-        return apply_dense(every[-1], x, None if self._span.is_top else RELU)
+        for number, params in enumerate(every, start=1):
+            x = _apply(params, x, last=self._span.is_top and number == len(every))
+        return x
 
     def state(self) -> list[dict[str, Array]]:
         """All that the next epoch needs of the own subnetworks, by name; `finish` comes before."""
@@ -332,6 +347,12 @@ class _Span(NamedTuple):
         ]
 
 
+@partial(jax.jit, static_argnames="last")
+def _apply(layer: Affine, x: Array, last: bool) -> Array:
+    s = affine(layer, x)
+    return s if last else activate(layer, s)
+
+
 _step = jax.jit(StochasticADMM.step, static_argnames=("self", "place"), donate_argnames="layer")
 
 
@@ -340,7 +361,7 @@ def _up(
     solver: StochasticADMM,
     span: _Span,
     codec: Codec,
-    network: list[list[Dense]],
+    network: list[list[Affine]],
     waiting: list[list[Record]],
     q: list[Array],
     inputs: tuple[Array | None, Array | None],
@@ -380,7 +401,7 @@ def _down(
     solver: StochasticADMM,
     span: _Span,
     codec: Codec,
-    network: list[list[Dense]],
+    network: list[list[Affine]],
     waiting: list[list[Record]],
     windows: list[list[Window]],
     g: list[Array],
@@ -396,7 +417,8 @@ def _down(
     kept: list[list[Window]] = []
     outputs: list[Any] = []
     if not span.is_top:
-        g = [*g[:-1], _decode(codec, g[-1], jnp.zeros_like(waiting[-1][-1].s[0]))]
+        output = activate(network[-1][-1], waiting[-1][-1].s[0])
+        g = [*g[:-1], _decode(codec, g[-1], jnp.zeros_like(output))]
     for index, (part, rings) in enumerate(zip(network, waiting, strict=True)):
         batch = tick - span.lag(index)
         number = jnp.clip(batch, 0, len(epoch.order) - 1)
@@ -407,7 +429,7 @@ def _down(
             delta, value = solver.at_top(s, targets[epoch.order[number]])
             loss += jnp.where(batch == number, value, 0)
         else:
-            delta = solver.pull(s, g[index])
+            delta = solver.pull(s, g[index], partial(activate, part[-1]))
         deltas, below = solver.down(part, records, delta)
         position = epoch.positions[index, number]
         slot = jnp.where(batch == number, position, len(windows[index][0].p) - 1)
