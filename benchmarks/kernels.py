@@ -4,8 +4,9 @@
 
 A row is a shape: V nodes, n inputs and n outputs. `layer_ms` is a whole iteration of the layer
 (p, W, b, z, q, u) as a worker runs it, `products_ms` the products r Wᵀ, g W, pᵀ r and p G alone,
-each a call of its own and none waiting for another. Both are medians, and take turns in the same
-process, so that a processor whose rate drifts treats them alike. `roofline_fraction` is
+each a call of its own into an array that is there already, and none waiting for another. Both are
+medians, and take turns in the same process, so that a processor whose rate drifts treats them
+alike. `roofline_fraction` is
 products ÷ layer; `gflops` the rate of the products.
 
 `state_arrays` counts arrays of V × n held between iterations; `peak_arrays` is how far the
@@ -18,7 +19,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,13 @@ def measure(nodes: int, width: int, threads: int, seconds: float) -> Row:
     W, b = init_dense(0, 1, (width, width), width**-0.5, "float32")
     solver = PDADMMG()
     rho = nu = jnp.float32(3e-3)
+
+    def into(product: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+        """A product whose result gets the buffer of the first argument, as a layer's do."""
+        return jax.jit(lambda out, a, b: product(a, b), donate_argnums=0, keep_unused=True)
+
     products = [
-        partial(jax.jit(product), *operands)
+        (into(product), operands)
         for product, operands in (
             (lambda r, W: r @ W.T, (z + 0, W)),
             (lambda g, W: g @ W, (q_below, W)),
@@ -91,6 +96,7 @@ def measure(nodes: int, width: int, threads: int, seconds: float) -> Row:
             (lambda p, G: p @ G, (p_above, W)),
         )
     ]
+    results = [jnp.zeros_like(x) for x in (z, q_below, W, p_above)]
     layer = Layer(p, W, b, z, r, q, u)
 
     def iterate() -> None:
@@ -99,7 +105,10 @@ def measure(nodes: int, width: int, threads: int, seconds: float) -> Row:
         jax.block_until_ready(layer)
 
     def multiply() -> None:
-        jax.block_until_ready([product() for product in products])
+        nonlocal results
+        each = zip(products, results, strict=True)
+        results = [product(result, *operands) for (product, operands), result in each]
+        jax.block_until_ready(results)
 
     times: dict[str, list[float]] = {"layer_ms": [], "products_ms": []}
     end = time.perf_counter() + seconds

@@ -190,18 +190,22 @@ class PDADMMG:
             rho: ρ.
             nu: ν.
         """
+        below = None if q_below is None or u_below is None else (q_below, u_below)
+        if layer.q is not None:
+            targets = None
+        elif below is not None:  # always apart, since compiled together the bits are others
+            layer, below = self.update_input(layer, *below, rho, nu), None
         moving = (layer.p, layer.z, layer.r, layer.u)
-        targets = targets if layer.q is None else None
-        p, W, b, z, r, q, u = self._update_layer(
-            moving, layer.W, layer.b, layer.q, q_below, u_below, p_above, targets, rho, nu
+        p, q, r, u, W, b, z = self._update_layer(
+            moving, layer.W, layer.b, layer.q, below, p_above, targets, rho, nu
         )
-        return Layer(p, W, b, z, r, layer.q if p_above is None else q, u)
+        return Layer(p, W, b, q, r, layer.q, u) if z is None else Layer(p, W, b, z, r, q, u)
 
     def update_input(
         self, layer: Layer, q_below: Array, u_below: Array, rho: Array, nu: Array
     ) -> Layer:
         """Step 1 alone, where p has to leave before the other steps are done."""
-        p, r = self._update_p((layer.p, layer.r), layer.W, q_below, u_below, rho, nu)
+        p, r = self._update_p((layer.p, layer.r), layer.W, (q_below, u_below), rho, nu)
         return layer._replace(p=p, r=r)
 
     def update_output(self, layer: Layer, p_above: Array, rho: Array, nu: Array) -> Layer:
@@ -260,34 +264,31 @@ class PDADMMG:
         return Layer(p, params.W, params.b, z, s - z, q=q, u=jnp.zeros_like(q))
 
     @partial(jax.jit, static_argnames="self", donate_argnames="moving")
-    def _update_layer(self, moving, W, b, q, q_below, u_below, p_above, targets, rho, nu):
+    def _update_layer(self, moving, W, b, q, below, p_above, targets, rho, nu):
         p, z, r, u = moving
-        if q_below is not None:
-            p, r = self._step_p(p, W, r, q_below, u_below, rho, nu)
-        W, b, r = updates.update_Wb(
-            p, W, b, r, nu, self.weight_decay, self.step_rule, self._block_of(p)
+        p, r, sums = self._step_p(p, W, r, below, rho, nu, self.step_rule != "newton")
+        rows = self._block_of(p)
+        W, b, change = updates.update_Wb(
+            p, W, b, r, sums, nu, self.weight_decay, self.step_rule, rows
         )
-        s = r + z
-        z = (
-            self.activation.solve(s, q, z)
-            if targets is None
-            else self.risk.solve(s, targets, nu, z)
-        )
-        z = _apart(z, q, targets)
-        if p_above is None:
-            return p, W, b, z, s - z, None, u
-        q = updates.update_q(p_above, u, self.activation(z), rho, nu, self.levels_q)
-        return p, W, b, z, s - z, q, updates.update_u(u, p_above, q, rho)
+        # Outputs get the buffers of `moving` in its order: that of z is q's or, without q, its own.
+        if targets is None:
+            new_z, q, r, u = updates.update_zqu(
+                change, r, z, q, u, p_above, rho, nu, self.activation, self.levels_q, rows
+            )
+            return (p, new_z, r, u, W, b, None) if q is None else (p, q, r, u, W, b, new_z)
+        s = change.of(r, change.D) + z
+        z = _apart(self.risk.solve(s, targets, nu, z), targets)
+        return p, z, s - z, u, W, b, None
 
     @partial(jax.jit, static_argnames="self", donate_argnames="moving")
-    def _update_p(self, moving, W, q_below, u_below, rho, nu):
+    def _update_p(self, moving, W, below, rho, nu):
         p, r = moving
-        return self._step_p(p, W, r, q_below, u_below, rho, nu)
+        return self._step_p(p, W, r, below, rho, nu, with_sums=False)[:2]
 
-    def _step_p(self, p, W, r, q_below, u_below, rho, nu):
-        return updates.update_p(
-            p, W, r, q_below, u_below, rho, nu, self.step_rule, self.levels_p, self._block_of(p)
-        )
+    def _step_p(self, p, W, r, below, rho, nu, with_sums):
+        given = rho, nu, self.step_rule, self.levels_p, self._block_of(p)
+        return updates.update_p(p, W, r, below, *given, with_sums)
 
     def _block_of(self, p: Array) -> int:
         if self.row_block is None:

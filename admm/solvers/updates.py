@@ -7,7 +7,7 @@ here is jitted; `admm.solvers.pdadmm_g` compiles them together, one call per lay
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import jax.scipy as jsp
@@ -15,6 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from admm.solvers.settings import StepRule
+from layers import Activation
 from quant import Levels
 
 # Where the authors' code starts to look for τ and θ.
@@ -60,41 +61,85 @@ def _is_separable(rule: StepRule) -> bool:
     return rule in ("exact", "newton")
 
 
+class Sums(NamedTuple):
+    """What steps 2 and 3 need of the rows of p and r."""
+
+    products: Weights  # pᵀ r
+    p: Float[Array, " n_in"]
+    r: Float[Array, " n_out"]
+
+
+class Change(NamedTuple):
+    """What steps 2 and 3 do to r: r ← r − t D − mean."""
+
+    D: Outputs  # p times the step of W
+    t: Float[Array, "..."]
+    mean: Float[Array, " n_out"]
+
+    def of(self, r: Outputs, D: Outputs) -> Outputs:
+        """r after the change, of rows whose D is given."""
+        return r - self.t * D - self.mean
+
+
 def update_p(
     p: Rows,
     W: Weights,
     r: Outputs,
-    q_below: Rows,
-    u_below: Rows,
+    below: tuple[Rows, Rows] | None,
     rho: Scalar,
     nu: Scalar,
     rule: StepRule,
     levels: Levels | None,
     row_block: int,
-) -> tuple[Rows, Outputs]:
+    with_sums: bool = False,
+) -> tuple[Rows, Outputs, Sums | None]:
     """Step 1: a descent step on φ(p) = ν/2‖p W + b − z‖² + ⟨u, p − q⟩ + ρ/2‖p − q‖².
 
     g = ν r Wᵀ + u + ρ (p − q),  p ← p − t g,  r ← r − t g W.
 
     φ is a sum over nodes, so `exact` gives every row its own t, and takes `row_block` rows at a
-    time: everything but p, r, q and u themselves then stays in the cache. With `levels`, p moves
-    to the nearest member of Δ instead (pdADMM-G-Q, Problem 3), and t is halved until φ does not
-    rise, row by row for `exact`; p must be in Δ already. A row that still rises after 30 halvings
-    stays where it is.
+    time: everything but p, r, q and u themselves then stays in the cache, where the sums for W and
+    b are taken too. With `levels`, p moves to the nearest member of Δ instead (pdADMM-G-Q, Problem
+    3), and t is halved until φ does not rise, row by row for `exact`; p must be in Δ already. A row
+    that still rises after 30 halvings stays where it is.
 
     Deviation: the paper takes one τ for all rows, and tests τ by evaluating φ.
+
+    Args:
+        p, W, r: Of the layer.
+        below: q and u of the layer below; without them p stays.
+        rho, nu: ρ and ν.
+        rule: Step-size rule.
+        levels: Δ.
+        row_block: Rows at a time.
+        with_sums: Whether steps 2 and 3 follow, by a rule that takes sums.
     """
+    if below is not None and not _is_separable(rule):
+        p, r = _step_p(p, r, *below, W, rho, nu, rule, levels)
+        below = None
+    if below is None and not with_sums:
+        return p, r, None
 
     def update_rows(start, size, carry):
-        p, r, q, u = (_rows(x, start, size) for x in (*carry, q_below, u_below))
-        new = _step_p(p, r, q, u, W, rho, nu, rule, levels)
-        return tuple(
-            lax.dynamic_update_slice_in_dim(x, y, start, 0) for x, y in zip(carry, new, strict=True)
-        )
+        (p, r), sums = carry
+        p_rows, r_rows = _rows(p, start, size), _rows(r, start, size)
+        if below is not None:
+            q, u = (_rows(x, start, size) for x in below)
+            new = _step_p(p_rows, r_rows, q, u, W, rho, nu, rule, levels)
+            p_rows, r_rows = lax.optimization_barrier(new)
+            p, r = _put(p, p_rows, start), _put(r, r_rows, start)
+        if sums is not None:
+            sums = Sums(
+                sums.products + _transposed(p_rows) @ r_rows,
+                sums.p + _column_sums(p_rows),
+                sums.r + _column_sums(r_rows),
+            )
+        return (p, r), sums
 
-    if not _is_separable(rule):
-        row_block = p.shape[0]
-    return _over_rows(update_rows, p.shape[0], row_block, (p, r))
+    zeros = jnp.zeros_like(W), jnp.zeros_like(W[:, 0]), jnp.zeros_like(W[0])
+    start = (p, r), Sums(*zeros) if with_sums else None
+    (p, r), sums = _over_rows(update_rows, p.shape[0], row_block, start)
+    return p, r, sums
 
 
 def _step_p(p, r, q, u, W, rho, nu, rule, levels):
@@ -134,11 +179,12 @@ def update_Wb(
     W: Weights,
     b: Float[Array, " n_out"],
     r: Outputs,
+    sums: Sums | None,
     nu: Scalar,
     mu: float,
     rule: StepRule,
     row_block: int,
-) -> tuple[Weights, Float[Array, " n_out"], Outputs]:
+) -> tuple[Weights, Float[Array, " n_out"], Change]:
     """Steps 2 and 3: a descent step on ν/2‖r‖² + μ/2‖W‖² in W, then its minimiser in b.
 
     G = ν pᵀ r + μ W,  W ← W − t G,  r ← r − t p G,
@@ -150,33 +196,21 @@ def update_Wb(
     rounding of its own trace on its diagonal, so that μ may be 0.
 
     The objective is a sum over output units, so `exact` gives every column its own t. The mean
-    follows from those of r before and of p, so that b costs no pass over memory of its own, and
-    column sums are taken of rows that are in the cache, `row_block` at a time.
+    follows from the sums of r before and of p, so that b costs no pass over memory of its own.
+    What happens to r is returned as a `Change`, for whatever reads r next.
     """
-    nodes = p.shape[0]
     if rule == "newton":
         return _minimise_Wb(p, W, b, r, nu, mu, row_block)
-
-    def multiply(start, size, carry):
-        G, p_sum, r_sum = carry
-        p_rows, r_rows = _rows(p, start, size), _rows(r, start, size)
-        G += _transposed(p_rows) @ r_rows
-        return G, p_sum + _column_sums(p_rows), r_sum + _column_sums(r_rows)
-
-    def apply(start, size, carry):
-        D, DD = carry
-        image = _rows(p, start, size) @ G
-        D = lax.dynamic_update_slice_in_dim(D, image, start, 0)
-        return D, DD + _column_sums(image**2)
-
-    zeros = (jnp.zeros_like(W), jnp.zeros_like(W[:, 0]), jnp.zeros_like(b))
-    G, p_sum, r_sum = _over_rows(multiply, nodes, row_block, zeros)
-    G = nu * G + mu * W
-    D, DD = _over_rows(apply, nodes, row_block, (jnp.zeros_like(r), jnp.zeros_like(b)))
+    assert sums is not None
+    G = nu * sums.products + mu * W
+    D = p @ G
+    DD = _over_rows(
+        lambda i, n, c: c + _column_sums(_rows(D, i, n) ** 2), len(p), row_block, jnp.zeros_like(b)
+    )
     GG = _column_sums(G**2)
     t = step_length(GG, nu * DD + mu * GG, rule)
-    mean = (r_sum - t * (p_sum @ G)) / nodes
-    return W - t * G, b - mean, r - t * D - mean
+    mean = (sums.r - t * (sums.p @ G)) / len(p)
+    return W - t * G, b - mean, Change(D, t, mean)
 
 
 def _minimise_Wb(p, W, b, r, nu, mu, row_block):
@@ -194,9 +228,6 @@ def _minimise_Wb(p, W, b, r, nu, mu, row_block):
         sums = rest + _column_sums(p_rows), r_sum + _column_sums(r_rows)
         return H + turned @ p_rows, G + turned @ r_rows, *sums
 
-    def apply(start, size, D):
-        return lax.dynamic_update_slice_in_dim(D, _rows(p, start, size) @ S, start, 0)
-
     H = jnp.zeros((len(zeros), len(zeros)), W.dtype)
     carry = (H, jnp.zeros_like(W), zeros, jnp.zeros_like(b))
     H, G, rest, r_sum = _over_rows(multiply, nodes, row_block, carry)
@@ -206,9 +237,9 @@ def _minimise_Wb(p, W, b, r, nu, mu, row_block):
     rounding = jnp.finfo(W.dtype)
     shift = mu + 8 * rounding.eps * jnp.trace(H) + rounding.tiny
     S = jsp.linalg.solve(H + shift * jnp.eye(len(H), dtype=W.dtype), G, assume_a="pos")
-    D = _over_rows(apply, nodes, row_block, jnp.zeros_like(r))
+    D = p @ S
     mean = (r_sum - p_sum @ S) / nodes
-    return W - S, b - mean, r - D - mean
+    return W - S, b - mean, Change(D, jnp.ones_like(b), mean)
 
 
 def update_q(
@@ -240,6 +271,52 @@ def update_u(u: Outputs, p_above: Outputs, q: Outputs, rho: Scalar) -> Outputs:
     return u + rho * (p_above - q)
 
 
+def update_zqu(
+    change: Change,
+    r: Outputs,
+    z: Outputs,
+    q: Outputs,
+    u: Outputs,
+    p_above: Outputs | None,
+    rho: Scalar,
+    nu: Scalar,
+    activation: Activation,
+    levels: Levels | None,
+    row_block: int,
+) -> tuple[Outputs, Outputs | None, Outputs, Outputs]:
+    """Steps 2 to 6 as they move r, z, q and u of a hidden layer; returns z, q, r and u.
+
+    r ← r − t D − mean,  s = r + z,  z by the activation,  r ← s − z,  q and u where p_above is
+    given.
+
+    Rows that fit the cache are taken at a time, and every array's buffer becomes that of another
+    one: r that of s and of the new r, D that of the new z, z that of q.
+    """
+
+    def update_rows(start, size, carry):
+        r, D, z, u = carry
+
+        def rows(x):
+            return _rows(x, start, size)
+
+        def put(x, new):
+            # Without it, XLA computes what is read twice twice, and copies whole arrays.
+            return lax.optimization_barrier(_put(x, new, start))
+
+        r = put(r, change.of(rows(r), rows(D)) + rows(z))
+        if p_above is None:
+            z = put(z, activation.solve(rows(r), rows(q), rows(z)))
+            return put(r, rows(r) - rows(z)), D, z, u
+        D = put(D, activation.solve(rows(r), rows(q), rows(z)))
+        r = put(r, rows(r) - rows(D))
+        fz = activation(rows(D))
+        z = put(z, update_q(rows(p_above), rows(u), fz, rho, nu, levels))
+        return r, D, z, put(u, update_u(rows(u), rows(p_above), rows(z), rho))
+
+    r, D, z, u = _over_rows(update_rows, len(r), row_block, (r, change.D, z, u))
+    return (z, None, r, u) if p_above is None else (D, z, r, u)
+
+
 # XLA's CPU backend orders the additions of a column sum, and of a product with a transposed left
 # operand, by the number of threads. Written as below they give the same bits on any number of
 # cores, so that a run does not depend on how many each rank has.
@@ -249,14 +326,22 @@ def _rows(x: Array, start: Array | int, size: int) -> Array:
     return lax.dynamic_slice_in_dim(x, start, size)
 
 
+def _put(x: Array, rows: Array, start: Array | int) -> Array:
+    return lax.dynamic_update_slice_in_dim(x, rows, start, 0)
+
+
 def _over_rows(
     body: Callable[[Any, int, Carry], Carry], nodes: int, row_block: int, carry: Carry
 ) -> Carry:
-    """carry ← body(first row, number of rows, carry), block after block of all rows."""
-    blocks, rest = divmod(nodes, row_block)
-    if blocks:
-        carry = lax.fori_loop(0, blocks, lambda k, c: body(k * row_block, row_block, c), carry)
-    return body(blocks * row_block, rest, carry) if rest else carry
+    """carry ← body(first row, number of rows, carry), block after block of all rows.
+
+    The last block takes the rest: of a block of one row a product becomes another operation, with
+    other bits.
+    """
+    whole = max(1, nodes // row_block) - 1
+    if whole:
+        carry = lax.fori_loop(0, whole, lambda k, c: body(k * row_block, row_block, c), carry)
+    return body(whole * row_block, nodes - whole * row_block, carry)
 
 
 def _column_sums(x: Float[Array, "rows columns"]) -> Float[Array, " columns"]:

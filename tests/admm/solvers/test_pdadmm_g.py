@@ -117,13 +117,31 @@ def test_an_iteration_costs_four_products_a_hidden_layer():
     state = problem(INSIDE, nodes=7, shape=(5, 5, 5, 5))
     below, layer, above = state.layers
     moving = (layer.p, layer.z, layer.r, layer.u)
-    for q, u, products in ((below.q, below.u, 4), (None, None, 2)):
+    for given, products in (((below.q, below.u), 4), (None, 2)):
         text = INSIDE._update_layer.lower(
-            INSIDE, moving, layer.W, layer.b, layer.q, q, u, above.p, None, state.rho, state.nu
+            INSIDE, moving, layer.W, layer.b, layer.q, given, above.p, None, state.rho, state.nu
         ).as_text()
         operands = re.findall(r"dot_general.*: \(tensor<(\w+)xf32>, tensor<(\w+)xf32>\)", text)
         matrices = [pair for pair in operands if all("x" in shape for shape in pair)]
         assert len(matrices) == products
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_no_whole_array_is_copied(above):
+    """Every new array is computed in the buffer of an old one."""
+    nodes, width = 1100, 16
+    array, W = jax.ShapeDtypeStruct((nodes, width), "float32"), jnp.zeros((width, width))
+    solver, scalar = PDADMMG(), jnp.float32(0.1)
+    text = (
+        solver._update_layer.lower(
+            *(solver, (array,) * 4, W, W[0], array, (array, array)),
+            *(array if above else None, None, scalar, scalar),
+        )
+        .compile()
+        .as_text()
+    )
+    assert f"f32[{nodes},{width}]" in text
+    assert not re.findall(rf"f32\[{nodes},{width}\]\S* copy\(", text)
 
 
 def test_quantised_variables_stay_in_their_set():

@@ -46,8 +46,8 @@ def W_objective(v, W):
 
 def update_p(v, rule, levels=None, row_block=V):
     rho, nu = jnp.asarray(RHO), jnp.asarray(NU)
-    variables = (v[name] for name in ("p", "W", "r", "q", "u"))
-    return updates.update_p(*variables, rho, nu, rule, levels, row_block)
+    given = v["p"], v["W"], v["r"], (v["q"], v["u"]), rho, nu
+    return updates.update_p(*given, rule, levels, row_block)[:2]
 
 
 def update_W(v, rule):
@@ -55,9 +55,11 @@ def update_W(v, rule):
     return (W,)
 
 
-def update_Wb(v, rule, row_block=V):
-    variables = (v[name] for name in ("p", "W", "b", "r"))
-    return updates.update_Wb(*variables, jnp.asarray(NU), MU, rule, row_block)
+def update_Wb(v, rule, row_block=V, nu=NU, mu=MU):
+    p, W, b, r, nu = v["p"], v["W"], v["b"], v["r"], jnp.asarray(nu, v["W"].dtype)
+    *_, sums = updates.update_p(p, W, r, None, nu, nu, rule, None, row_block, with_sums=True)
+    W, b, change = updates.update_Wb(p, W, b, r, sums, nu, mu, rule, row_block)
+    return W, b, change.of(r, change.D)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -109,8 +111,7 @@ def test_newton_needs_no_weight_decay(layer):
     p = jnp.concatenate([layer["p"], layer["p"], layer["p"]], axis=1)
     W = jnp.concatenate([layer["W"]] * 3)
     layer = with_residual({**layer, "p": p, "W": W})
-    variables = (layer[name] for name in ("p", "W", "b", "r"))
-    new, _, r = updates.update_Wb(*variables, jnp.asarray(NU), 0.0, "newton", V)
+    new, _, r = update_Wb(layer, "newton", mu=0.0)
     assert np.isfinite(new).all()
     rows = np.hstack([layer["p"], np.ones((V, 1))])
     best = np.linalg.lstsq(rows, layer["z"], rcond=None)[0]
@@ -124,8 +125,8 @@ def test_newton_in_float32_with_large_means_and_low_rank(mu, mean):
     keys = jax.random.split(jax.random.key(0), 4)
     p = 10 + 0.01 * jax.random.normal(keys[0], (2000, 8)) @ jax.random.normal(keys[1], (8, 64))
     W, z = jax.random.normal(keys[2], (64, 5)) / 8, mean + jax.random.normal(keys[3], (2000, 5))
-    b, nu = jnp.zeros(5), jnp.float32(0.003)
-    new, _, r = updates.update_Wb(p, W, b, p @ W - z, nu, mu, "newton", 512)
+    layer = {"p": p, "W": W, "b": jnp.zeros(5), "r": p @ W - z}
+    new, _, r = update_Wb(layer, "newton", 512, nu=0.003, mu=mu)
     assert np.isfinite(new).all()
     assert np.isfinite(r).all()
     assert jnp.sum(r**2) <= 0.997 * jnp.sum((z - z.mean(axis=0)) ** 2)
@@ -188,7 +189,8 @@ def test_fine_levels_in_float32_stay_members_for_many_steps():
     r = p @ W - z
     rho, nu = jnp.float32(0.3), jnp.float32(0.2)
     for _ in range(20):
-        p, r = updates.update_p(p, W, r, q, jnp.zeros_like(q), rho, nu, "exact", levels, 16)
+        below = q, jnp.zeros_like(q)
+        p, r, _ = updates.update_p(p, W, r, below, rho, nu, "exact", levels, 16)
         np.testing.assert_array_equal(p, levels.project(p))
 
 
