@@ -79,7 +79,7 @@ class FederatedOptions(MethodOptions):
     horizon: int | None = option(
         None, "steps from a window's last to its target [as usual for the data]", "data", COUNT
     )
-    network: SequenceKind = option("lstm", "fathom, lstm, mlp or linear", "network")
+    network: SequenceKind = option("lstm", "of a window", "network")
     attention: Attention = option(
         "own",
         "what a window looks at: itself (own), those of others at the same time of the day too "
@@ -104,18 +104,16 @@ class FederatedOptions(MethodOptions):
     private: bool = option(
         False, "clients keep task attention and output layer to themselves", "network"
     )
-    loss: Literal["l1", "squared_error"] | None = option(
-        None, "of regression: l1 or squared_error [l1]"
-    )
+    loss: Literal["l1", "squared_error"] | None = option(None, "of regression [l1]")
     epochs: int = option(40, "rounds", check=COUNT)
     local_steps: int | None = option(
         None, "steps of a client in a round [10; fedsgd: 1]", check=COUNT
     )
     batch: int = option(32, "windows of a step", check=COUNT)
-    optimizer: Optimizer = option("adam", "of the clients: gd, adadelta, adagrad or adam")
+    optimizer: Optimizer = option("adam", "of the clients")
     lr: float = option(3e-3, "its learning rate", check=POSITIVE)
     schedule: Literal["constant", "cosine"] = option(
-        "constant", "learning rate over the rounds: constant, or cosine, which falls to 0"
+        "constant", "learning rate over the rounds; cosine falls to 0"
     )
     clip: float = option(1.0, "longest gradient of a step; 0: any length", check=NOT_NEGATIVE)
     rho: float = option(
@@ -128,7 +126,7 @@ class FederatedOptions(MethodOptions):
         0.7, "β of the server", check=RULES["dropout"], only={"solver": ("fedavgm",)}
     )
     client_weights: Literal["equal", "rows"] = option(
-        "equal", "weights of the clients: equal, or their training windows (rows)"
+        "equal", "weights of the clients; rows are their training windows"
     )
     participation: float = option(
         1.0, "probability that a client is there in a round", "workers", FRACTION

@@ -226,7 +226,8 @@ def test_help_is_complete(admm, solver):
     """All options of the solver, those of pdADMM-G by default, and no others."""
     done = admm("train", *(["--solver", solver] if solver else []), "--help", timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")
-    names = {"no-refresh" if n == "refresh" else n for n in options_of(solver or "pdadmm-g")}
+    known = options_of(solver or "pdadmm-g").items()
+    names = {f"no-{name}" if field.default is True else name for name, field in known}
     flags = {
         "--no-cache",
         "--progress",
