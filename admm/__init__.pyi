@@ -1,18 +1,15 @@
 from . import datasets as datasets
 from .comm.shares import trace_shares as trace_shares
 from .comm.transport import LocalTransport as LocalTransport
-from .datasets.clients import (
-    Client as Client,
-    Federation as Federation,
-    Windows as Windows,
-    read_federation as read_federation,
-)
+from .datasets.clients import read_federation as read_federation
+from .datasets.federation import Federation as Federation
 from .datasets.graph import Graph as Graph, checked_graph as checked_graph
 from .datasets.images import Images as Images
 from .datasets.objects import as_graph as as_graph
 from .datasets.samples import Samples as Samples, checked_samples as checked_samples
 from .datasets.save import save_graph as save_graph
 from .datasets.splits import Split as Split, split_of_masks as split_of_masks
+from .datasets.windows import Client as Client, Windows as Windows
 from .estimators.gamlp import GAMLPClassifier as GAMLPClassifier
 from .estimators.subnetworks import (
     SubnetworkClassifier as SubnetworkClassifier,
