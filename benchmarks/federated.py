@@ -129,9 +129,14 @@ def _known(
     given: argparse.Namespace, rest: Sequence[str], dataset: str, seed: int
 ) -> dict[str, Any]:
     """Options of all ways: a start, and windows of the clients, of its own for every seed."""
-    words = [part for word in rest for part in word.split("=", 1)]
-    pairs = zip(words[::2], words[1::2], strict=True)
-    named = {name.removeprefix("--").replace("-", "_"): value for name, value in pairs}
+    named: dict[str, Any] = {}
+    name = ""
+    for word in (part for each in rest for part in each.split("=", 1)):
+        if word.startswith("--"):
+            name = word.removeprefix("--").replace("-", "_")
+            named[name.removeprefix("no_")] = not name.startswith("no_")
+        else:
+            named[name] = word
     if dataset.partition(":")[0] in ("beijing", "sensors"):
         dataset = f"{dataset}{',' if ':' in dataset else ':'}seed={seed}"
     return {**named, "dataset": dataset, "data_dir": given.data_dir, "seed": seed}
@@ -218,7 +223,8 @@ def _mean(lines: Sequence[Row], name: str) -> float:
 
 
 def _megabytes(line: Row) -> float:
-    return 1e-6 * (line["bytes_up"] + line["bytes_down"])
+    tables = line.get("bytes_table_up", 0) + line.get("bytes_table_down", 0)
+    return 1e-6 * (line["bytes_up"] + line["bytes_down"] + tables)
 
 
 def _convex(given: argparse.Namespace, rest: Sequence[str], report: Report) -> None:

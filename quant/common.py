@@ -49,8 +49,9 @@ def range_limit(index: int) -> float:
 class CommonScale:
     """Uniform codes on one range [−m, m] for all senders of a round.
 
-    With `step = 2m/(2^bits − 1)` an element travels as `code = round((x + m)/step)`, and the sum of
-    n senders arrives as `step·Σcode − n·m`: off by at most `n·step/2`. What is out of range is cut.
+    With `step = 2m/(2^bits − 2)`, so that 0 has a code, an element travels as
+    `code = round((x + m)/step)`, and the sum of n senders arrives as `step·Σcode − n·m`: off by at
+    most `n·step/2`. What is out of range is cut.
 
     Args:
         bits: Of one sender's code: 2, 4, 8 or 16.
@@ -59,7 +60,7 @@ class CommonScale:
         >>> codec = CommonScale(8)
         >>> a, b = (codec.encode(np.array(x), 1.0) for x in ([0.5, -1.0], [0.2, 0.4]))
         >>> [round(float(v), 2) for v in codec.decode_sum(a + b, 1.0, senders=2)]
-        [0.7, -0.6]
+        [0.69, -0.6]
     """
 
     bits: int
@@ -67,7 +68,7 @@ class CommonScale:
     @property
     def top(self) -> int:
         """The largest code."""
-        return 2**self.bits - 1
+        return 2**self.bits - 2
 
     def step(self, limit: float) -> float:
         """Distance between neighbouring values."""

@@ -11,7 +11,7 @@ from admm.checks import Check
 from admm.datasets.federation import ReadFederation
 from admm.datasets.named import check_options, name_of, options_of_name
 from admm.datasets.sensor_files import check_shape, reading_arrays, texts
-from admm.datasets.windows import Client, Cut, Windows
+from admm.datasets.windows import Client, Cut, Windows, scale_of
 from admm.errors import InputError
 
 _CHECKS = {
@@ -105,8 +105,7 @@ class HAR:
             for part in self._parts(name, np.unique(execution[own]))
         ]
         steps = np.concatenate([codes[r.start : r.stop] for r in ranges[0]]) * scale
-        mean, deviation = steps.mean(axis=0), steps.std(axis=0)
-        inverse = 1 / np.where(deviation > 0, deviation, 1)
+        mean, inverse = steps.mean(axis=0), 1 / scale_of(steps)
 
         def windows(recordings: list[range], stride: int) -> Windows:
             starts = [start for steps in recordings for start in cut.starts(steps, stride)]

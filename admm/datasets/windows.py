@@ -150,8 +150,7 @@ def forecast(
     filled = np.take_along_axis(values, np.maximum(last, 0), axis=0)
     filled = np.where(last < 0, np.nanmedian(values[train], axis=0), filled)
     with np.errstate(over="ignore", invalid="ignore"):  # the checks of a client tell
-        deviation = filled[train].std(axis=0)
-        scaled = (filled - filled[train].mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+        scaled = (filled - filled[train].mean(axis=0)) / scale_of(filled[train])
     places = np.array([columns.index(output) for output in outputs])
 
     def windows(part: range, stride: int) -> Windows:
@@ -159,10 +158,20 @@ def forecast(
         ends = starts[:, 0] + cut.length - 1 + cut.horizon
         inputs = scaled[starts + np.arange(cut.length)].astype(np.float32)
         at = np.ix_(ends, places)
-        slots = None if hour is None else (hour + starts[:, 0]) % cut.period
+        slots = (hour + starts[:, 0]) % cut.period if hour is not None and cut.period else None
         return Windows(inputs, scaled[at].astype(np.float32), known[at], slots)
 
     return Client(name, *map(windows, parts, cut.stride))
+
+
+def scale_of(rows: np.ndarray) -> np.ndarray:
+    """The deviation of every column; 1 of one that is constant, whose deviation is but rounding.
+
+    Example:
+        >>> scale_of(np.array([[0.1, 1.0], [0.1, 3.0], [0.1, 2.0]])).round(2).tolist()
+        [1.0, 0.82]
+    """
+    return np.where(np.ptp(rows, axis=0) > 0, rows.std(axis=0), 1)
 
 
 def chronological(steps: int, train: float = 0.7, val: float = 0.15) -> tuple[range, range, range]:

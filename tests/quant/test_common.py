@@ -27,7 +27,7 @@ def test_the_sum_of_codes_is_the_sum_up_to_half_a_step_each(name, senders, dtype
     codec, bits = make_common(name), BITS[name]
     x = np.random.default_rng(0).uniform(-3, 3, (senders, 500)).astype(dtype)
     limit = range_limit(range_index(x.reshape(-1)))
-    step = 2 * limit / (2**bits - 1)
+    step = 2 * limit / (2**bits - 2)
     total = sum(codec.encode(each, limit) for each in x)
     found = codec.decode_sum(total, limit, senders)
     assert found.dtype == np.float64
@@ -42,11 +42,19 @@ def test_the_sum_of_codes_is_the_sum_up_to_half_a_step_each(name, senders, dtype
 def test_words_are_as_wide_as_the_largest_sum_and_no_wider(name, senders, spare):
     codec = make_common(name)
     width = codec.width(senders, spare)
-    assert 2 ** (width - 1) <= senders * (2 ** BITS[name] - 1) + 2 * spare < 2**width
+    assert 2 ** (width - 1) <= senders * (2 ** BITS[name] - 2) + 2 * spare < 2**width
     for extreme in (senders * codec.top + spare, -spare):
         word = np.array([extreme % 2**width], np.uint32)
         (found,) = codec.decode_sum(word, 1.0, senders, width, spare)
         assert found == pytest.approx(codec.step(1.0) * extreme - senders, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", COMMON_CODEC_NAMES)
+def test_zero_stays_zero(name):
+    """What does not move must not drift, whatever moves beside it."""
+    codec = make_common(name)
+    words = sum(codec.encode(np.array([0.0, 0.7]), 1.0) for _ in range(5))
+    assert codec.decode_sum(words, 1.0, senders=5)[0] == 0
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 7, 8, 9, 12, 16, 20, 31, 32])

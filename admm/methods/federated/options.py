@@ -100,7 +100,7 @@ class FederatedOptions(MethodOptions):
     temporal_attention: bool = option(
         True, "attention over the steps of a window", "network", only={"network": ("fathom",)}
     )
-    hidden: int = option(16, "width of its layers", "network", COUNT)
+    hidden: int = option(16, "width of its layers; linear has none", "network", COUNT)
     private: bool = option(
         False, "clients keep task attention and output layer to themselves", "network"
     )
@@ -181,6 +181,26 @@ class FederatedOptions(MethodOptions):
             raise InputError(
                 f"{spelled('local_steps', self.local_steps)} is not {self.solver}, which sends the "
                 f"gradient of one step; leave it out, or take {spelled('solver', 'fedavg')}"
+            )
+        if self.private and self.network == "linear":
+            raise InputError(
+                f"{spelled('network', 'linear')} has no part to keep private; leave out "
+                f"{spelled('private')}, or take {spelled('network', 'lstm')}"
+            )
+        if self.method.has_dual and not self.rho:
+            raise InputError(
+                f"{spelled('rho', 0)} leaves {self.solver} no penalty to go by; take one above 0, "
+                f"or {spelled('solver', 'fedavg')}"
+            )
+        if self.join_round is not None and self.join_round > self.epochs:
+            raise InputError(
+                f"{spelled('join_round', self.join_round)} comes after the last of "
+                f"{self.epochs} rounds; late joiners would never take part"
+            )
+        if self.delta != type(self).delta and not self.noise_multiplier:
+            raise InputError(
+                f"{spelled('delta', self.delta)} is of differential privacy, which needs "
+                f"{spelled('noise_multiplier')}"
             )
         if (self.late_joiners > 0) != (self.join_round is not None):
             raise InputError(

@@ -116,6 +116,7 @@ if rank == 0:
     except WorkerLostError as error:
         assert str(error).startswith("rank 1 silent for 2 s"), error
         print("good", flush=True)
+    time.sleep(3)  # a slow rank 1 has its say, too
     comm.Abort(4)
 box.expect(0, "a", 5000)
 box.open()

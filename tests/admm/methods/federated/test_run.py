@@ -67,19 +67,20 @@ def test_averaging_over_one_client_is_local_training():
 
 
 class Blobs:
-    """Clients with as many windows each, and linear targets with noise."""
+    """Clients with so many windows, and `more` from one to the next; linear targets with noise."""
 
     name, task, clients = "blobs", "regression", ("a", "b", "c")
     columns, outputs, steps, features = (), ("y",), 2, 3
 
-    def __init__(self, windows=16):
-        self.windows = windows
+    def __init__(self, windows=16, more=0):
+        self.windows, self.more = windows, more
 
     def client(self, number):
         rng = np.random.default_rng(number)
 
         def part():
-            x = rng.normal(size=(self.windows, self.steps, self.features)) + number
+            count = self.windows + number * self.more
+            x = rng.normal(size=(count, self.steps, self.features)) + number
             return Windows(*self.targets(x.astype(np.float32), rng))
 
         return Client(self.clients[number], part(), part(), part())
@@ -90,24 +91,30 @@ class Blobs:
 
 
 PLAIN = {"network": "linear", "loss": "squared_error", "optimizer": "gd", "clip": 0, "lr": 0.02}
-PLAIN |= {"schedule": "constant", "batch": 16, "epochs": 5}
+PLAIN |= {"private": False, "schedule": "constant", "batch": 16, "epochs": 5}
 
 
-@pytest.mark.parametrize(("solver", "weights"), [("fedavg", "equal"), ("fedsgd", "rows")])
+@pytest.mark.parametrize(
+    ("solver", "weights"), [("fedavg", "equal"), ("fedsgd", "rows"), ("fedavg", "rows")]
+)
 def test_one_step_of_gradient_descent_is_centralised(x64, solver, weights):
-    """Batches are whole clients, in another order."""
+    """Batches are whole clients, each of 16, 24 or 32 windows as often as 96 have room for."""
     given = {**SMALL, **PLAIN, "local_steps": 1, "client_weights": weights, "dtype": "float64"}
-    result = train(options(solver, **given), data=Blobs())
-    clients = [read_federation(Blobs()).client(k) for k in range(3)]
-    start = start_network(options(solver, **given), Blobs())
+    given |= {"batch": 96, "lr": 0.01}
+    data = Blobs(more=8)
+    result = train(options(solver, **given), data=data)
+    clients = [read_federation(data).client(k) for k in range(3)]
+    share = np.array([16, 24, 32]) / 72 if weights == "rows" else np.ones(3) / 3
+    start = start_network(options(solver, **given), data)
     batches = jax.tree.map(jnp.asarray, [on_host(client.train, "float64") for client in clients])
     w = start.w
 
     def loss(w):
-        return sum(start.model.loss(w, start.v, batch) for batch in batches) / 3
+        losses = [start.model.loss(w, start.v, batch) for batch in batches]
+        return sum(part * each for part, each in zip(share, losses, strict=True))
 
     for _ in range(5):
-        w = w - 0.02 * jax.grad(loss)(w)
+        w = w - 0.01 * jax.grad(loss)(w)
     found = jax.flatten_util.ravel_pytree(result.network[0])[0]
     np.testing.assert_allclose(found, w, rtol=1e-12)
 
@@ -298,7 +305,7 @@ def test_a_run_ends_when_nothing_gets_better():
 
 
 def test_everything_is_right_in_float64(x64):
-    given = {"network": "linear"}  # whose start has no random numbers
+    given = {"network": "linear", "private": False}  # whose start has no random numbers
     double, single = run("fed-admm", dtype="float64", workers=2, **given), run("fed-admm", **given)
     assert double.network[0].weight.dtype == jnp.float64
     assert double.history[-1]["test_loss"] == pytest.approx(
@@ -314,7 +321,14 @@ class Classes(Blobs):
 
 
 def test_classes_are_learned():
-    given = {**SMALL, "network": "linear", "epochs": 15, "lr": 0.05, "baselines": True}
+    given = {
+        **SMALL,
+        "network": "linear",
+        "private": False,
+        "epochs": 15,
+        "lr": 0.05,
+        "baselines": True,
+    }
     result = train(options("fed-admm", **given), data=Classes())
     assert result.history[-1]["test_macro_f1"] > 0.75
     assert list(result.summary["baselines"]) == ["ridge per client", "ridge pooled", "local only"]
@@ -369,6 +383,14 @@ def test_a_round_without_clients_is_skipped_and_counted():
         ("fed-admm", {"server_momentum": 0.5}, "server_momentum= is not for solver=fed-admm"),
         ("fedavg", {"late_joiners": 2}, "late_joiners= and join_round= belong together"),
         ("fedavg", {"join_round": 2}, "late_joiners= and join_round= belong together"),
+        (
+            "fedavg",
+            {"late_joiners": 2, "join_round": 50},
+            "join_round=50 comes after the last of 6",
+        ),
+        ("fed-admm", {"rho": 0}, "rho=0 leaves fed-admm no penalty to go by; take one above 0"),
+        ("fedavg", {"private": True, "network": "linear"}, "network=linear has no part to keep"),
+        ("fedavg", {"delta": 0.1}, "delta=0.1 is of differential privacy, which needs noise_mult"),
         ("fedavg", {"participation": 0}, r"participation= must be in \(0, 1\], got 0"),
         ("fedavg", {"dropouts": 1}, r"dropouts= must be in \[0, 1\), got 1"),
         ("fedavg", {"task_attention": False}, "task_attention= is not for network=mlp"),
