@@ -25,7 +25,10 @@ from typing import Any
 from benchmarks.launch import run_module
 from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 
-_SHAPES = ((140, 100), (1024, 256), (4096, 512), (8192, 512), (8192, 1024), (8192, 2048))
+_SHAPES = (
+    *((140, 100), (1024, 256), (4096, 256), (4096, 512)),
+    *((8192, 512), (8192, 1024), (8192, 2048)),
+)
 _COLUMNS = {
     "nodes": ">6d",
     "width": ">6d",
