@@ -130,7 +130,7 @@ def test_bytes_of_tables_are_those_of_the_codecs_times_the_refreshes(attention):
 
 
 @pytest.mark.optimised
-@both
+@pytest.mark.parametrize("attention", ["context", pytest.param("aligned", marks=pytest.mark.slow)])
 def test_any_split_of_the_clients_gives_the_same_bits(attention):
     changes = {"codec": "delta4", "participation": 0.7}
     alone = train(given(attention, **changes))
