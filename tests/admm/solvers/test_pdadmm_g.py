@@ -126,6 +126,7 @@ def test_an_iteration_costs_four_products_a_hidden_layer():
         assert len(matrices) == products
 
 
+@pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="earlier versions of XLA copy three")
 @pytest.mark.parametrize("above", [True, False])
 def test_no_whole_array_is_copied(above):
     """Every new array is computed in the buffer of an old one."""
