@@ -118,9 +118,9 @@ def test_the_mean_of_a_round_is_coded_against_what_the_client_got(name):
 
 
 def test_bytes_hold_the_sum_and_no_more():
-    for name, bits in (("common2", 5), ("common4", 7), ("common8", 11), ("common16", 19)):
+    for name, bits in (("common2", 4), ("common4", 7), ("common8", 11), ("common16", 19)):
         codec = SummedCodec(make_common(name), CLIENTS)
-        assert codec.nbytes((3, SIZE)) == math.ceil(bits * 3 * SIZE / 8)  # 7 clients: 3 bits more
+        assert codec.nbytes((3, SIZE)) == math.ceil(bits * 3 * SIZE / 8)  # the sum of 7 codes
         _, _, messages = take_round(uplinks(name), some_answers(1), 1)
         assert {each.nbytes for each in messages.values()} == {codec.nbytes((SIZE,))}
 
