@@ -71,6 +71,11 @@ class RecordingMPITransport(Recording, MPITransport):
     pass
 
 
+def messages_of(transport: Recording) -> list[Message]:
+    """What went from worker to worker: no control values."""
+    return [each for each in transport.messages if each.target is not None]
+
+
 def holders(messages: Sequence[Message], array: Any) -> set[str]:
     """The variables whose messages hold a row of an array, or the start of one, in any float type.
 

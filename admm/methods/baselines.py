@@ -5,7 +5,7 @@ they are (`NormalEquations`). They tell more than a gradient does, though no win
 docs/sensors.md.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -125,7 +125,7 @@ def best_penalty(task: FederationTask, scores: Sequence[float]) -> float:
 def ridge_per_client(federation: Federation, client: Client) -> dict[str, float]:
     """The scores on the test of a ridge regression on one client's windows alone."""
     equations = normal_equations(federation, client.train)
-    return _tuned(federation, equations, [client])[0]
+    return tuned_ridge(federation, equations, {0: client}, lambda of_client: of_client(0))[0]
 
 
 def ridge_pooled(federation: Federation, clients: Sequence[Client]) -> list[dict[str, float]]:
@@ -141,17 +141,35 @@ def ridge_pooled(federation: Federation, clients: Sequence[Client]) -> list[dict
         2
     """
     equations = add_equations(normal_equations(federation, each.train) for each in clients)
-    return _tuned(federation, equations, clients)
+
+    def total(of_client: Callable[[int], np.ndarray]) -> np.ndarray:
+        return np.sum([of_client(number) for number in range(len(clients))], axis=0)
+
+    found = tuned_ridge(federation, equations, dict(enumerate(clients)), total)
+    return list(found.values())
 
 
-def _tuned(
-    federation: Federation, equations: NormalEquations, clients: Sequence[Client]
-) -> list[dict[str, float]]:
-    solved = {penalty: ridge(equations, penalty) for penalty in PENALTIES}
+def tuned_ridge(
+    federation: Federation,
+    equations: NormalEquations,
+    clients: Mapping[int, Client],
+    total: Callable[[Callable[[int], np.ndarray]], np.ndarray],
+) -> dict[int, dict[str, float]]:
+    """The scores on each client's test of a ridge regression, λ chosen on validation.
+
+    Args:
+        federation: Of the clients.
+        equations: Sums over the windows to learn from.
+        clients: Those that are here, by number.
+        total: The sum over all clients, here and elsewhere, of a function of their numbers.
+    """
+    solved = [ridge(equations, penalty) for penalty in PENALTIES]
     main = MAIN[federation.task]
 
-    def validated(weights: np.ndarray) -> float:
-        return float(np.mean([linear_scores(federation, weights, c.val)[main] for c in clients]))
+    def validated(number: int) -> np.ndarray:
+        windows = clients[number].val
+        return np.array([linear_scores(federation, each, windows)[main] for each in solved])
 
-    penalty = best_penalty(federation.task, [validated(each) for each in solved.values()])
-    return [linear_scores(federation, solved[penalty], client.test) for client in clients]
+    penalty = best_penalty(federation.task, total(validated).tolist())
+    weights = solved[PENALTIES.index(penalty)]
+    return {k: linear_scores(federation, weights, each.test) for k, each in clients.items()}

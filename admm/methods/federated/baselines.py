@@ -15,15 +15,11 @@ import numpy as np
 
 from admm.comm import Transport
 from admm.methods.baselines import (
-    MAIN,
-    PENALTIES,
     NormalEquations,
-    best_penalty,
     last_value,
-    linear_scores,
     normal_equations,
-    ridge,
     ridge_per_client,
+    tuned_ridge,
 )
 from admm.methods.federated.context import Tables
 from admm.methods.federated.local import LocalSteps
@@ -58,8 +54,7 @@ def measured_baselines(share: FederatedShare, transport: Transport) -> dict[str,
 
 def _pooled(share: FederatedShare, transport: Transport) -> dict[int, Scores]:
     """Of each own client, by the ridge regression of all windows."""
-    outline, main = share.outline, MAIN[share.outline.task]
-    counts = [len(own) for own in share.owned]
+    outline, counts = share.outline, [len(own) for own in share.owned]
 
     def total(of_client: Callable[[int], np.ndarray]) -> np.ndarray:
         own = [np.stack([of_client(k) for k in share.owned[n]]) for n in transport.local]
@@ -67,14 +62,7 @@ def _pooled(share: FederatedShare, transport: Transport) -> dict[int, Scores]:
 
     own = {k: normal_equations(outline, each.train) for k, each in share.clients.items()}
     equations = NormalEquations(total(lambda k: own[k].gram), total(lambda k: own[k].moment))
-    solved = {penalty: ridge(equations, penalty) for penalty in PENALTIES}
-
-    def validated(k: int) -> np.ndarray:
-        windows = share.clients[k].val
-        return np.array([linear_scores(outline, w, windows)[main] for w in solved.values()])
-
-    penalty = best_penalty(outline.task, total(validated).tolist())
-    return {k: linear_scores(outline, solved[penalty], c.test) for k, c in share.clients.items()}
+    return tuned_ridge(outline, equations, share.clients, total)
 
 
 def _local_only(share: FederatedShare, transport: Transport) -> Scores:

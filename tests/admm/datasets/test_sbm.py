@@ -1,6 +1,5 @@
 """Generated graphs: the distribution of every part, parts against the whole, and names."""
 
-import re
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from pages import programs
 
 from admm import evaluate, options, predict, train
 from admm.cli import main
@@ -236,11 +236,7 @@ def test_a_folder_of_a_run_has_a_plain_name(tmp_path, monkeypatch):
 
 def test_the_page_runs():
     """But for the program that needs METIS."""
-    (program,) = [
-        each
-        for each in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-        if "rows" in each
-    ]
+    (program,) = [each for each in programs(PAGE) if "rows" in each]
     names = {}
     exec(compile(program, str(PAGE), "exec"), names)
     graph = load(names["model"].name)

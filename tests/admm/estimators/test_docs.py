@@ -1,9 +1,9 @@
 """The blocks of docs/estimators.md, one after the other."""
 
-import re
 from pathlib import Path
 
 import numpy as np
+from pages import programs
 
 PAGE = Path(__file__).parents[3] / "docs" / "estimators.md"
 
@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "estimators.md"
 def test_the_blocks_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    blocks = programs(PAGE)
     assert len(blocks) == 7
     for block in blocks:
         exec(block, names)

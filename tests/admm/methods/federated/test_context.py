@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from recording import RecordingLocalTransport, messages_of
 
 from admm import evaluate, options, predict, resumed, train
 from admm.comm import LocalTransport
@@ -94,22 +95,10 @@ def test_context_leaves_who_is_offline_out_of_the_mean(monkeypatch):
     assert float(tables.table(3, rows_of(tables), 3)[0, 0, 0, 0]) == 1
 
 
-class Recording(LocalTransport):
-    """Keeps all messages."""
-
-    def __init__(self, workers):
-        super().__init__(workers)
-        self.messages = []
-
-    def _send(self, message, source, target, variable):
-        self.messages.append((variable, message.nbytes))
-        super()._send(message, source, target, variable)
-
-
 @both
 def test_bytes_of_tables_are_those_of_the_codecs_times_the_refreshes(attention):
     changes = {"codec": "delta4", "codec_down": "delta8", "participation": 0.6, "dropouts": 0.2}
-    transport = Recording(2)
+    transport = RecordingLocalTransport(2)
     result = train(given(attention, **changes), transport)
     share, tables = tables_of(attention, **changes)
     rounds = Availability(share.options, 4)
@@ -119,8 +108,8 @@ def test_bytes_of_tables_are_those_of_the_codecs_times_the_refreshes(attention):
     each = {name: make_codec(names[name]).nbytes(tables.shapes[name]) for name in names}
     last = result.history[-1]
     sent = dict.fromkeys(names, 0)
-    for variable, nbytes in transport.messages:
-        sent[variable] = sent.get(variable, 0) + nbytes
+    for message in messages_of(transport):
+        sent[message.variable] = sent.get(message.variable, 0) + len(message.data)
     for name, nbytes in each.items():
         assert last[f"bytes_{name}"] == nbytes * len(times)
         assert sent[name] == nbytes * sum(k >= 2 for k in times)  # of the second worker

@@ -1,13 +1,14 @@
 """The program of docs/federated.md."""
 
-import re
 from pathlib import Path
+
+from pages import programs
 
 PAGE = Path(__file__).parents[4] / "docs" / "federated.md"
 
 
 def test_the_program_runs():
-    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (program,) = programs(PAGE)
     names: dict[str, object] = {}
     exec(program, names)
     assert 0 < names["best"]["test_mae"] < 1.5

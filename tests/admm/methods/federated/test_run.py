@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from recording import RecordingLocalTransport, messages_of
 
 from admm import evaluate, options, predict, resumed, train
 from admm.comm import LocalTransport
@@ -149,18 +150,6 @@ def test_two_ranks_give_the_bits_of_one(admm, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
-class Recording(LocalTransport):
-    """Keeps all messages."""
-
-    def __init__(self, workers):
-        super().__init__(workers)
-        self.messages = []
-
-    def _send(self, message, source, target, variable):
-        self.messages.append((variable, source, target, np.asarray(message).tobytes()))
-        super()._send(message, source, target, variable)
-
-
 @pytest.mark.parametrize(
     ("solver", "codec"),
     [
@@ -174,7 +163,7 @@ def test_bytes_are_those_of_the_codecs_times_the_participations(solver, codec):
     """Up and down apart; nothing else travels in training."""
     given = {"codec": codec, "codec_down": "delta8", "participation": 0.5, "dropouts": 0.3}
     given |= {"epochs": 8, "local_steps": None, "seed": 3}
-    transport = Recording(2)
+    transport = RecordingLocalTransport(2)
     result = run(solver, transport, **given)
     shape = jax.flatten_util.ravel_pytree(result.network[0])[0].shape
     rounds = Availability(options(solver, **{**SMALL, **given}), 4)
@@ -186,7 +175,7 @@ def test_bytes_are_those_of_the_codecs_times_the_participations(solver, codec):
     assert last["bytes_up"] == up * sum(len(each.answering) for each in every)
     assert rounds.counts(8).answers < rounds.counts(8).downloads
     sent = {"up": 0, "down": 0}
-    for variable, source, target, message in transport.messages:
+    for variable, source, target, message in messages_of(transport):
         if variable != "evaluation":
             assert (target, source)[variable.startswith("down")] == 0
             sent[variable.partition("_")[0]] += len(message)
@@ -196,9 +185,10 @@ def test_bytes_are_those_of_the_codecs_times_the_participations(solver, codec):
 
 
 def test_no_window_is_in_any_message():
-    transport = Recording(3)
+    transport = RecordingLocalTransport(3)
     run("fed-admm", transport, data=Blobs(), **PLAIN)
-    assert {variable for variable, *_ in transport.messages} == {"up", "down", "evaluation"}
+    messages = messages_of(transport)
+    assert {each.variable for each in messages} == {"up", "down", "evaluation"}
     windows = [
         array[row].tobytes()
         for number in range(3)
@@ -206,8 +196,8 @@ def test_no_window_is_in_any_message():
         for array in getattr(Blobs().client(number), part)[:2]
         for row in range(16)
     ]
-    for _, _, _, message in transport.messages:
-        assert not any(window in message for window in windows)
+    for each in messages:
+        assert not any(window in each.data for window in windows)
 
 
 READS = """

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pages import programs
 
 from admm import solve
 from admm.solvers import PDADMMG, PenaltySchedule
@@ -22,10 +23,6 @@ def page():
     for program in programs(PAGE):
         exec(compile(program, str(PAGE), "exec"), names)
     return names
-
-
-def programs(path):
-    return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
 
 
 @pytest.mark.slow

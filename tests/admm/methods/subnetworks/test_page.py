@@ -1,18 +1,14 @@
 """The programs of docs/own-network.md, one after the other, and that of the README."""
 
-import re
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from pages import programs
 
 ROOT = Path(__file__).parents[4]
 PAGE = ROOT / "docs" / "own-network.md"
-
-
-def programs(page):
-    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
 @pytest.mark.slow
