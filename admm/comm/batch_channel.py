@@ -81,10 +81,14 @@ class BatchChannel(Queue):
     def _announce(self) -> None:
         size = next(self._sizes, None)
         if size is not None:
-            nbytes = self._codec.nbytes(self._blank(size).shape)
             self._announced.append(
-                self._transport.expect(nbytes, self._source, self._target, self._variable)
+                self._transport.expect(
+                    self._nbytes(size), self._source, self._target, self._variable
+                )
             )
+
+    def _nbytes(self, size: int) -> int:
+        return self._codec.nbytes(self._blank(size).shape)
 
     def send(self, rows: Array, batch: Batch) -> None:
         previous = self._previous(batch)
@@ -103,6 +107,10 @@ class BatchChannel(Queue):
         message = self._traced("wait", self._announced.popleft())
         self._announce()
         return message
+
+    def empty(self, size: int) -> Arrived:
+        """A message of so many rows that nobody has sent."""
+        return np.zeros(self._nbytes(size), np.uint8)
 
     def receive(self, batch: Batch) -> Array:
         message = self.receive_coded()

@@ -61,9 +61,9 @@ class Window(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a layer is: the first and the last one are not pulled towards the identity."""
+    """Where a layer is: neither readers of inputs or images nor the last are pulled towards I."""
 
-    is_first: bool
+    reads_data: bool
     is_last: bool
 
 
@@ -123,7 +123,7 @@ class StochasticADMM:
         InputError: If a parameter is out of range.
 
     Example:
-        >>> solver, place = StochasticADMM(), Place(is_first=True, is_last=True)
+        >>> solver, place = StochasticADMM(), Place(reads_data=True, is_last=True)
         >>> x, y = jnp.eye(2), jnp.array([0, 1])
         >>> layer = solver.init(Dense(jnp.zeros((2, 2)), jnp.zeros(2)))
         >>> for _ in range(5):
@@ -255,7 +255,6 @@ class StochasticADMM:
         reach = jnp.inf if self.reach is None else self.reach
         scale = reach * room / jnp.sqrt(jnp.maximum(length, jnp.finfo(dtype).tiny))
         change = change * jnp.minimum(scale, 1)
-        place = place._replace(is_first=place.is_first or window.p.ndim > 3)  # it reads images
         pulled = W - change[:-1] + rate * decay * anchor(W.shape, place, dtype)
         params = with_weights(old, Dense(pulled / (1 + rate * decay), b - change[-1]))
         return Layer(params, moment, inverse, damping, steps + 1), (scale < 1).astype(dtype)

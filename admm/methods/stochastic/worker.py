@@ -81,6 +81,7 @@ class StochasticWorker:
         self._solver = solver
         self._transport = transport
         self._codecs = codecs
+        self._compiled: set[tuple[tuple[int, ...], ...]] = set()
         transport.declare(*VARIABLES)
 
     def start(
@@ -119,6 +120,8 @@ class StochasticWorker:
         self._records, self._outputs = self._shapes(shape)
         self._below = self._cut(neighbors.below, self.index, shape)
         self._above = self._cut(self.index, neighbors.above, self._outputs[-1])
+        others = {neighbors.below, neighbors.above} - {None}
+        self._is_split = not others <= set(self._transport.local)
         self.loss, self.bound = self._zeros(), self._zeros()
 
     def _shapes(self, shape: tuple[int, ...]) -> tuple[list[list[Record]], list[tuple[int, ...]]]:
@@ -167,6 +170,7 @@ class StochasticWorker:
         every = [groups_ahead(schedule.groups, part) for part in range(span.first, span.stop)]
         steps = {group[-1] + span.round_trip: n for n, group in enumerate(schedule.groups)}
         self._begin(schedule, every)
+        self._compile(schedule)
         for channel in (self._below and self._below.up, self._above and self._above.down):
             if channel:
                 channel.begin(batches)
@@ -207,6 +211,28 @@ class StochasticWorker:
         self._g: list[Arrived] = [self._zeros(size, *shape) for shape in self._outputs]
         self.loss, self.bound = self._zeros(), self._zeros()
 
+    def _compile(self, schedule: Schedule) -> None:
+        """Run all programs of new shapes once, on no batch and copies.
+
+        So ranks compile at the same time, and none for the first time behind a message.
+        """
+        shapes = (schedule.order.shape, *(part[0].p.shape for part in self._windows))
+        if not self._is_split or shapes in self._compiled:
+            return
+        self._compiled.add(shapes)
+        size = schedule.order.shape[1]
+        if self._below is not None:
+            self._q[0] = self._below.up.empty(size)
+        if self._above is not None:
+            self._g[-1] = self._above.down.empty(size)
+        parts = self._parts
+        self._parts = jax.tree.map(jnp.copy, parts)
+        self._pass_up(-1, [])
+        self._pass_down(-1, [])
+        for index in range(len(parts)):
+            self._step(index, 1, schedule.rates[0], schedule.decay)
+        self._parts, self.bound = parts, self._zeros()
+
     def _pass_up(self, tick: int, batches: Sequence[np.ndarray]) -> None:
         span = self._span
         number = tick - span.first
@@ -242,7 +268,7 @@ class StochasticWorker:
             self._below.down.send_coded(outputs[0], batches[number])
 
     def _step(self, index: int, count: int, rate: float, decay: float) -> None:
-        part, place = self._parts[index], self._span.places(index, len(self._parts[index]))
+        part, place = self._parts[index], self._span.places(index, self._records[index])
         for number, window in enumerate(self._windows[index]):
             part[number], bound = self._run(
                 f"step {self._span.first + index + 1}",
@@ -338,12 +364,15 @@ class _Span(NamedTuple):
         """The ticks in which batches come down here."""
         return range(self.lag(-1), batches + self.lag(0))
 
-    def places(self, index: int, layers: int) -> list[Place]:
-        """Those of the layers of an own subnetwork."""
-        number = self.first + index
+    def places(self, index: int, records: Sequence[Record]) -> list[Place]:
+        """Those of the layers of an own subnetwork, from what they keep of a micro-batch."""
+        number, last = self.first + index, len(records) - 1
         return [
-            Place(number == 0 and n == 0, number == self.total - 1 and n == layers - 1)
-            for n in range(layers)
+            Place(
+                reads_data=(number == 0 and n == 0) or len(record.p.shape) > 2,
+                is_last=number == self.total - 1 and n == last,
+            )
+            for n, record in enumerate(records)
         ]
 
 

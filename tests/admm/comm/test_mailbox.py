@@ -115,9 +115,8 @@ if rank == 0:
         box.close()
     except WorkerLostError as error:
         assert str(error).startswith("rank 1 silent for 2 s"), error
-        print("good", flush=True)
-    time.sleep(3)  # a slow rank 1 has its say, too
-    comm.Abort(4)
+        comm.Barrier()  # rank 1 has seen its error, too
+        comm.Abort(4)  # which may overtake what was printed
 box.expect(0, "a", 5000)
 box.open()
 comm.Barrier()
@@ -126,14 +125,13 @@ try:
         box.take(0, "a")
 except WorkerLostError as error:
     assert "a message of a from rank 0 to rank 1 arrived damaged (5,000 bytes" in str(error), error
-    print("good", flush=True)
+    comm.Barrier()
 time.sleep(30)
 """,
         ranks=2,
         timeout=60,
     )
-    assert done.returncode == 4
-    assert done.stdout.count("good") == 2, done.stderr
+    assert done.returncode == 4, done.stderr
 
 
 def test_who_is_busy_may_take_some_timeouts(mpi_python):
@@ -160,12 +158,11 @@ if rank == 0:
         transport.wait(lambda: False, source=1, rounds=2)
     except WorkerLostError as error:
         assert "no message from rank 1 for 1 s, though all ranks answer" in str(error), error
-        print("good", error.spokesman, flush=True)
-    comm.Abort(4)
+        assert error.spokesman
+        comm.Abort(4)
 transport.wait(lambda: False, computing=True)
 """,
         ranks=2,
         timeout=60,
     )
-    assert done.returncode == 4
-    assert "good True" in done.stdout, done.stderr
+    assert done.returncode == 4, done.stderr

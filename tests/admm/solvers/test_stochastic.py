@@ -21,8 +21,8 @@ from admm.solvers.stochastic import (
 )
 from layers import Dense, forward
 
-HIDDEN = Place(is_first=False, is_last=False)
-LAST = Place(is_first=False, is_last=True)
+HIDDEN = Place(reads_data=False, is_last=False)
+LAST = Place(reads_data=False, is_last=True)
 
 
 def dense(rng, n_in, n_out):

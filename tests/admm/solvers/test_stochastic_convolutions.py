@@ -11,8 +11,8 @@ from admm.solvers.losses import cross_entropy
 from admm.solvers.stochastic import Place, StochasticADMM, Window
 from layers import Dense, Stage, activate, build, cnn, patches, sides, weights, with_weights
 
-FIRST = Place(is_first=True, is_last=False)
-HIDDEN = Place(is_first=False, is_last=False)
+FIRST = Place(reads_data=True, is_last=False)
+HIDDEN = Place(reads_data=False, is_last=False)
 ROWS, SHAPE = 6, (8, 9, 2)
 
 
@@ -110,7 +110,7 @@ def test_w_steps_are_those_of_the_equations(scale, slots, x64):
     s, delta = (jnp.asarray(rng.normal(size=(*x.shape[:-1], 4))) for _ in range(2))
     delta = scale * delta
     solver = StochasticADMM()
-    found, bound = moved(solver, layer, x, delta, s, rate, decay, HIDDEN, count=2, slots=slots)
+    found, bound = moved(solver, layer, x, delta, s, rate, decay, FIRST, count=2, slots=slots)
 
     flat = np.asarray(patches(layer, x)).reshape(-1, sides(layer)[0])
     p = np.c_[flat, np.ones(len(flat))]
@@ -131,5 +131,5 @@ def test_a_dense_layer_of_images_is_pulled_to_zero(x64):
     layer = network()[2]
     x = jnp.asarray(np.random.default_rng(5).normal(size=(ROWS, 2, 2, 4)))
     still = jnp.zeros((ROWS, 5))
-    found, _ = moved(StochasticADMM(), layer, x, still, still + 1, 1.0, 1e9, HIDDEN)
+    found, _ = moved(StochasticADMM(), layer, x, still, still + 1, 1.0, 1e9, FIRST)
     np.testing.assert_allclose(found.params.W, 0, atol=1e-8)

@@ -161,9 +161,22 @@ import json, sys
 import numpy as np
 from admm import options, train
 from admm.comm import MPITransport, launch
+from admm.methods.stochastic import worker as programs
+from admm.methods.stochastic.worker import StochasticWorker
 
+def compiled():
+    return [each._cache_size() for each in (programs._up, programs._down, programs._step)]
+
+def watched(*given):
+    counts.append(compiled())
+    compile(*given)
+    counts.append(compiled())
+
+compile, StochasticWorker._compile, counts = StochasticWorker._compile, watched, []
 transport = MPITransport(launch.world())
 result = train(options(**json.loads(sys.argv[1])), transport)
+first, second = counts[1], counts[3]  # of each size of batches
+assert [0, 0, 0] == counts[0] != first == counts[2] != second == compiled(), counts
 own = {n: [np.asarray(a).tolist() for a in layer] for n, layer in result.network.items()}
 every = transport.gather(own)
 if transport.is_root:
