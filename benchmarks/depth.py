@@ -222,16 +222,33 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Test accuracy over depth, or bars of time."""
-    axes = figure.subplots()
+    """Test accuracy over depth, and over passes where they differ; or bars of time."""
     if "epoch_ms" in rows[0]:
-        tssm_time.draw(axes, rows)
+        tssm_time.draw(figure.subplots(), rows)
         return
-    for line in dict.fromkeys((row["method"], row["hidden"], row["passes"]) for row in rows):
-        own = [row for row in rows if (row["method"], row["hidden"], row["passes"]) == line]
-        x, y, error = ([row[n] for row in own] for n in ("layers", "test", "test_std"))
-        method, hidden, passes = line
-        label = f"{method}, {hidden} wide, {passes} passes"
-        axes.errorbar(x, y, error, marker="o", capsize=3, label=label)
-    axes.set(xlabel="layers", ylabel="test accuracy")
-    axes.legend(fontsize="x-small")
+    rows = [row for row in rows if row["method"] != "sadmm" or row["setting"] == "float32"]
+    over = [name for name in ("layers", "passes") if len({row[name] for row in rows}) > 1]
+    panels = over or ["layers"]
+    for axes, x in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw(axes, x, rows)
+
+
+def _draw(axes: Any, x: str, rows: Sequence[Row]) -> None:
+    """A line for each method and size, with its name at its end."""
+    sizes = [name for name in ("rows", "layers", "hidden", "passes") if name != x]
+    lines: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        lines.setdefault((row["method"], *(row[name] for name in sizes)), []).append(row)
+    longest = max(map(len, lines.values()))
+    shown = {line: own for line, own in lines.items() if len(own) > 1 or longest == 1}
+    differ = [len(set(values)) > 1 for values in zip(*shown, strict=True)]
+    for line, own in shown.items():
+        own = sorted(own, key=lambda row: row[x])
+        means, stds = ([row[name] for row in own] for name in ("test", "test_std"))
+        (drawn, *_) = axes.errorbar([row[x] for row in own], means, stds, marker="o", capsize=3)
+        words = [f"{value:g} {name}" for name, value in zip(sizes, line[1:], strict=True)]
+        label = [line[0], *(word for word, told in zip(words, differ[1:], strict=True) if told)]
+        place = {"xytext": (6, 0), "textcoords": "offset points", "color": drawn.get_color()}
+        axes.annotate(", ".join(label), (own[-1][x], means[-1]), va="center", **place)
+    axes.set_xlim(right=1.2 * max(row[x] for own in shown.values() for row in own))
+    axes.set(xlabel=x, ylabel="test accuracy")
