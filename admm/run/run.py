@@ -85,7 +85,7 @@ def train(
         raise InputError(f"train takes what options(solver, …) makes, got {options!r}")
     transport = LocalTransport(options.workers) if transport is None else transport
     check_transport(transport)
-    callbacks = (*callbacks_of(callback), *options.callbacks)
+    callbacks = callbacks_of(callback)
     check_one_job(options, transport)
     console = Console(progress)
     transport.at_root(console.check)
@@ -151,7 +151,8 @@ class Run:
             console,
         )
         self._callbacks = callbacks
-        self._has_callback = any(transport.gather(bool(callbacks)))
+        self._own_callbacks: Sequence[Callback] = ()
+        self._has_callback = any(transport.gather(bool(callbacks or options.callbacks)))
         self._training: Training | None = None
         self._best: Callable[[], Network] = dict
         self._best_depth = 0
@@ -278,7 +279,8 @@ class Run:
             self._stopped = bool(self._transport.total([np.array([float(stop)])])[0])
 
     def _is_told_to_stop(self, evaluation: Evaluation) -> bool:
-        stops = [bool(each(dict(evaluation))) for each in self._callbacks]  # all see it
+        every = (*self._callbacks, *self._own_callbacks)
+        stops = [bool(each(dict(evaluation))) for each in every]  # all see it
         return any(stops)
 
     # Checkpoints.
@@ -326,6 +328,10 @@ class Run:
         left = self._transport.at_root(lambda: self._rewind(checkpoint))
         if not self._transport.is_root:
             self._history.replay(left)
+        self._own_callbacks = self._options.callbacks
+        for evaluation in self._history.evaluations:
+            for each in self._own_callbacks:  # as if the run had never stopped
+                each(dict(evaluation))
 
     def _rewind(self, checkpoint: Checkpoint | None) -> list[Evaluation]:
         """Take the files back: the run is no longer done, its network is the checkpoint's."""

@@ -287,11 +287,18 @@ def test_parts_of_the_attention_can_be_left_out():
     assert sizes[0] - head.w.size == 4 * 4 + 4 * 16 + 4  # and the output layer
 
 
-def test_a_run_ends_when_nothing_gets_better():
-    result = run("fedavg", epochs=12, patience=2, lr=1.0, schedule="constant")
+def test_a_run_ends_when_nothing_gets_better(tmp_path):
+    """And where it has been interrupted one evaluation before, it counts on."""
+    given = {"epochs": 12, "patience": 2, "lr": 1.0, "schedule": "constant"}
+    result = run("fedavg", **given)
     best = result.summary["best"]["epoch"]
     assert result.summary["stopped"]
     assert result.history[-1]["epoch"] == best + 2 < 12
+    stopped = options("fedavg", **{**SMALL, **given}, out=tmp_path)
+    train(stopped, callback=lambda evaluation: evaluation["epoch"] == best + 1)
+    again = train(resumed(tmp_path))
+    assert again.summary["stopped"]
+    assert again.history[-1]["epoch"] == best + 2
 
 
 def test_everything_is_right_in_float64(x64):
