@@ -3,6 +3,7 @@ from .codecs import (
     Delta as Delta,
     Float as Float,
     LevelCodec as LevelCodec,
+    Ternary as Ternary,
     Uniform as Uniform,
     make_codec as make_codec,
 )
@@ -16,5 +17,16 @@ from .common import (
     words_size as words_size,
 )
 from .levels import Levels as Levels
-from .names import CODEC_NAMES as CODEC_NAMES, COMMON_CODEC_NAMES as COMMON_CODEC_NAMES
-from .packing import pack as pack, packed_size as packed_size, unpack as unpack
+from .names import (
+    CODEC_NAMES as CODEC_NAMES,
+    COMMON_CODEC_NAMES as COMMON_CODEC_NAMES,
+    REMEMBERING_CODEC_NAMES as REMEMBERING_CODEC_NAMES,
+)
+from .packing import (
+    pack as pack,
+    pack_trits as pack_trits,
+    packed_size as packed_size,
+    packed_trits_size as packed_trits_size,
+    unpack as unpack,
+    unpack_trits as unpack_trits,
+)

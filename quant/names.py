@@ -11,9 +11,14 @@ CODEC_NAMES = (
     "delta8",
     "delta4",
     "delta2",
+    "ternary",
     "levels",
 )
-"""What `make_codec` makes: floats, uniform and delta codes of so many bits, codes of levels."""
+"""What `make_codec` makes: floats, uniform and delta codes of so many bits, changes in three levels,
+codes of levels."""
+
+REMEMBERING_CODEC_NAMES = ("delta8", "delta4", "delta2", "ternary")
+"""Those whose messages are changes since the last one."""
 
 COMMON_CODEC_NAMES = ("common16", "common8", "common4", "common2")
 """What `make_common` makes: codes of so many bits on one range for all senders."""

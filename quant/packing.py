@@ -1,4 +1,4 @@
-"""Dense packing of 1- to 8-bit codes into bytes.
+"""Dense packing of 1- to 8-bit codes, and of codes 0, 1 and 2, into bytes.
 
 The layout is planar: the codes are laid out as 8 rows and every group of 8 codes, one from each
 row, fills `bits` bytes, one in each row of the output. All accesses are then contiguous, for any
@@ -10,6 +10,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt8
+
+_TRITS = 5  # of a byte: 3⁵ = 243
 
 
 def packed_size(count: int, bits: int) -> int:
@@ -64,6 +66,45 @@ def unpack(packed: UInt8[Array, " packed"], bits: int, count: int) -> UInt8[Arra
             values[row] |= planes[byte] >> shift if shift >= 0 else planes[byte] << -shift
     mask = jnp.uint8(2**bits - 1)
     return (jnp.concatenate(values) & mask)[:count]
+
+
+@jax.jit
+def pack_trits(codes: UInt8[Array, " count"]) -> UInt8[Array, " packed"]:
+    """Pack codes 0, 1 and 2, five to a byte, in planes of their own.
+
+    Example:
+        >>> pack_trits(jnp.array([0, 1, 2, 0, 0], jnp.uint8)).tolist()  # 1·3 + 2·9
+        [21]
+    """
+    packed, *rows = jnp.pad(codes, (0, -codes.size % _TRITS)).reshape(_TRITS, -1)[::-1]
+    for row in rows:
+        packed = 3 * packed + row
+    return packed
+
+
+@partial(jax.jit, static_argnames="count")
+def unpack_trits(packed: UInt8[Array, " packed"], count: int) -> UInt8[Array, " count"]:
+    """The first `count` codes of a packed buffer: the inverse of `pack_trits`.
+
+    Example:
+        >>> unpack_trits(jnp.array([21], jnp.uint8), count=3).tolist()
+        [0, 1, 2]
+    """
+    rows = []
+    for _ in range(_TRITS):
+        rows.append(packed % 3)
+        packed = packed // 3
+    return jnp.concatenate(rows)[:count]
+
+
+def packed_trits_size(count: int) -> int:
+    """Bytes that `count` codes 0, 1 and 2 take.
+
+    Example:
+        >>> packed_trits_size(11)
+        3
+    """
+    return -(-count // _TRITS)
 
 
 def _check(bits: int) -> None:

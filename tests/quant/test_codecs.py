@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from quant import CODEC_NAMES, Delta, Float, LevelCodec, Levels, Uniform, make_codec
+from quant import (
+    CODEC_NAMES,
+    REMEMBERING_CODEC_NAMES,
+    Delta,
+    Float,
+    LevelCodec,
+    Levels,
+    Ternary,
+    Uniform,
+    make_codec,
+)
 
 LEVELS = Levels(-1, 20)
 NAMES = [name for name in CODEC_NAMES if name != "float64"]
@@ -21,6 +31,8 @@ def bytes_expected(name, count):
     """Sizes worked out from the documentation, independently of the code."""
     if name in ("float32", "bfloat16"):
         return {"float32": 4, "bfloat16": 2}[name] * count
+    if name == "ternary":
+        return -(-count // 5) + 4 * -(-count // 256)
     bits = 5 if name == "levels" else int(name.lstrip("uniformdelta"))
     codes = 2 * count if bits == 16 else bits * -(-count // 8)
     return codes + (0 if name == "levels" else 8 * -(-count // 256))
@@ -86,9 +98,10 @@ def test_levels_are_exact_in_five_bits():
     np.testing.assert_array_equal(codec.decode(codec.encode(x, x), x), x)
 
 
-@pytest.mark.parametrize("bits", [8, 4, 2])
-def test_delta_error_vanishes_for_a_converging_sequence(bits):
-    codec = Delta(bits)
+@pytest.mark.parametrize("name", REMEMBERING_CODEC_NAMES)
+def test_the_error_of_changes_vanishes_for_a_converging_sequence(name):
+    codec = make_codec(name)
+    assert codec.remembers
     limit, start = sample((30, 50)), sample((30, 50), seed=1)
     last = jnp.zeros((30, 50))
     errors = []
@@ -99,21 +112,40 @@ def test_delta_error_vanishes_for_a_converging_sequence(bits):
     assert errors[-1] < 1e-5 * errors[0]
 
 
+@given(st.integers(0, 999))
+def test_ternary_error_is_at_most_a_third_of_the_largest_change(seed):
+    codec = Ternary(block=32)
+    x, previous = sample((9, 13), seed, scale=10.0 ** (seed % 7 - 3)), sample((9, 13), seed + 1)
+    error = np.abs(codec.decode(codec.encode(x, previous), previous) - x).reshape(-1)
+    change = np.pad(np.abs(np.asarray(x - previous)).reshape(-1), (0, -x.size % 32))
+    bound = np.repeat(change.reshape(-1, 32).max(axis=1) / 3, 32)[: x.size]
+    assert (error <= bound + 1e-6 * np.abs(x).max() + 1e-6).all()
+
+
+def test_ternary_leaves_what_has_not_changed():
+    x = sample((20, 30))
+    y = x.at[3, 4].add(1.5)
+    for new in (x, y):
+        decoded = Ternary().decode(Ternary().encode(new, x), x)
+        np.testing.assert_array_equal(decoded != x, (new != x) & (decoded != x))
+
+
 def test_bytes_against_float32():
     """The fractions that the README states, for rows of 100."""
     fraction = {
         name: make_codec(name, LEVELS).nbytes((140, 100)) / (4 * 140 * 100)
-        for name in ("uniform8", "delta4", "delta2", "levels")
+        for name in ("uniform8", "delta4", "delta2", "ternary", "levels")
     }
     assert fraction["uniform8"] <= 0.26
     assert fraction["delta4"] <= 0.135
     assert fraction["delta2"] <= 0.072
+    assert fraction["ternary"] <= 0.054
     assert fraction["levels"] == 5 / 32
 
 
 def test_nan_is_not_hidden():
     x = jnp.array([[1.0, jnp.nan, 2.0]])
-    for codec in (Float("bfloat16"), Uniform(8), Delta(2)):
+    for codec in (Float("bfloat16"), Uniform(8), Delta(2), Ternary()):
         zero = jnp.zeros_like(x)
         assert np.isnan(codec.decode(codec.encode(x, zero), zero)).any()
 

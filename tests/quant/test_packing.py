@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from quant import pack, packed_size, unpack
+from quant import pack, pack_trits, packed_size, packed_trits_size, unpack, unpack_trits
 
 
 @given(bits=st.integers(1, 8), count=st.sampled_from([1, 7, 8, 9, 200]), seed=st.integers(0, 99))
@@ -12,6 +12,14 @@ def test_unpack_inverts_pack(bits, count, seed):
     packed = pack(jnp.asarray(codes), bits)
     assert packed.size == packed_size(count, bits) == bits * -(-count // 8)
     np.testing.assert_array_equal(unpack(packed, bits, count), codes)
+
+
+@given(count=st.sampled_from([1, 4, 5, 6, 243, 1000]), seed=st.integers(0, 99))
+def test_unpack_trits_inverts_pack_trits(count, seed):
+    codes = np.random.default_rng(seed).integers(3, size=count, dtype=np.uint8)
+    packed = pack_trits(jnp.asarray(codes))
+    assert packed.size == packed_trits_size(count) == -(-count // 5)
+    np.testing.assert_array_equal(unpack_trits(packed, count), codes)
 
 
 def test_layout_by_hand():

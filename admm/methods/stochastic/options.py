@@ -10,10 +10,10 @@ from admm.methods.layerwise.options import HopOptions
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
 from admm.solvers.settings import RULES, LossName
-from quant import CODEC_NAMES
+from quant import CODEC_NAMES, REMEMBERING_CODEC_NAMES
 
 # Codecs without a memory: a sample's next message comes a pass later.
-_CODECS = [name for name in CODEC_NAMES if not name.startswith(("delta", "levels"))]
+_CODECS = [name for name in CODEC_NAMES if name not in (*REMEMBERING_CODEC_NAMES, "levels")]
 
 # Micro-batches of a W-step where the round trip is shorter.
 _LEAST_GROUP = 18

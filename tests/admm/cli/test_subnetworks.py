@@ -41,7 +41,7 @@ CASES = [
     ("gsam --network vgg", "--network must be one of mlp, cnn, resnet, got 'vgg'"),
     ("gsam --optimizer lion", "--optimizer must be one of gd, adadelta, adagrad, adam, got"),
     ("gsam --codec zip", "--codec must be one of float64, float32, bfloat16, uniform16, unif"),
-    ("gsam --codec levels", "uniform2, delta8, delta4, delta2, got levels"),
+    ("gsam --codec levels", "uniform2, delta8, delta4, delta2, ternary, got levels"),
     ("gsam --dataset cora", "unknown image data set 'cora'; expected one of digits, mnist"),
     ("gsam --alpha 0", "--alpha must be positive and finite, got 0.0"),
     ("gsadmm --relaxation 2", "--relaxation must be in (0, 1], got 2.0"),

@@ -174,10 +174,10 @@ REFUSED = {
         "pdadmm-g",
         {"codec": "zip"},
         "codec= must be one of float64, float32, bfloat16, uniform16, uniform8, uniform4, uniform2,"
-        " delta8, delta4, delta2, levels, got zip",
+        " delta8, delta4, delta2, ternary, levels, got zip",
         "--codec zip",
         "--codec must be one of float64, float32, bfloat16, uniform16, uniform8, uniform4, "
-        "uniform2, delta8, delta4, delta2, levels, got zip",
+        "uniform2, delta8, delta4, delta2, ternary, levels, got zip",
     ),
     "an option that looks alike": (
         "pdadmm-g",

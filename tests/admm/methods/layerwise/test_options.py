@@ -26,7 +26,10 @@ from quant import Delta, Float, LevelCodec, Levels
         ({"grow": (1, 10)}, "grow= starts with a hidden and an output layer, 2, or more; got 1"),
         ({"grow": ()}, "grow= must rise and end with layers=10, got $"),
         ({"codec": "float64"}, "codec=float64 needs dtype=float64"),
-        ({"codec": "zip"}, "codec= must be one of float64, float32, .*, delta2, levels, got zip"),
+        (
+            {"codec": "zip"},
+            "codec= must be one of float64, float32, .*, delta2, ternary, levels, got zip",
+        ),
         ({"codec": "levels"}, r"codec=levels needs levels= \(for p\) or levels_q= \(for q\)"),
         ({"solver": "adam", "lr": 0.0}, "lr= must be positive and finite, got 0.0"),
         (

@@ -363,7 +363,7 @@ def test_runs_that_cannot_begin(given, message):
         ({"cuts": (3, 6)}, "cuts= needs 1 numbers for subnetworks=2, got 2"),
         (
             {"codec": "levels"},
-            "codec= must be one of float64, .*, delta4, delta2, got levels",
+            "codec= must be one of float64, .*, delta2, ternary, got levels",
         ),
         ({"codec": "float64"}, "codec=float64 needs dtype=float64"),
     ],
