@@ -14,7 +14,7 @@ from admm.methods.layerwise.data import full_inputs
 from admm.solvers import LEARNING_RATES, default_stages
 from benchmarks.report import Row
 from benchmarks.shallow import GRID, Setting, train_shallow
-from benchmarks.training import Summary, train_all
+from benchmarks.training import Summary, train_all, words_of
 
 _LEVELS = "-1:20"
 _OURS = {
@@ -148,8 +148,7 @@ def _options(key: RowKey, setting: Sequence[Any], seed: int, data_dir: Path | No
     }
     if data_dir is not None:
         values["data-dir"] = data_dir
-    head = [str(part) for name, value in values.items() for part in (f"--{name}", value)]
-    return [*head, *_OURS.get(key.method, ()), *map(str, setting)]
+    return [*words_of(values), *_OURS.get(key.method, ()), *map(str, setting)]
 
 
 def _run_shallow(

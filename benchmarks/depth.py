@@ -38,7 +38,7 @@ from benchmarks.report import (
     set_defaults,
     split_argv,
 )
-from benchmarks.training import train_all
+from benchmarks.training import train_all, words_of
 
 PARTS = ("accuracy", "time")
 COLUMNS = {
@@ -106,8 +106,7 @@ def _add_ours(
         words = {"dataset": given.dataset, "rows": given.rows, "layers": layers}
         words |= {"hidden": hidden, "epochs": passes, "solver": method, "codec": codec}
         words |= {"workers": given.workers, "eval-every": 1 if given.to else passes}
-        common = [part for name, value in words.items() for part in (f"--{name}", str(value))]
-        runs = [[*options, *common, "--seed", str(seed)] for seed in range(given.seeds)]
+        runs = [[*options, *words_of(words), "--seed", str(seed)] for seed in range(given.seeds)]
         found = list(train_all(runs))
         scores = [_score(run["history"], given.to) for run in found]
         sent, whole = (sum(run["bytes"][name] for run in found) for name in ("sent", "float32"))

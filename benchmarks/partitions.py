@@ -27,12 +27,9 @@ above an idle process with JAX, at most, and `memory` that of two over that of o
 """
 
 import argparse
-import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +51,7 @@ from benchmarks.report import (
     set_defaults,
     split_argv,
 )
-from benchmarks.training import Summary, train_all
+from benchmarks.training import Summary, epoch_ms, seeded, train_all, train_timed, words_of
 
 PARTS = ("accuracy", "gradient", "link", "time")
 HALOS = ("exact", "drop", "pipe", "stale", "refresh", "admm", "local")
@@ -193,18 +190,11 @@ def _runs(
     common = {"solver": "partitions", "network": given.network, "parts": given.parts}
     common |= {"partition": given.partition, "lr": lr, "epochs": given.epochs}
     common |= {"layers": given.layers, "eval-every": given.eval_every}
-    words = [part for name, value in common.items() for part in (f"--{name}", str(value))]
+    words = words_of(common)
     return [
-        [*rest, *words, *way.options, "--seed", str(seed), "--dataset", _named(dataset, seed)]
+        [*rest, *words, *way.options, "--seed", str(seed), "--dataset", seeded(dataset, seed)]
         for seed in range(given.seeds)
     ]
-
-
-def _named(dataset: str, seed: int) -> str:
-    """A generated graph is another one for every seed."""
-    if not dataset.startswith("sbm:"):
-        return dataset
-    return f"{dataset}{'' if dataset.endswith(':') else ','}seed={seed}"
 
 
 def _row(
@@ -272,9 +262,10 @@ def _link(given: argparse.Namespace, rest: Sequence[str], report: Report) -> Non
     report.begin(_LINK_COLUMNS, len(every))
     for mbit, way in every:
         with two_hosts(mbit) as prefixes:
-            history, summary = _timed(given, rest, way, prefixes)
+            run = _timed(given, rest, way, prefixes)
+        history = run["history"]
         own = [row for row in report.rows if row["link_mbit"] == mbit]
-        epoch, best = _epoch_ms(history), max(each["test_accuracy"] for each in history)
+        epoch, best = epoch_ms(history), max(each["test_accuracy"] for each in history)
         target = (own[0]["best"] if own else best) - 0.01
         reached = [line["iterate_seconds"] for line in history if line["test_accuracy"] >= target]
         report.add(
@@ -287,7 +278,7 @@ def _link(given: argparse.Namespace, rest: Sequence[str], report: Report) -> Non
                 "speedup": own[0]["epoch_ms"] / epoch if own else 1.0,
                 "best": best,
                 "to_s": min(reached, default=None),
-                "halo_mb": 1e-6 * sum(summary["bytes"]["by_variable"].values()),
+                "halo_mb": 1e-6 * sum(run["bytes"]["by_variable"].values()),
                 "dataset": given.datasets[0],
                 "epochs": given.epochs,
             }
@@ -300,8 +291,8 @@ def _time(given: argparse.Namespace, rest: Sequence[str], report: Report) -> Non
     idle = int(run_module("benchmarks.idle"))
     for way, ranks in every:
         runs = [_timed(given, rest, way, ranks * [[]]) for _ in range(given.repeats)]
-        epoch = float(np.median([_epoch_ms(history) for history, _ in runs]))
-        above = max(max(summary["peak_rss_bytes"]) for _, summary in runs) - idle
+        epoch = float(np.median([epoch_ms(run["history"]) for run in runs]))
+        above = max(max(run["peak_rss_bytes"]) for run in runs) - idle
         one = report.rows[-1] if ranks == 2 else None
         report.add(
             {
@@ -321,24 +312,11 @@ def _time(given: argparse.Namespace, rest: Sequence[str], report: Report) -> Non
 
 def _timed(
     given: argparse.Namespace, rest: Sequence[str], way: Way, prefixes: Sequence[Sequence[str]]
-) -> tuple[list[Row], Summary]:
-    """History and summary of a run with two parts on ranks with these prefixes."""
+) -> Summary:
+    """A run with two parts on ranks with these prefixes."""
     two = argparse.Namespace(**{**vars(given), "parts": 2, "seeds": 1})
     (words,) = _runs(two, rest, given.datasets[0], way, given.rates[-1])
-    bound = [[*prefix, "taskset", "-c", str(number)] for number, prefix in enumerate(prefixes)]
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "run")
-        words += ["--out", str(out), "--checkpoint-every", "0"]
-        run_module("admm", "train", *words, ranks=len(bound), prefixes=bound)
-        lines = (out / "history.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines], json.loads((out / "summary.json").read_text())
-
-
-def _epoch_ms(history: Sequence[Row]) -> float:
-    """Mean of the epochs after the first evaluation."""
-    first, last = history[0], history[-1]
-    seconds = last["iterate_seconds"] - first["iterate_seconds"]
-    return 1e3 * seconds / (last["epoch"] - first["epoch"])
+    return train_timed(words, prefixes)
 
 
 def parse(argv: Sequence[str], rest: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from admm.solvers import Splitting
 from benchmarks.cases import SIZES
 from benchmarks.report import Report, Row
-from benchmarks.training import Summary, mean_and_std, train_all
+from benchmarks.training import Summary, mean_and_std, train_all, words_of
 
 OURS: tuple[str, ...] = get_args(Splitting)
 PLAIN = {"adam": ("--optimizer", "adam"), "gd": ("--optimizer", "gd", "--lr", "1e-2")}
@@ -78,7 +78,7 @@ def _trials(given: argparse.Namespace) -> Iterator[Trial]:
 def _sizes(given: argparse.Namespace, network: str) -> list[str]:
     """The sizes that a network has."""
     names = (*SIZES[network], "batch")
-    return [word for name in names for word in (f"--{name}", str(getattr(given, name)))]
+    return words_of({name: getattr(given, name) for name in names})
 
 
 def _options(trial: Trial) -> list[str]:

@@ -41,12 +41,6 @@ def test_ways_have_an_interval_and_codecs_where_these_matter():
     ]
 
 
-def test_every_seed_has_a_generated_graph_of_its_own():
-    assert partitions._named("sbm:", 2) == "sbm:seed=2"
-    assert partitions._named("sbm:nodes=300", 2) == "sbm:nodes=300,seed=2"
-    assert partitions._named("cora", 2) == "cora"
-
-
 def test_local_training_averages_and_learns():
     given = {"dataset": "sbm:nodes=400,classes=2", "network": "sage", "hidden": 16, "parts": 2}
     history = train_locally(options("partitions", halo="drop", epochs=45, lr=0.01, **given), 20)
