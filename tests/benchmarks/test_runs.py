@@ -11,7 +11,7 @@ import time
 import jax
 import pytest
 
-from benchmarks import convergence, federated
+from benchmarks import convergence
 from benchmarks.__main__ import NAMES, main
 from benchmarks.hosts import UnavailableError, two_hosts
 from benchmarks.launch import RunError
@@ -239,6 +239,22 @@ def test_network(rows_of, hosts):
     assert len(results) == 2
 
 
+@pytest.mark.slow
+def test_federated_rounds_over_a_link(rows_of, hosts):
+    what = ("--quick", "--part", "link", "--links", 100, "--methods", "fed-admm", "fedsgd")
+    rows, _ = rows_of("federated", *what, "--local-steps", 2, tiny=())
+    assert [(row["method"], row["link_mbit"]) for row in rows] == [
+        ("fed-admm", 100),
+        ("fedsgd", 100),
+    ]
+    for row in rows:
+        assert row["floor_ms"] == pytest.approx(8 * row["kb"] / 100)
+        assert row["round_ms"] > row["floor_ms"]
+        assert row["slower"] == pytest.approx(row["round_ms"] / row["free_ms"])
+    admm, sgd = rows
+    assert admm["kb"] == pytest.approx(sgd["kb"])  # one of three clients, down and up
+
+
 def namespaces():
     done = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     return done.stdout
@@ -311,7 +327,6 @@ def test_every_benchmark_takes_its_own_defaults(monkeypatch, name, size):
 
     monkeypatch.setattr(subprocess, "run", start)
     monkeypatch.setattr(convergence, "follow", start)  # in this process
-    monkeypatch.setattr(federated, "train", start)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)  # as would be the number of devices
     with pytest.raises(StartedError):
         main([name, *size])

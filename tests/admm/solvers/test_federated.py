@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from admm.solvers.federated import LocalSolver, Pull, weighted_mean
-from benchmarks.federated_convex import distances, ridge_problem
+from benchmarks.federated_convex import distances, ridge_problem, summed_distances
 
 
 def pull(rho=0.0, centre=0.0, correction=0.0):
@@ -85,6 +85,12 @@ def problem(data_dir):
 @pytest.mark.parametrize("codec", ["float64", "float32", "delta8", "delta4", "delta2"])
 def test_coded_consensus_reaches_the_centralised_solution(problem, x64, codec):
     assert distances(problem, codec)[-1] <= 1e-3
+
+
+def test_sums_of_fine_codes_are_means(problem, x64):
+    few = {"offline": 0.3, "rounds": 30}
+    found = summed_distances(problem, "common16", **few)
+    np.testing.assert_allclose(found, distances(problem, "float64", **few), rtol=1e-3)
 
 
 def test_codes_without_a_memory_stall(problem, x64):
