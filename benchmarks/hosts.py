@@ -11,8 +11,9 @@ from contextlib import contextmanager
 
 from admm.errors import AdmmError
 
-# The bucket of the rate limit; at least a packet of the largest size that a veth pair carries.
-_BURST = "128kb"
+# The bucket of the rate limit has a millisecond of it, and a packet at least. It fills up while a
+# link rests, and what fits into it crosses as if there were no limit.
+_BURST_SECONDS, _LEAST_BURST = 1e-3, 2000
 
 
 class UnavailableError(AdmmError):
@@ -44,7 +45,8 @@ def two_hosts(mbit: float) -> Iterator[list[list[str]]]:
         a, b = names
         _run(*f"ip link add {a} netns {a} type veth peer name {b} netns {b}".split())
         for number, name in enumerate(names, 1):
-            limit = f"tbf rate {mbit}mbit burst {_BURST} latency 100ms"
+            burst = max(int(1e6 / 8 * mbit * _BURST_SECONDS), _LEAST_BURST)
+            limit = f"tbf rate {mbit}mbit burst {burst} latency 100ms"
             _run(*f"ip -netns {name} address add 10.0.0.{number}/30 dev {name}".split())
             _run(*f"tc -netns {name} qdisc add dev {name} root {limit}".split())
             for device in ("lo", name):
