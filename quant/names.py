@@ -14,8 +14,8 @@ CODEC_NAMES = (
     "ternary",
     "levels",
 )
-"""What `make_codec` makes: floats, uniform and delta codes of so many bits, changes in three levels,
-codes of levels."""
+"""What `make_codec` makes: floats, uniform and delta codes of so many bits, changes in three
+levels, and codes of levels."""
 
 REMEMBERING_CODEC_NAMES = ("delta8", "delta4", "delta2", "ternary")
 """Those whose messages are changes since the last one."""
