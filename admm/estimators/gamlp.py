@@ -102,7 +102,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
         hidden: int = 100,
         hops: int | None = None,
         *,
-        epochs: int = 200,
+        epochs: int = 100,
         rho: float = 3e-3,
         nu: float = 3e-3,
         weight_decay: float = 2e-2,

@@ -121,6 +121,7 @@ class PDADMMGOptions(GAMLPOptions):
     grows: ClassVar[bool] = True
 
     solver: Literal["pdadmm-g"] = option("pdadmm-g", "the method [pdadmm-g]")
+    epochs: int = option(100, "epochs of a stage", check=COUNT)
     rho: float = option(3e-3, "penalty of the coupling p = q", check=RULES["rho"])
     nu: float = option(3e-3, "penalty of the layer equations", check=RULES["nu"])
     weight_decay: float = option(
