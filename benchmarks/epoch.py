@@ -55,7 +55,11 @@ def measure(case: Case | NetworkCase, cores_per_rank: int) -> None:
 
     comm = world()
     start = time.perf_counter()
-    if isinstance(case, NetworkCase):
+    if case.method.startswith("torch "):
+        from benchmarks import torch_peer
+
+        part = torch_peer.prepare(case, comm)
+    elif isinstance(case, NetworkCase):
         part = subnetworks.prepare(case, comm)
     else:
         part = methods.prepare(case, comm)

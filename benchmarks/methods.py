@@ -77,9 +77,9 @@ def _start(
     shape = network_shape(case.width, case.layers)
     owned = [range(a, b + 1) for a, b in split_layers(costs(shape), transport.size)]
     own = owned[worker.index]
-    x, y = _data(case)
+    x, y = draw_data(case)
     worker.start(
-        [_layer(shape, number) for number in own],
+        [draw_layer(shape, number) for number in own],
         chain(owned)[worker.index],
         x if 1 in own else None,
         case.nodes,
@@ -93,8 +93,8 @@ def _nodes_over_ranks(case: Case, transport: SumTransport, solver: Backprop) -> 
     every = range(1, case.layers + 1)
     (rank,), ranks = transport.local, transport.size
     rows = slice(case.nodes * rank // ranks, case.nodes * (rank + 1) // ranks)
-    x, y = (array[rows] for array in _data(case))
-    trainer = full_batch(solver, transport, [_layer(shape, number) for number in every], x, y)
+    x, y = (array[rows] for array in draw_data(case))
+    trainer = full_batch(solver, transport, [draw_layer(shape, number) for number in every], x, y)
     products = _products(shape, len(x), every, _BACKPROP)
     return Part(trainer.epoch, trainer.finish, products, transport, trainer.ring_bytes)
 
@@ -104,13 +104,13 @@ def network_shape(width: int, layers: int) -> tuple[int, ...]:
     return widths(width, width, CLASSES, layers)
 
 
-def _layer(shape: Sequence[int], number: int) -> Dense:
+def draw_layer(shape: Sequence[int], number: int) -> Dense:
     """Layer `number` of the network, by He's rule."""
     n_in, n_out = shape[number - 1 : number + 1]
     return init_dense(0, number, (n_in, n_out), (2 / n_in) ** 0.5, "float32")
 
 
-def _data(case: Case) -> tuple[jax.Array, jax.Array]:
+def draw_data(case: Case) -> tuple[jax.Array, jax.Array]:
     """Inputs and one-hot targets."""
     x = np.random.default_rng(0).standard_normal((case.nodes, case.width), np.float32)
     return jnp.asarray(x), jax.nn.one_hot(np.arange(case.nodes) % CLASSES, CLASSES)

@@ -7,7 +7,13 @@ process, data-parallel over 2 ranks and as a pipeline over 2 ranks. A rank has o
 for each shape:
 
 - `efficiency`: the time of 1 rank ÷ (2 × the time of 2 ranks), for pdADMM-G;
-- `vs_best_backprop`: the shortest 2-core epoch of all optimisers and ways ÷ ours on 2 ranks.
+- `vs_best_backprop`: the shortest 2-core epoch of all optimisers and ways ÷ ours on 2 ranks;
+- `vs_best_torch`: the same of PyTorch.
+
+`--peers` adds PyTorch, where it is installed, with the same network, data, optimisers and cores: in
+one process, data-parallel (DDP over gloo), and as a pipeline (Schedule1F1B). The fastest setting
+is the row: with or without `torch.compile`, and 2, 4 or 8 micro-batches of the pipeline. The JSON
+has all that were tried.
 """
 
 from collections.abc import Sequence
@@ -18,6 +24,7 @@ from admm.solvers import LEARNING_RATES
 from benchmarks.cases import Case
 from benchmarks.epoch import time_epoch
 from benchmarks.methods import CODECS
+from benchmarks.peers import PEER, find_families, is_peer, time_family
 from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 
 _OURS = "pdadmm-g"
@@ -34,6 +41,7 @@ _COLUMNS = {
     "compile_s": ">9.1f",
     "timed": ">5",
 }
+_STYLES = {"data-parallel": "--^", "DDP": "--v", "pipeline": "-.s", "1F1B": "-.d"}
 
 
 class Way(NamedTuple):
@@ -54,17 +62,22 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--seconds", type=positive, help="timed, at least, of every row [10; quick: 1]"
     )
+    parser.add_argument("--peers", action="store_true", help="PyTorch too")
     given = parser.parse_args(argv)
     small = {"layers": [8], "widths": [256], "seconds": 1.0}
     full = {"layers": [4, 8, 16], "widths": [256, 512, 1024], "seconds": 10.0}
     set_defaults(given, small, full)
     shapes, every = list(product(given.layers, given.widths)), ways(given.optimizers)
     report = Report("speedup", given)
-    report.begin(_COLUMNS, len(shapes) * len(every))
+    peers = find_families(report, given.optimizers, pipeline=True) if given.peers else []
+    columns = _COLUMNS | {"setting": "<8"} if peers else _COLUMNS
+    report.begin(columns, len(shapes) * (len(every) + len(peers)))
     for depth, width in shapes:
         for method, ranks, cores in every:
             case = Case(method, given.nodes, width, depth, given.codec, seconds=given.seconds)
-            report.add(time_epoch(case, ranks, cores))
+            report.add({"setting": None, **time_epoch(case, ranks, cores)})
+        for family in peers:
+            report.add(time_family(case, family))
         rows = [r for r in report.rows if (r["layers"], r["width"]) == (depth, width)]
         for name, value in summarize(rows).items():
             report.results[f"{name} {depth}×{width}"] = value
@@ -89,8 +102,13 @@ def ways(optimizers: Sequence[str]) -> list[Way]:
 def summarize(rows: Sequence[Row]) -> dict[str, float]:
     """The results of one shape."""
     ours = {row["ranks"]: row["epoch_ms"] for row in rows if row["method"] == _OURS}
-    rivals = [row["epoch_ms"] for row in rows if row["method"] != _OURS and row["cores"] == 2]
-    return {"efficiency": ours[1] / (2 * ours[2]), "vs_best_backprop": min(rivals) / ours[2]}
+    rivals = [row for row in rows if row["method"] != _OURS and row["cores"] == 2]
+    found = {"efficiency": ours[1] / (2 * ours[2])}
+    for name, of_torch in (("vs_best_backprop", False), ("vs_best_torch", True)):
+        times = [row["epoch_ms"] for row in rivals if is_peer(row) == of_torch]
+        if times:
+            found[name] = min(times) / ours[2]
+    return found
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
@@ -102,10 +120,11 @@ def draw(figure: Any, rows: Sequence[Row]) -> None:
     for line in lines:
         own = [r["epoch_ms"] for r in rows if (r["method"], r["ranks"], r["cores"]) == line]
         method, ranks, cores = line
-        name, _, way = method.partition(" ")
-        style = {"data-parallel": "--^", "pipeline": "-.s"}.get(way, "-o" if cores > 1 else ":x")
+        name, _, way = method.removeprefix(f"{PEER} ").partition(" ")
+        style = _STYLES.get(way, "-o" if cores > 1 else ":x")
+        fill = "none" if method.startswith(PEER) else "full"
         label = f"{method}, ranks: {ranks}, cores: {cores}"
-        axes.plot(range(len(shapes)), own, style, color=colors[name], label=label)
+        axes.plot(range(len(shapes)), own, style, color=colors[name], fillstyle=fill, label=label)
     axes.set_xticks(range(len(shapes)), [f"{depth}×{width}" for depth, width in shapes])
     axes.set(xlabel="layers × neurons", ylabel="epoch [ms]", yscale="log")
     figure.legend(fontsize="x-small", ncols=3, loc="outside lower center")

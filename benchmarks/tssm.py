@@ -20,7 +20,12 @@ includes filling and draining it. Results, for each network and each of ours:
 - `2 ranks / 1 rank`: the time of an epoch;
 - `2 ranks / adam`: over that of Adam on 1 core;
 - `efficiency`: the time of 1 rank ÷ (2 × the time of 2 ranks);
-- `vs_best_backprop`: the shortest 2-core epoch of Adam ÷ ours on 2 ranks.
+- `vs_best_backprop`: the shortest 2-core epoch of Adam ÷ ours on 2 ranks;
+- `vs_best_torch`: the same of PyTorch.
+
+`--peers` adds Adam of PyTorch, where it is installed, on the same network and images: in one
+process, and data-parallel (DDP over gloo). The fastest setting is the row: with or without
+`torch.compile`, and either order of an image's channels. The JSON has all that were tried.
 """
 
 import argparse
@@ -83,6 +88,7 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     parser.add_argument("--filters", type=at_least(1), default=32, help="of a cnn or a resnet [32]")
     parser.add_argument("--batch", type=at_least(2), help="images of a mini-batch [120; quick: 24]")
     parser.add_argument("--batches", type=at_least(1), help="of a timed epoch [100; quick: 20]")
+    parser.add_argument("--peers", action="store_true", help="time PyTorch too")
     parser.add_argument(
         "--seconds", type=positive, help="timed, at least, of every row [20; quick: 1]"
     )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.cases import NetworkCase
 from benchmarks.epoch import time_epoch
+from benchmarks.peers import find_families, is_peer, time_family
 from benchmarks.report import Report, Row
 from benchmarks.tssm_accuracy import OURS as SUBNETWORKS
 
@@ -25,6 +26,9 @@ COLUMNS = {
 }
 
 
+# What only some rows have.
+_EMPTY = {"part": "time", "setting": None}
+
 _SIZES = ("layers", "hidden", "blocks", "filters", "batch", "batches", "seconds")
 
 
@@ -43,13 +47,19 @@ def run(given: argparse.Namespace, report: Report) -> None:
     sizes = {name: getattr(given, name) for name in _SIZES}
     networks = given.network or (["mlp"] if given.quick else ["mlp", "resnet"])
     every = ways(given.methods, given.codecs)
-    report.begin(COLUMNS, len(networks) * len(every))
+    peers = find_families(report, ["adam"], images=True) if given.peers else []
+    columns = COLUMNS | {"setting": "<22"} if peers else COLUMNS
+    report.begin(columns, len(networks) * (len(every) + len(peers)))
     for network in networks:
         own = []
         for method, parts, codec, ranks, cores in every:
             case = NetworkCase(method, network, parts, codec, **sizes)
-            row = {"part": "time", **time_epoch(case, ranks, cores)}
+            row = {**_EMPTY, **time_epoch(case, ranks, cores)}
             own.append(row | {"codec": codec if ranks > 1 and method in OURS else None})
+            report.add(own[-1])
+        for family in peers:
+            case = NetworkCase(family.method, network, **sizes)
+            own.append({**_EMPTY, **time_family(case, family)})
             report.add(own[-1])
         for name, value in compare_times(own).items():
             report.results[f"{name}: {network}"] = value
@@ -73,7 +83,9 @@ def ways(methods: Sequence[str], codecs: Sequence[str]) -> list[Way]:
 def compare_times(rows: Sequence[Row]) -> dict[str, float]:
     """The results of one network."""
     found = {}
-    rivals = [row for row in rows if row["method"] not in OURS]
+    others = [row for row in rows if row["method"] not in OURS]
+    rivals = [row for row in others if not is_peer(row)]
+    peers = [row["epoch_ms"] for row in others if is_peer(row) and row["cores"] == 2]
     for row in rows:
         method, ours = row["method"], row["epoch_ms"]
         if method not in OURS or row["ranks"] == 1:
@@ -87,6 +99,8 @@ def compare_times(rows: Sequence[Row]) -> dict[str, float]:
             one_core = next(rival["epoch_ms"] for rival in rivals if rival["cores"] == 1)
             found[f"2 ranks / adam: {about}"] = ours / one_core
             found[f"vs_best_backprop: {about}"] = best / ours
+        if peers:
+            found[f"vs_best_torch: {about}"] = min(peers) / ours
     return found
 
 
@@ -94,7 +108,7 @@ def draw(axes: Any, rows: Sequence[Row]) -> None:
     """Bars of time."""
     names = [
         f"{row['network']}, {row['method']}, {row['ranks']} × {row['cores'] // row['ranks']}"
-        + (f", {row['codec']}" if row["codec"] else "")
+        + "".join(f", {row[name]}" for name in ("codec", "setting") if row[name])
         for row in rows
     ]
     axes.barh(names, [row["epoch_ms"] for row in rows])
