@@ -1,8 +1,8 @@
 """What is timed: cases, and a rank's part of one. Needs no JAX: a rank takes its cores first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from admm.comm import Transport
@@ -59,6 +59,7 @@ class NetworkCase:
         hidden: Width of dense layers.
         blocks: Residual blocks of a resnet.
         filters: Channels of the convolutions of a cnn or a resnet.
+        cuts: Modules below every cut; by default the measured time of modules is balanced.
         batch: Images of a mini-batch.
         batches: Mini-batches of an epoch.
         train: Epochs of a train; the pipeline fills and drains in each.
@@ -75,6 +76,7 @@ class NetworkCase:
     hidden: int = 512
     blocks: int = 8
     filters: int = 32
+    cuts: Sequence[int] | None = None
     batch: int = 120
     batches: int = 100
     train: int = 1
@@ -96,3 +98,4 @@ class Part(NamedTuple):
     products: Callable[[], None] | None  # runs the bare products of an epoch, where known
     transport: "Transport"
     reduced: float = 0.0  # bytes sent in an epoch that the transport does not count
+    about: Mapping[str, Any] | None = None  # more entries of the row

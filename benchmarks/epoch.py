@@ -106,6 +106,7 @@ def measure(case: Case | NetworkCase, cores_per_rank: int) -> None:
     if comm.rank == 0:
         where = {"ranks": comm.size, "cores": comm.size * cores_per_rank}
         row = {**asdict(case), **where, "timed": len(timed["epoch"]), "bytes": nbytes, **slowest}
+        row |= part.about or {}
         print(json.dumps(row), flush=True)
 
 

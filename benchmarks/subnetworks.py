@@ -5,7 +5,8 @@
     adam                  backpropagation in one process
     adam data-parallel    the images of every mini-batch over ranks
 
-All of them train the same network on the same mini-batches of the same data.
+All of them train the same network on the same mini-batches of the same data. Subnetworks are cut
+as `admm train` cuts them.
 """
 
 from functools import partial
@@ -23,6 +24,7 @@ from admm.comm import MPITransport, Transport, chain, in_turns
 from admm.methods.stochastic.options import StochasticOptions
 from admm.methods.stochastic.share import Product, layer_flops
 from admm.methods.stochastic.worker import Codecs, Schedule, StochasticWorker
+from admm.methods.subnetworks.calibration import module_seconds
 from admm.methods.subnetworks.network import make_network
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.worker import SubnetworkWorker
@@ -34,6 +36,7 @@ from benchmarks.cases import CLASSES, NetworkCase, Part
 from benchmarks.data_parallel import DataParallel, SumTransport
 from layers import (
     Network,
+    all_dense,
     build,
     deal_out,
     forward_costs,
@@ -41,6 +44,7 @@ from layers import (
     module_shapes,
     split_layers,
     split_network,
+    subnetwork_costs,
     widths,
 )
 from quant import make_codec
@@ -80,18 +84,21 @@ def prepare(case: NetworkCase, comm: Any) -> Part:
 
 def _subnetworks_over_ranks(case: NetworkCase, transport: MPITransport) -> Part:
     network, data = draw_network(case), draw_data(case)
-    costs = forward_costs(network)
-    cuts = split_network(costs, case.subnetworks)
-    owned = deal_out(costs, cuts, transport.size)
-    (rank,) = transport.local
-    own = owned[rank]
+    costs, shapes = forward_costs(network), module_shapes(network)
     solver = TSSM(case.method)  # type: ignore[arg-type]
+    (rank,) = transport.local
+    device = transport.device(rank)
+    seconds = transport.at_root(lambda: module_seconds(network, shapes, case.batch, solver, device))
+    weights = costs if all_dense(network) else seconds
+    cuts = split_network(weights, case.subnetworks, case.cuts)
+    owned = deal_out(weights, cuts, transport.size)
+    own = owned[rank]
     worker = SubnetworkWorker(rank, solver, transport, make_codec(case.codec))
     worker.start(
         [build(network, cuts[number], seed=0) for number in own],
         own,
         cuts,
-        module_shapes(network),
+        shapes,
         chain(owned)[rank],
         len(data.labels),
         data.images,
@@ -102,7 +109,13 @@ def _subnetworks_over_ranks(case: NetworkCase, transport: MPITransport) -> Part:
         # Nothing is kept of p and q: a first epoch is like any other.
         in_turns([worker.iteration(data.batches, first=False)])
 
-    return Part(epoch, worker.finish, None, transport)
+    work = subnetwork_costs(seconds, cuts)
+    about = {
+        "cuts": [each.stop for each in cuts[:-1]],
+        "module_ms": [1e3 * each for each in seconds],
+        "floor": max(work) / sum(work),
+    }
+    return Part(epoch, worker.finish, None, transport, about=about)
 
 
 def _layers_over_ranks(case: NetworkCase, transport: MPITransport) -> Part:

@@ -15,7 +15,9 @@ of a run. Results, for each of ours: test accuracy less that of `adam` and less 
 Time: epochs of random images on 14×14 (mlp), 28×28 (cnn) and 32×32×3 pixels (resnet), in 2
 subnetworks on 1 and 2 ranks; Adam on 1 core, on 2 cores of one process, and data-parallel over 2
 ranks, which sum their gradients once a mini-batch. A rank has one core. An epoch of the pipeline
-includes filling and draining it. Results, for each network and each of ours:
+includes filling and draining it. `cut` modules lie below the cut, and the larger subnetwork takes
+`floor` of both, by the times of modules (`module_ms` in the JSON). Results, for each network and
+each of ours:
 
 - `2 ranks / 1 rank`: the time of an epoch;
 - `2 ranks / adam`: over that of Adam on 1 core;
@@ -88,6 +90,9 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     parser.add_argument("--filters", type=at_least(1), default=32, help="of a cnn or a resnet [32]")
     parser.add_argument("--batch", type=at_least(2), help="images of a mini-batch [120; quick: 24]")
     parser.add_argument("--batches", type=at_least(1), help="of a timed epoch [100; quick: 20]")
+    parser.add_argument(
+        "--cut", type=at_least(1), help="modules below it, of what is timed [balanced by time]"
+    )
     parser.add_argument("--peers", action="store_true", help="time PyTorch too")
     parser.add_argument(
         "--seconds", type=positive, help="timed, at least, of every row [20; quick: 1]"

@@ -16,6 +16,8 @@ COLUMNS = {
     "method": "<18",
     "subnetworks": ">11",
     "codec": "<8",
+    "cut": ">3",
+    "floor": ">5.2f",
     "ranks": ">5",
     "cores": ">5",
     "batches": ">7",
@@ -27,7 +29,7 @@ COLUMNS = {
 
 
 # What only some rows have.
-_EMPTY = {"part": "time", "setting": None}
+_EMPTY = {"part": "time", "cut": None, "floor": None, "setting": None}
 
 _SIZES = ("layers", "hidden", "blocks", "filters", "batch", "batches", "seconds")
 
@@ -53,8 +55,10 @@ def run(given: argparse.Namespace, report: Report) -> None:
     for network in networks:
         own = []
         for method, parts, codec, ranks, cores in every:
-            case = NetworkCase(method, network, parts, codec, **sizes)
+            cuts = None if parts == 1 or given.cut is None else [given.cut]
+            case = NetworkCase(method, network, parts, codec, cuts=cuts, **sizes)
             row = {**_EMPTY, **time_epoch(case, ranks, cores)}
+            row["cut"] = row["cuts"][0] if row["cuts"] else None
             own.append(row | {"codec": codec if ranks > 1 and method in OURS else None})
             report.add(own[-1])
         for family in peers:

@@ -14,7 +14,13 @@ from .affine import (
     weights as weights,
     with_weights as with_weights,
 )
-from .architectures import Stage as Stage, cnn as cnn, mlp as mlp, resnet as resnet
+from .architectures import (
+    Stage as Stage,
+    all_dense as all_dense,
+    cnn as cnn,
+    mlp as mlp,
+    resnet as resnet,
+)
 from .fathom import Context as Context, Fathom as Fathom
 from .gamlp import (
     Dense as Dense,
@@ -92,4 +98,5 @@ from .split import (
     layer_costs as layer_costs,
     split_layers as split_layers,
     split_network as split_network,
+    subnetwork_costs as subnetwork_costs,
 )

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from layers.networks import Builder, Network
+from layers.modules import DENSE
+from layers.networks import Builder, Network, build
 
 
 def mlp(
@@ -116,6 +117,19 @@ def resnet(
     block = partial(_block, filters=filters, scale=blocks**-0.5)
     dense = _dense_layers(filters, hidden, classes, 3, average=True)
     return Network((stem, *[block] * blocks, *dense), tuple(shape), dtype)
+
+
+def all_dense(network: Network) -> bool:
+    """Whether every module is a dense layer: their operations tell how long they take.
+
+    Example:
+        >>> image = (8, 8, 1)
+        >>> all_dense(mlp(image, hidden=9, classes=3, layers=4)), all_dense(cnn(image, classes=3))
+        (True, False)
+    """
+    whole = range(len(network.builders))
+    modules = eqx.filter_eval_shape(lambda: build(network, whole, seed=0)).modules
+    return all(isinstance(module, (_DenseLayer, *DENSE)) for module in modules)
 
 
 class _DenseLayer(eqx.Module):

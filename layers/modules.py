@@ -142,3 +142,7 @@ class _Output(eqx.Module):
         if not y.ndim:
             return self.activation(y)
         return eqx.filter_vmap(lambda each, y: each(y))(self.activation, y)
+
+
+# Dense layers as equinox has them, alone or out of an `MLP`.
+DENSE = (eqx.nn.Linear, _Hidden, _Output)

@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from layers import (
     Network,
+    all_dense,
     build,
     cnn,
     forward_costs,
@@ -16,7 +17,9 @@ from layers import (
     mlp,
     module_shapes,
     resnet,
+    split_model,
     split_network,
+    subnetwork_costs,
 )
 
 SCALE = (lambda key: jax.random.normal(key, (4,)), lambda scale, x: scale * x)
@@ -162,6 +165,11 @@ def test_split_is_the_best_of_all(costs, data):
     assert largest([part.start for part in split[1:]]) == best
 
 
+def test_costs_of_subnetworks():
+    cuts = split_network([4, 1, 1, 4], 3)
+    assert subnetwork_costs([4, 1, 1, 4], cuts) == [4, 2, 3.0]
+
+
 def test_split_where_asked():
     assert split_network([1] * 5, 3, at=[1, 4]) == [range(1), range(1, 4), range(4, 5)]
     assert split_network([1] * 5, 1, at=[]) == [range(5)]
@@ -187,6 +195,16 @@ def test_split_that_does_not_fit(parts, at, message):
 def test_costs_of_dense_layers():
     costs = forward_costs(mlp((4, 5), hidden=70, classes=3, layers=3))
     np.testing.assert_allclose(costs, [2 * n for n in (20 * 70, 70 * 70, 70 * 3)], rtol=0.06)
+
+
+def test_which_networks_are_dense():
+    linear = eqx.nn.Linear(4, 4, key=jax.random.key(0))
+    own = eqx.nn.MLP(4, 2, 8, 3, key=jax.random.key(0))
+    dense = [mlp((9, 9, 1), hidden=8, classes=3, layers=4), from_modules([linear] * 3, (4,))]
+    assert all(map(all_dense, [*dense, from_modules(split_model(own), (4,))]))
+    others = [[jax.nn.relu, linear], [linear, own], [SCALE]]
+    assert not any(all_dense(from_modules(each, (4,))) for each in others)
+    assert not all_dense(resnet((9, 9, 1), classes=3, blocks=1, filters=2, hidden=4))
 
 
 def test_costs_of_convolutions():

@@ -41,7 +41,8 @@ class SubnetworkOptions(SupervisedOptions):
 
     `summary.json` has `cuts`: for each cut the number of modules below it, and ‖q − f‖/‖f‖,
     ‖p − q‖/‖q‖ and the mean α of the last epoch (without an `alpha` the first is what `reach`
-    makes it); and `state_bytes`, see `SubnetworkWorker.nbytes`.
+    makes it); `module_seconds`, the times of modules that the network was cut by, or None where
+    operations tell them; and `state_bytes`, see `SubnetworkWorker.nbytes`.
 
     Network, optimiser and loss may be objects: a `layers.Network`, an equinox `MLP` or `Sequential`
     or a list of modules; an `optax.GradientTransformation`, of which every subnetwork has one of
@@ -76,7 +77,7 @@ class SubnetworkOptions(SupervisedOptions):
     )
     subnetworks: int = option(2, "parts to cut the network into", "network", COUNT)
     cuts: tuple[int, ...] | None = option(
-        None, "modules below each cut [balanced by cost]", "network", metavar="3,6"
+        None, "modules below each cut [balanced by time]", "network", metavar="3,6"
     )
     batch: int = option(120, "samples of a mini-batch, at most", check=COUNT)
     epochs: int = option(10, "passes over the samples", check=COUNT)

@@ -1,6 +1,6 @@
 """What a process has of data and network: images, modules, and who owns which."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -12,12 +12,16 @@ from jaxtyping import Array
 from admm.comm import Transport
 from admm.errors import InputError, spelled
 from admm.methods.labelled import load_at_root
+from admm.methods.subnetworks.calibration import module_seconds
 from admm.methods.subnetworks.data import RowFacts, row_inputs, row_shapes
 from admm.methods.subnetworks.losses import check_loss
 from admm.methods.subnetworks.network import plan
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.tasks import Measured, Task
-from layers import Network, build, deal_out, split_network
+from admm.run.checkpoint import newest_checkpoint
+from admm.solvers.backprop import make_optimizer
+from admm.solvers.tssm import TSSM
+from layers import Network, all_dense, build, deal_out, split_network
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class SubnetworkShare:
         network: The whole network.
         shapes: Of one sample before, between and after its modules.
         costs: Operations of the forward pass of every module, for one sample.
+        seconds: Those that a step of every module took, where the network is cut by them.
         cuts: Modules of every subnetwork, from 0.
         owned: Subnetworks of every worker, from 0.
     """
@@ -41,6 +46,7 @@ class SubnetworkShare:
     network: Network
     shapes: list[tuple[int, ...]]
     costs: list[float]
+    seconds: list[float] | None
     cuts: list[range]
     owned: list[range]
 
@@ -60,12 +66,13 @@ class SubnetworkShare:
         parts = ", ".join(f"{own.start + 1}–{own.stop}" for own in self.cuts)
         owners = ", ".join(map(self.units, range(len(self.owned))))
         name = options.as_json()["network"]
+        how = "" if self.seconds is None else " by measured time"
         return (
             f"{data['name']}: {data['train']:,} training, {data['val']:,} validation, "
             f"{data['test']:,} test samples of {'×'.join(map(str, self.facts.shape)) or 1}, "
             f"{what}\n"
-            f"{name} of {len(self.shapes) - 1} modules in {len(self.cuts)} subnetworks "
-            f"(modules {parts}) on {len(self.owned)} workers (modules {owners}); "
+            f"{name} of {len(self.shapes) - 1} modules in {len(self.cuts)} subnetworks"
+            f"{how} (modules {parts}) on {len(self.owned)} workers (modules {owners}); "
             f"{options.epochs} epochs in mini-batches of {options.batch}\n"
         )
 
@@ -97,16 +104,43 @@ def load_share(
     _check_outputs(facts.task, shapes[-1])
     if not isinstance(options.loss, str):
         check_loss(options.loss, facts.task, shapes[-1], options.dtype)
+    seconds = _seconds(options, transport, network, shapes, measure=not shapes_only)
+    weights = costs if seconds is None else seconds
     try:
-        cuts = split_network(costs, options.subnetworks, options.cuts)
+        cuts = split_network(weights, options.subnetworks, options.cuts)
     except ValueError as error:
         raise InputError(str(error)) from error
     if not isinstance(options.optimizer, str):
         for own in cuts:
             _check_optimizer(options.optimizer, network, own)
-    owned = deal_out(costs, cuts, transport.size)
+    owned = deal_out(weights, cuts, transport.size)
     on_device = None if rows is None else jax.device_put(rows, transport.device(0))
-    return SubnetworkShare(options, facts, on_device, network, shapes, costs, cuts, owned)
+    return SubnetworkShare(options, facts, on_device, network, shapes, costs, seconds, cuts, owned)
+
+
+def _seconds(
+    options: SubnetworkOptions,
+    transport: Transport,
+    network: Network,
+    shapes: list[tuple[int, ...]],
+    measure: bool,
+) -> list[float] | None:
+    """What a step of every module takes worker 0, in every process; None: operations count.
+
+    A run that is resumed keeps what it began with, and so its cuts.
+    """
+    run = options.resume
+    if run is not None:
+        return transport.at_root(lambda: newest_checkpoint(run).manifest.get("module_seconds"))
+    is_cut = options.subnetworks > 1 and options.cuts is None
+    if not (measure and is_cut) or all_dense(network):
+        return None
+    solver = TSSM(options.solver)
+    if options.learning_rate is not None:  # one's own may need all parameters of a subnetwork
+        optimizer = make_optimizer(options.optimizer, options.learning_rate)
+        solver = replace(solver, optimizer=optimizer)
+    device = transport.device(0)
+    return transport.at_root(lambda: module_seconds(network, shapes, options.batch, solver, device))
 
 
 def _check_outputs(task: Task, returned: tuple[int, ...]) -> None:

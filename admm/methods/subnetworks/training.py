@@ -73,6 +73,10 @@ class SubnetworkTraining(ChainTraining):
         in_turns(worker.iteration(order, number == 1, key) for worker in self.workers)
         self.finish()
 
+    def settings(self) -> Mapping[str, Any]:
+        """What the network is cut by: another measurement might cut it elsewhere."""
+        return {"module_seconds": self._share.seconds}
+
     def outputs(self, worker: SubnetworkWorker) -> Array | None:
         share = self._share
         first = share.cuts[share.owned[worker.index][0]].start
@@ -152,7 +156,8 @@ class SubnetworkTraining(ChainTraining):
                 }
             )
         nbytes = sum(worker.nbytes for worker in self.workers)
-        return {"cuts": cuts, "state_bytes": self.transport.gather(nbytes)}
+        state_bytes = self.transport.gather(nbytes)
+        return {"cuts": cuts, "module_seconds": share.seconds, "state_bytes": state_bytes}
 
     def _all_sums(self) -> list[Sums]:
         """What the last epoch came to, of all subnetworks in order."""

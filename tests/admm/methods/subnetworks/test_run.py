@@ -39,6 +39,7 @@ def test_summary_is_what_the_contract_says(run):
     assert set(summary) == {
         *("schema", "versions", "workers", "best", "final", "seconds", "bytes", "peak_rss_bytes"),
         *("options", "dataset", "stages", "retreats", "cuts", "state_bytes", "stopped", "status"),
+        "module_seconds",
         *("sharing", "costs", "joules"),
     }
     assert summary["dataset"] == {

@@ -254,8 +254,9 @@ def test_divergence_with_an_optimiser_of_ones_own_has_no_remedy(tmp_path):
 
 def run_case(name, workers, **given):
     make, x, y, loss = CASES[name]
-    settings = {"epochs": 3, "batch": 40, "lr": 1e-2, "loss": loss, "workers": workers, **given}
-    return train_subnetworks(options("gsadmm", **settings), data=(x, y), network=make())
+    settings = {"epochs": 3, "batch": 40, "lr": 1e-2, "loss": loss, "cuts": (1,), **given}
+    given = options("gsadmm", workers=workers, **settings)
+    return train_subnetworks(given, data=(x, y), network=make())
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +300,7 @@ from sequences import CASES
 
 transport = MPITransport(launch.world())
 make, x, y, loss = CASES[sys.argv[1]]
-given = options("gsadmm", epochs=3, batch=40, lr=1e-2, loss=loss)
+given = options("gsadmm", epochs=3, batch=40, lr=1e-2, loss=loss, cuts=(1,))
 data = (x, y) if transport.is_root else None
 result = train_subnetworks(given, transport, data=data, network=make())
 assert len(result.network) < result.summary["final"]["modules"]
@@ -362,7 +363,7 @@ def test_every_module_has_a_key_of_every_sample_and_epoch():
         seen.setdefault(key.tobytes(), []).append(float(x[0]))
 
     x = np.arange(20.0, dtype="float32")[:, None]
-    given = {"epochs": 2, "validation": 0.1, "loss": "squared_error"}
+    given = {"epochs": 2, "validation": 0.1, "loss": "squared_error", "cuts": (1,)}
     found = []
     for batch in (4, 6):
         seen.clear()
