@@ -13,6 +13,7 @@ NAMES = (
     "checkpoint",
     "communication",
     "convergence",
+    "convolutions",
     "depth",
     "federated",
     "kernels",

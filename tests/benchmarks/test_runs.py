@@ -303,7 +303,7 @@ def test_an_unknown_benchmark(benchmark):
     done = benchmark("nonsense")
     assert done.returncode == 2
     names = (
-        "accuracy,checkpoint,communication,convergence,depth,federated,kernels,"
+        "accuracy,checkpoint,communication,convergence,convolutions,depth,federated,kernels,"
         "network,partitions,scaling,speedup,time-to-accuracy,tssm"
     )
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
