@@ -28,7 +28,7 @@ def module_seconds(
     solver: TSSM,
     device: jax.Device,
 ) -> list[float]:
-    """Least seconds of a step of every module: forward, backward, and the optimiser's update.
+    """Least seconds of every module in a tick of a lower subnetwork: an evaluation and a step.
 
     Args:
         network: All of it.
@@ -47,9 +47,9 @@ def module_seconds(
     """
     every, found = range(len(network.builders)), []
     for number in every:
-        step, given = _step(network, number, shapes, batch, solver)
+        tick, given = _tick(network, number, shapes, batch, solver)
         trained, *rest = jax.device_put(given, device)
-        lowered = jax.jit(step, donate_argnums=0).lower(trained, *rest)
+        lowered = jax.jit(tick, donate_argnums=0).lower(trained, *rest)
         program = (device.device_kind, lowered.as_text())
         if program not in _known:
             compiled, times = lowered.compile(), list[float]()
@@ -63,10 +63,10 @@ def module_seconds(
     return found
 
 
-def _step(
+def _tick(
     network: Network, number: int, shapes: Sequence[tuple[int, ...]], batch: int, solver: TSSM
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """A step of a module towards a target, and what it is given; what is trained comes first."""
+    """What a module does on two mini-batches, and what it is given; what is trained comes first."""
     subnetwork = build(network, range(number, number + 1), seed=0)
     params, static = eqx.partition(subnetwork, eqx.is_inexact_array)
     kind = network.input_dtype if number == 0 and network.input_dtype else network.dtype
@@ -75,9 +75,10 @@ def _step(
     noisy = takes_key(subnetwork.modules[0])
     keys = jax.random.split(jax.random.key(0), batch) if noisy else None
 
-    def step(trained: Any, *given: Any) -> tuple[Any, ...]:
-        trained, gradient, value = solver.fit(static, trained, *given)
+    def tick(trained: Any, newer: Any, *older: Any) -> tuple[Any, ...]:
+        evaluated = solver.forward(static, trained.params, newer, older[-1])
+        trained, gradient, value = solver.fit(static, trained, *older)
         # Nothing asks for the gradient at the samples.
-        return trained, gradient if number else None, value
+        return trained, evaluated, gradient if number else None, value
 
-    return step, (solver.init(params), x, f, f, keys)
+    return tick, (solver.init(params), x, x, f, f, keys)

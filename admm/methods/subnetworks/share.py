@@ -35,7 +35,7 @@ class SubnetworkShare:
         network: The whole network.
         shapes: Of one sample before, between and after its modules.
         costs: Operations of the forward pass of every module, for one sample.
-        seconds: Those that a step of every module took, where the network is cut by them.
+        seconds: Those that every module took in a tick, where the network is cut by them.
         cuts: Modules of every subnetwork, from 0.
         owned: Subnetworks of every worker, from 0.
     """
@@ -125,7 +125,7 @@ def _seconds(
     shapes: list[tuple[int, ...]],
     measure: bool,
 ) -> list[float] | None:
-    """What a step of every module takes worker 0, in every process; None: operations count.
+    """What every module takes worker 0 in a tick, in every process; None: operations count.
 
     A run that is resumed keeps what it began with, and so its cuts.
     """
