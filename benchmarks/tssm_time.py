@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from benchmarks.cases import NetworkCase
@@ -54,11 +55,15 @@ def run(given: argparse.Namespace, report: Report) -> None:
     report.begin(columns, len(networks) * (len(every) + len(peers)))
     for network in networks:
         own = []
+        cuts = None if given.cut is None else [given.cut]
         for method, parts, codec, ranks, cores in every:
-            cuts = None if parts == 1 or given.cut is None else [given.cut]
-            case = NetworkCase(method, network, parts, codec, cuts=cuts, **sizes)
+            case = NetworkCase(method, network, parts, codec, **sizes)
+            if parts > 1:
+                case = replace(case, cuts=cuts)
             row = {**_EMPTY, **time_epoch(case, ranks, cores)}
-            row["cut"] = row["cuts"][0] if row["cuts"] else None
+            if row["cuts"] is not None:
+                cuts = row["cuts"]  # of the first measurement, for all rows of the network
+                row["cut"] = cuts[0]
             own.append(row | {"codec": codec if ranks > 1 and method in OURS else None})
             report.add(own[-1])
         for family in peers:

@@ -157,6 +157,25 @@ def test_both_parts_write_every_row_as_it_comes(tmp_path, monkeypatch, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2 + 14 + 16
 
 
+@pytest.mark.parametrize(("words", "asked", "cut"), [((), None, 2), (("--cut", "1"), [1], 1)])
+def test_all_rows_of_a_network_have_the_first_cut(tmp_path, monkeypatch, words, asked, cut):
+    given = []
+
+    def time(case, ranks, cores):
+        given.append(case.cuts)
+        measured = {"cuts": case.cuts or [2], "floor": 0.5} if case.subnetworks > 1 else {}
+        figures = {"epoch_ms": 2.0, "wait_ms": 1.0, "compile_s": 3.0, "timed": 5}
+        return {**asdict(case), "ranks": ranks, "cores": ranks * cores, **figures, **measured}
+
+    monkeypatch.setattr(tssm_time, "time_epoch", time)
+    out = tmp_path / "rows.json"
+    what = ("--quick", "--part", "time", "--methods", "gsam", "adam", *words)
+    tssm.main([*what, "--json", str(out)])
+    assert given == [asked, [cut], None, None, None]
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["cut"] for row in rows] == [cut, cut, None, None, None]
+
+
 def test_what_is_timed():
     assert tssm_time.ways(["gd", "gsam"], ["float32", "delta4"]) == [
         ("gsam", 2, "float32", 1, 1),
