@@ -11,20 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("admm", "layers", "quant", "benchmarks")
-# From the ground up; a folder imports from those before it.
-STOREYS = (
-    ("quant",),
-    ("layers",),
-    ("admm",),  # the files of the folder itself
-    ("admm.datasets", "admm.solvers"),
-    ("admm.comm",),
-    ("admm.run",),
-    ("admm.methods",),
-    ("admm.estimators",),
-    ("admm.doctor", "admm.reports"),
-    ("admm.cli",),
-    ("benchmarks",),
-)
 
 
 def modules():
@@ -77,21 +63,46 @@ def test_no_circle_of_imports():
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-def storey(name):
-    top, folder = name.split(".")[0], ".".join(name.split(".")[:2])
-    for number, folders in enumerate(STOREYS):
-        if folder in folders or (top in folders and top != "admm"):
-            return number
-    return STOREYS.index(("admm",))
+def the_map():
+    """The folders of CONTRIBUTING's map, in its order, and which folders each may import from."""
+    rows = re.findall(
+        r"^\| `(\S+)/` \|.*\| (.*) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    above = {}
+    for folder, imports in rows:
+        everything = imports == "all of the above"
+        above[folder.replace("/", ".")] = set(
+            above if everything else re.findall(r"[\w.]+", imports)
+        )
+    return above
 
 
-def test_arrows_between_folders_run_one_way():
-    known = dict(modules())
+def folder_of(name):
+    """The folder of a module, as the map names it."""
+    top, *rest = name.split(".")
+    inside = top == "admm" and rest and (ROOT / top / rest[0]).is_dir()
+    return f"{top}.{rest[0]}" if inside else top
+
+
+def test_the_map_has_every_folder_below_those_that_it_imports_from():
+    allowed = the_map()
+    ours = {folder_of(name) for name, _ in modules()}
+    assert ours <= set(allowed)
+    assert all((ROOT / folder.replace(".", "/")).is_dir() for folder in allowed)
+    order = list(allowed)
+    for folder, imports in allowed.items():
+        assert imports <= set(order[: order.index(folder)]), folder
+
+
+def test_folders_import_what_the_map_says():
+    known, allowed = dict(modules()), the_map()
     wrong = [
         f"{name} imports {each}"
         for name, path in known.items()
         for each in (module_of(found, known) for found in imported(path, lazily=True))
-        if each and storey(each) > storey(name) and name != "admm.__main__"
+        if each
+        and folder_of(each) not in {folder_of(name), *allowed[folder_of(name)]}
+        and name != "admm.__main__"
     ]
     assert not wrong
 
