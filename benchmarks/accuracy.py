@@ -9,7 +9,7 @@ tried with the first two seeds, and the one of the highest mean validation accur
 of them. `inputs` is `--normalize`.
 
 - pdadmm-g, pdadmm-g-q (p in −1…20) and pdadmm-g-q-pq (p and q): grown in stages of `--epochs`, with
-  the defaults, which were once chosen on the validation nodes of the data sets in the README; where
+  the defaults, chosen once on the validation nodes of the data sets in docs/accuracy.md; where
   the inputs are the paper's (`none`), ρ = ν is chosen;
 - pdadmm-g-at-once: all layers at once, from class codes, for as many epochs as all stages together;
 - gd, adadelta, adagrad, adam: all layers at once, for as many epochs; learning rate and weight

@@ -131,7 +131,7 @@ def test_ternary_leaves_what_has_not_changed():
 
 
 def test_bytes_against_float32():
-    """The fractions that the README states, for rows of 100."""
+    """The fractions that docs/speed.md states, for rows of 100."""
     fraction = {
         name: make_codec(name, LEVELS).nbytes((140, 100)) / (4 * 140 * 100)
         for name in ("uniform8", "delta4", "delta2", "ternary", "levels")

@@ -228,7 +228,7 @@ def test_history_rewrites_the_files_of_an_earlier_run(tmp_path):
 @pytest.mark.parametrize("name", ["cora", "citeseer"])
 @pytest.mark.slow
 def test_accuracy_of_real_graphs(name, data_dir):
-    """Not the benchmark: one seed, short, and well below the figures of the README."""
+    """Not the benchmark: one seed, short, and well below the figures of docs/accuracy.md."""
     result = train(options(dataset=name, data_dir=data_dir, epochs=40))
     assert result.summary["best"]["test_accuracy"] >= {"cora": 0.79, "citeseer": 0.69}[name]
 

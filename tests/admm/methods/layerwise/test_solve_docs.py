@@ -25,12 +25,8 @@ def page():
     return names
 
 
-@pytest.mark.slow
-def test_the_program_of_the_readme_converges():
-    (program,) = [each for each in programs(ROOT / "README.md") if "import solve" in each]
-    names = {}
-    exec(compile(program, "README.md", "exec"), names)
-    assert names["result"].status == "converged"
+def test_classes_converge(page):
+    assert page["classified"].status == "converged"
 
 
 def test_examples_of_protocols_have_at_most_ten_lines():

@@ -1,4 +1,4 @@
-"""The programs of docs/own-network.md, one after the other, and that of the README."""
+"""The programs of docs/own-network.md, one after the other."""
 
 from pathlib import Path
 
@@ -23,10 +23,3 @@ def test_the_page_runs(tmp_path, monkeypatch):
     assert names["classifier"].score(names["X"], names["y"]) > 0.8
     assert np.isfinite(jax.vmap(names["loaded"])(names["new"].astype("float32"))).all()
     assert np.isfinite(names["model"](names["x"][0], key=jax.random.key(0))).all()
-
-
-def test_the_readme_runs():
-    [program] = [each for each in programs(ROOT / "README.md") if "train_subnetworks" in each]
-    names = {}
-    exec(compile(program, "README.md", "exec"), names)
-    assert names["result"].summary["best"]["val_r2"] > 0.5
