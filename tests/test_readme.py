@@ -30,6 +30,22 @@ def test_its_program_runs():
     assert right.mean() > 0.9
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_to_files_and_headings(page):
+    links = re.findall(r"\]\((?!https?:)(.*?)\)", (ROOT / page).read_text())
+    assert links
+    for link in links:
+        path, _, heading = link.partition("#")
+        assert (ROOT / path).is_file(), link
+        assert not heading or heading in headings(ROOT / path), link
+
+
+def headings(page):
+    """The names by which links find the headings of a page."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w\s-]", "", line).lower().replace(" ", "-") for line in lines]
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_sentences_have_at_most_25_words(page):
     sentences = prose(ROOT / page)
