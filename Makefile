@@ -8,7 +8,7 @@ RANKS ?= 2
 CORE := tests/quant tests/layers tests/admm/solvers tests/admm/comm tests/admm/datasets \
 	tests/admm/cli/test_subnetworks.py tests/contract.py tests/benchmarks/test_report.py
 
-.PHONY: train test test-all test-lowest faults fuzz same-bits check clean
+.PHONY: train test test-all test-lowest faults fuzz same-bits check docs notebooks clean
 
 train: .venv/installed
 	$(BIN)/mpirun -n $(RANKS) $(BIN)/python -m admm train $(ARGS)
@@ -37,9 +37,17 @@ check: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
+# The site, below build/site; a warning is an error. The variable silences an advertisement.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# examples/*.ipynb, from the scripts beside them.
+notebooks: .venv/installed
+	$(BIN)/jupytext --from py:percent --to ipynb examples/*.py
+
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[mpi,test,check]"
+	$(BIN)/python -m pip install --quiet --editable ".[mpi,test,check,docs]"
 	touch $@
 
 .venv-lowest/installed: pyproject.toml | .venv/installed

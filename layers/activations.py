@@ -81,4 +81,7 @@ def LeakyReLU(slope: float = 0.01) -> PiecewiseLinear:
 
 
 RELU = PiecewiseLinear(0.0)
+"""max(z, 0)."""
+
 IDENTITY = PiecewiseLinear(1.0)
+"""z itself."""

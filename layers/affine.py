@@ -14,6 +14,7 @@ from layers.architectures import Stage
 from layers.gamlp import Dense
 
 Affine = Dense | Stage
+"""A layer that is a product with its weights: dense, or a convolution with its pooling."""
 
 
 def weights(layer: Affine) -> Dense:

@@ -12,6 +12,7 @@ from jaxtyping import PRNGKeyArray
 from layers.modules import Module, Pair, Subnetwork, apply_module, takes_key
 
 Builder = Callable[[PRNGKeyArray], Module]
+"""Makes a module of a random key."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from quant import Levels
 
 _METAVARS = {int: "N", float: "X", Path: "PATH", Levels: "LOW:HIGH[:STEP]"}
 _NO_OPTIONS = ("command", "cache", "dry_run", "progress")
-_GROUPS = ("data", "network", "solver", "workers", "output", "safety")
+GROUPS = ("data", "network", "solver", "workers", "output", "safety")
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         "explained by --solver NAME --help. In brackets: the value of an option that is not given."
     )
     fields = {n: f for n, f in registry.options_of(solver).items() if "help" in f.metadata}
-    named = dict.fromkeys([*_GROUPS, *(each.metadata["group"] for each in fields.values())])
+    named = dict.fromkeys([*GROUPS, *(each.metadata["group"] for each in fields.values())])
     groups = {name: parser.add_argument_group(name) for name in named}
     for name, each in fields.items():
         _add(groups[each.metadata["group"]], name, each, value_kinds(kind, name))

@@ -14,7 +14,9 @@ from admm.comm.trace import Category
 from admm.comm.transport import Arrived, Message, Transport
 from quant import Codec
 
-Batch = Int32[np.ndarray, " _"]  # sizes of batches differ
+Batch = Int32[np.ndarray, " _"]
+"""Numbers of the samples of a mini-batch; sizes of batches differ."""
+
 Zeros = Callable[[int], Array]  # rows of zeros
 
 Way = TypeVar("Way", bound="Queue")

@@ -22,6 +22,8 @@ DATA = "data"  # what `deal` sends
 
 Message = UInt8[Array, " nbytes"]
 Arrived = Message | UInt8[np.ndarray, " nbytes"]
+"""A message as it came: on the device, or on the host."""
+
 T = TypeVar("T")
 
 

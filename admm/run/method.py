@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 Arrays = Mapping[str, Any]
+"""Arrays by name, as a checkpoint holds those of a unit."""
 Network = Mapping[int, Any]
 """The part of a network that lives in this process: layers or modules, pytrees, by number."""
 Joiner = Callable[[Network], Any]

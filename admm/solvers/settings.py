@@ -8,18 +8,24 @@ from admm.checks import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, Check
 from admm.errors import InputError, spelled, switched_off
 
 StepRule = Literal["exact", "joint", "backtracking", "newton"]
+"""How long the steps of p and W are in pdADMM-G."""
+
 Optimizer = Literal["gd", "adadelta", "adagrad", "adam"]
+"""First-order optimisers that have a name."""
+
 Splitting = Literal["gsadmm", "gsam"]
+"""How subnetworks are coupled."""
+
 PredictionForm = Literal["residual", "absolute"]
 LossName = Literal["cross_entropy", "squared_error"]
 
-# Those of Wang et al., arXiv 2105.09837, for 100 neurons on most of its data sets.
 LEARNING_RATES: dict[Optimizer, float] = {
     "gd": 1e-1,
     "adadelta": 1e-3,
     "adagrad": 1e-3,
     "adam": 1e-3,
 }
+"""Default rates: those of Wang et al., arXiv 2105.09837, for 100 neurons on most data sets."""
 
 # None of these is checked anywhere else.
 RULES: dict[str, Check] = {

@@ -58,7 +58,7 @@ class StochasticOptions(HopOptions):
     loss: LossName = option("cross_entropy", "cross_entropy, or squared_error of real numbers")
     subnetworks: int | None = option(
         None,
-        "parts of the network that work on a micro-batch each [--layers]; fewer have less delay",
+        "parts of the network that work on a micro-batch each; fewer have less delay [--layers]",
         "network",
         COUNT,
     )

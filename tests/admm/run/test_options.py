@@ -386,7 +386,7 @@ def test_a_solver_without_a_name(capsys):
 @pytest.mark.parametrize("solver", solver_places())
 def test_every_option_explains_itself(solver, capsys):
     """A text, a heading that exists, and what stands for a value."""
-    groups = import_module("admm.cli.train")._GROUPS
+    groups = import_module("admm.cli.train").GROUPS
     with pytest.raises(SystemExit):
         main(["train", "--solver", solver, "--help"])
     text = capsys.readouterr().out
