@@ -1,0 +1,83 @@
+"""Tables of the docs against the stored rows that they were made of."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Row = dict[str, Any]
+
+DATA = ("cora", "citeseer", "amazon-photo", "coauthor-cs")
+NAMES = {"adam": "Adam", "gd": "SGD", "gsadmm": "gsADMM", "gsam": "gsAM", "frozen": "frozen"}
+
+
+def points(value: float, digits: int = 4) -> str:
+    """As accuracies are written: without a 0 in front."""
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def of_network(row: Row) -> str:
+    link = f"{row['link_mbit']:.0f} ({int(row['measured_mbit'])} measured)"
+    times = " | ".join(f"{row[name]:.0f}" for name in ("epoch_ms", "wait_ms", "products_ms"))
+    codec = row["codec"] if row["method"] == "pdadmm-g" else ""
+    return f"| {link} | {row['method']} | {codec} | {times} | {row['bytes'] / 1e6:.2f} |"
+
+
+def of_kernels(row: Row) -> str:
+    times = " | ".join(
+        f"{row[name]:.2f}" for name in ("layer_ms", "products_ms", "roofline_fraction")
+    )
+    tail = f"{times} | {row['gflops']:.0f} | {row['peak_arrays']:.1f}"
+    return f"| {row['nodes']:,} | {row['width']:,} | {tail} |"
+
+
+def of_accuracy(row: Row) -> str:
+    return f"{row['mean_test']:.3f} ± {row['std_test']:.3f}"
+
+
+def of_depth(row: Row) -> str:
+    if row["passes"] < 20 and row["rows"] == 3000:
+        return points(row["test"])
+    return f"{points(row['test'])} ± {points(row['test_std'])}"
+
+
+def of_convergence(row: Row) -> str:
+    sizes = f"{row['lagrangian']:.4g} | {row['primal']:.1e} | {row['dual']:.1e}"
+    ratio = f"{row['ratio']:g} | {row['codec']}"
+    return f"| {row['dataset']} | {ratio} | {sizes} | {row['rises']} | {row['rate']:.2f} |"
+
+
+def of_tssm(row: Row) -> str:
+    codec = "–" if row["method"] in ("adam", "gd") else row["codec"]
+    sizes = f"{row['subnetworks']} | {codec} | {row['epochs']} | {row['seeds']}"
+    scores = " | ".join(
+        f"{row[f'{part}_accuracy']:.4f} ± {row[f'{part}_std']:.4f}" for part in ("train", "test")
+    )
+    name = NAMES[row["method"]]
+    return f"| {row['network']} | {name} | {sizes} | {scores} | {row['worst_fall']:.4f} |"
+
+
+TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
+    "network": ("speed", of_network),
+    "network8": ("speed", of_network),
+    "kernels": ("speed", of_kernels),
+    "accuracy": ("accuracy", of_accuracy),
+    "depth": ("depth", of_depth),
+    "convergence": ("convergence", of_convergence),
+    "tssm": ("subnetworks", of_tssm),
+    "tssm-codecs": ("subnetworks", of_tssm),
+    "tssm-gsam": ("subnetworks", of_tssm),
+    "tssm-cnn": ("subnetworks", of_tssm),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_has_the_stored_rows(name):
+    page, told = TABLES[name]
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    rows = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"]
+    missing = [told(row) for row in rows if told(row) not in text]
+    assert not missing, missing
