@@ -81,6 +81,18 @@ def test_kernels(rows_of):
 
 
 @pytest.mark.slow
+def test_convolutions(rows_of):
+    rows, _ = rows_of("convolutions", "--batch", 2, tiny=("--seconds", 1e-3))
+    assert [row["convolution"] for row in rows] == [
+        *("cnn, first", "cnn, second", "resnet, stem", "resnet, block"),
+    ]
+    for row in rows:
+        assert row["batch"] == 2
+        assert min(row["vmap_ms"], row["batch_ms"]) > 0
+        assert row["fraction"] == pytest.approx(row["products_ms"] / row["vmap_ms"])
+
+
+@pytest.mark.slow
 def test_communication(rows_of):
     options = ("--workers", 3, "--seeds", 0, 1, "--codecs", "float32", "delta2", "levels")
     training = ("--", "--layers", 3, "--hidden", 16, "--epochs", 40, "--eval-every", 40)
