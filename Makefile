@@ -8,7 +8,7 @@ RANKS ?= 2
 CORE := tests/quant tests/layers tests/admm/solvers tests/admm/comm tests/admm/datasets \
 	tests/admm/cli/test_subnetworks.py tests/contract.py tests/benchmarks/test_report.py
 
-.PHONY: train test test-all test-lowest faults fuzz same-bits check docs notebooks clean
+.PHONY: train test test-all test-lowest faults fuzz same-bits check docs notebooks pictures clean
 
 train: .venv/installed
 	$(BIN)/mpirun -n $(RANKS) $(BIN)/python -m admm train $(ARGS)
@@ -31,6 +31,10 @@ fuzz: .venv/installed
 
 same-bits: .venv/installed
 	$(BIN)/python -m tests.same_bits $(COMMIT) $(FOLDER) $(ARGS)
+
+# Those of docs/images, which explain; benchmarks draw those which measure.
+pictures: .venv/installed
+	$(BIN)/python -m docs.pictures
 
 check: .venv/installed
 	$(BIN)/ruff format --check

@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`; `--help` after a name tells its options."""
+"""`python -m benchmarks NAME`, or `draw`; `--help` after a name tells its options."""
 
 import sys
 from collections.abc import Sequence
@@ -6,30 +6,16 @@ from importlib import import_module
 
 from admm.console import Console, settle
 from admm.errors import AdmmError, shell_spelling, told
+from benchmarks import NAMES
 
-# A benchmark is a module of this package with `main(argv)`.
-NAMES = (
-    "accuracy",
-    "checkpoint",
-    "communication",
-    "convergence",
-    "convolutions",
-    "depth",
-    "federated",
-    "kernels",
-    "network",
-    "partitions",
-    "scaling",
-    "speedup",
-    "time-to-accuracy",
-    "tssm",
-)
+# What can be called.
+COMMANDS = (*NAMES, "draw")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one benchmark; returns its exit code, as `admm` has them."""
-    if not argv or argv[0] not in NAMES:
-        usage = f"usage: python -m benchmarks {{{','.join(NAMES)}}} [--help]\n"
+    """Run one benchmark, or draw one; returns its exit code, as `admm` has them."""
+    if not argv or argv[0] not in COMMANDS:
+        usage = f"usage: python -m benchmarks {{{','.join(COMMANDS)}}} [--help]\n"
         Console(sys.stdout).write(usage)
         return 0 if argv == ["--help"] else 2
     try:

@@ -35,6 +35,7 @@ from typing import Any
 from admm.solvers import default_stages
 from benchmarks import accuracy_row
 from benchmarks.accuracy_row import METHODS, SHALLOW, RowKey, grows, named, settings
+from benchmarks.looks import GREY, color_of
 from benchmarks.report import Report, Row, at_least, make_parser, set_defaults
 
 _COLUMNS = {
@@ -154,23 +155,45 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Test accuracies, a panel for each data set."""
+    """Test accuracies, a panel for each data set: a colour a method, a marker a size or input."""
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    depths = {method: {r["layers"] for r in rows if r["method"] == method} for method in METHODS}
+    names = [
+        f"{row['method']}, {row['layers']} layers"
+        if len(depths[row["method"]]) > 1
+        else row["method"]
+        for row in rows
+    ]
+    methods = list(dict.fromkeys(names))
+    kinds = list(dict.fromkeys((row["inputs"], row["hidden"]) for row in rows))
+    # Those of each method, below each other.
+    beside: dict[str, list[int]] = {}
+    for name, row in zip(names, rows, strict=True):
+        kind = kinds.index((row["inputs"], row["hidden"]))
+        if kind not in beside.setdefault(name, []):
+            beside[name].append(kind)
     panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
-    methods = list(dict.fromkeys(row["method"] for row in rows))
     for axes, dataset in zip(panels, datasets, strict=True):
-        own = [row for row in rows if row["dataset"] == dataset]
-        for inputs, hidden in dict.fromkeys((row["inputs"], row["hidden"]) for row in own):
-            part = [row for row in own if (row["inputs"], row["hidden"]) == (inputs, hidden)]
-            axes.errorbar(
-                [row["mean_test"] for row in part],
-                [methods.index(row["method"]) for row in part],
-                xerr=[row["std_test"] for row in part],
-                fmt="o",
-                capsize=3,
-                label=f"{inputs}, {hidden}",
-            )
+        for name, row in zip(names, rows, strict=True):
+            if row["dataset"] == dataset:
+                kind, own = kinds.index((row["inputs"], row["hidden"])), beside[name]
+                axes.errorbar(
+                    row["mean_test"],
+                    methods.index(name) + 0.16 * (own.index(kind) - (len(own) - 1) / 2),
+                    xerr=row["std_test"],
+                    fmt="osD^v"[kind % 5],
+                    color=color_of(row["method"]),
+                    mfc="white" if kind % 2 else None,
+                    capsize=2,
+                )
         axes.set(title=dataset, xlabel="test accuracy")
+        axes.locator_params("x", nbins=4)
+        axes.tick_params("x", labelsize="small")
+        axes.grid(alpha=0.25)
     panels[0].set_yticks(range(len(methods)), methods)
     panels[0].invert_yaxis()
-    panels[-1].legend()
+    for kind, (inputs, hidden) in enumerate(kinds):
+        look = {"color": GREY, "mfc": "white" if kind % 2 else None}
+        label = f"inputs {inputs}, {hidden} neurons"
+        panels[0].plot([], [], "osD^v"[kind % 5], label=label, **look)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)

@@ -147,5 +147,6 @@ def _measure(given: argparse.Namespace, ranks: int, graph: Path, out: Path) -> R
 def draw(figure: Any, rows: Sequence[Row]) -> None:
     """Shares over the ranks."""
     axes = figure.subplots()
-    axes.plot([row["ranks"] for row in rows], [row["share"] for row in rows], "o-")
-    axes.set(xlabel="ranks", ylabel="share of the time")
+    axes.plot([row["ranks"] for row in rows], [100 * row["share"] for row in rows], "o-")
+    axes.set(xlabel="ranks", ylabel="time that checkpoints take [%]", ylim=(0, None))
+    axes.set_xticks(sorted({row["ranks"] for row in rows}))

@@ -11,8 +11,10 @@ workers live in one process, which sends the same messages as ranks do. `levels`
 
 from collections.abc import Sequence
 from itertools import product
+from statistics import mean
 from typing import Any
 
+from benchmarks.looks import BLUE, GREEN, ORANGE, PINK
 from benchmarks.report import Report, Row, at_least, make_parser, set_defaults, split_argv
 from benchmarks.training import Summary, mean_and_std, train_all
 from quant import CODEC_NAMES
@@ -91,15 +93,29 @@ def _row(runs: Sequence[Summary]) -> Row:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Test accuracy over bytes."""
-    axes = figure.subplots()
-    for dataset, workers in dict.fromkeys((row["dataset"], row["workers"]) for row in rows):
-        own = [row for row in rows if (row["dataset"], row["workers"]) == (dataset, workers)]
-        own.sort(key=lambda row: row["fraction_of_float32"])
-        x, y, error = (
-            [row[name] for row in own]
-            for name in ("fraction_of_float32", "test_accuracy", "test_std")
-        )
-        axes.errorbar(x, y, error, marker="o", capsize=3, label=f"{dataset}, {workers} workers")
-    axes.set(xlabel="bytes ÷ float32", ylabel="test accuracy", xscale="log")
-    axes.legend()
+    """Test accuracy of codecs, in the order of their bytes, a panel for each data set."""
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    workers = list(dict.fromkeys(row["workers"] for row in rows))
+    sent: dict[str, list[float]] = {}
+    for row in rows:
+        sent.setdefault(row["codec"], []).append(row["fraction_of_float32"])
+    codecs = sorted(sent, key=lambda codec: mean(sent[codec]))
+    panels = figure.subplots(1, len(datasets), squeeze=False)[0]
+    for axes, dataset in zip(panels, datasets, strict=True):
+        for number, count in enumerate(workers):
+            own = [row for row in rows if (row["dataset"], row["workers"]) == (dataset, count)]
+            # Beside each other: float32 has the same bits on any number of workers.
+            x = [codecs.index(row["codec"]) + 0.2 * number for row in own]
+            y, error = ([row[name] for row in own] for name in ("test_accuracy", "test_std"))
+            look = {"color": (BLUE, ORANGE, GREEN, PINK)[number % 4], "fmt": "os^D"[number % 4]}
+            label = f"{count} workers" if dataset == datasets[0] else None
+            axes.errorbar(x, y, error, capsize=3, label=label, **look)
+        axes.set_title(dataset)
+        ticks = [f"{codec}\n{mean(sent[codec]):.2g}" for codec in codecs]
+        axes.set_xticks([place + 0.1 * (len(workers) - 1) for place in range(len(codecs))], ticks)
+        axes.tick_params(labelsize="small")
+        axes.margins(x=0.25)
+        axes.grid(alpha=0.25, axis="y")
+    panels[0].set_ylabel("test accuracy")
+    figure.supxlabel("codec; bytes sent ÷ those of float32", fontsize="medium")
+    figure.legend(loc="outside upper center", ncols=len(workers), frameon=False)

@@ -36,6 +36,27 @@ from quant import CODEC_NAMES, Levels
 BOUND = 4.0
 _CODECS = tuple(name for name in CODEC_NAMES if name != "float64")
 _CURVES = ("lagrangian", "objective", "primal", "dual", "change")
+# What the panels of the picture show.
+_LABELS = {
+    "lagrangian": "augmented Lagrangian",
+    "primal": "primal residual",
+    "dual": "dual residual",
+    "change": "c_k: least squared change\nof an iteration so far",
+}
+# Kin have shades of one colour.
+_COLORS = {
+    "float32": "#222222",
+    "bfloat16": "#909090",
+    "uniform16": "#7a3500",
+    "uniform8": "#b34e00",
+    "uniform4": "#e57a22",
+    "uniform2": "#f5b06f",
+    "delta8": "#003d63",
+    "delta4": "#0072b2",
+    "delta2": "#6cbdea",
+    "levels": "#009e73",
+}
+_STYLES = ("-", "--", ":", "-.")
 _TOLERANCE = 1e-5
 _WORKERS = 2
 _COLUMNS = {
@@ -178,22 +199,40 @@ def thin(curves: dict[str, list[float]]) -> dict[str, list[float]]:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Lagrangian, residuals and c_k over iterations: a colour for each case, a line style a set."""
+    """Lagrangian, residuals and c_k over iterations: penalties on the left, codecs on the right.
+
+    A colour is a ratio of penalties or a codec, a line style a data set.
+    """
     from matplotlib import colormaps
 
-    cases = list(dict.fromkeys((row["ratio"], row["codec"]) for row in rows))
+    exact = [row for row in rows if row["codec"] == "float32"]
+    coded = [row for row in rows if row["codec"] != "float32"]
+    known = {row["ratio"] for row in coded}
+    columns = [("float32, ρ/ν:", "ratio", exact)]
+    if coded:
+        title = f"ρ/ν = {', '.join(f'{ratio:g}' for ratio in sorted(known))}, codec:"
+        columns.append((title, "codec", [row for row in rows if row["ratio"] in known]))
+    figure.set_size_inches(4 * len(columns), 10)
+    panels = figure.subplots(len(_LABELS), len(columns), sharex=True, sharey="row", squeeze=False)
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-    panels = figure.subplots(2, 2, sharex=True).flat
-    for axes, name in zip(panels, ("lagrangian", "primal", "dual", "change"), strict=True):
-        for row in rows:
-            axes.plot(
-                row["curves"]["iteration"],
-                row["curves"][name],
-                color=colormaps["tab20"](cases.index((row["ratio"], row["codec"])) % 20),
-                linestyle=("-", "--", ":", "-.")[datasets.index(row["dataset"]) % 4],
-                label=f"{row['dataset']}, ρ/ν {row['ratio']:g}, {row['codec']}",
-            )
-        axes.set(title="c_k" if name == "change" else name, xscale="log", yscale="log")
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside right center", fontsize="xx-small"
-    )
+    for column, (title, key, own) in zip(panels.T, columns, strict=True):
+        names = list(dict.fromkeys(row[key] for row in own))
+        shades = colormaps["plasma"](np.linspace(0, 0.85, len(names)))
+        colors = {name: _COLORS.get(name, shade) for name, shade in zip(names, shades, strict=True)}
+        for axes, curve in zip(column, _LABELS, strict=True):
+            for row in own:
+                style = _STYLES[datasets.index(row["dataset"]) % len(_STYLES)]
+                x, y = (row["curves"][name] for name in ("iteration", curve))
+                axes.plot(x, y, style, color=colors[row[key]], lw=1.2)
+            axes.set(xscale="log", yscale="log")
+            axes.grid(alpha=0.25)
+        for name, color in colors.items():
+            column[0].plot([], [], color=color, lw=3, label=f"{name}")
+        look = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "frameon": False}
+        column[0].legend(title=title, ncols=4, fontsize="small", handlelength=1, **look)
+        column[-1].set_xlabel("iteration")
+    for axes, label in zip(panels[:, 0], _LABELS.values(), strict=True):
+        axes.set_ylabel(label)
+    for dataset, style in zip(datasets, _STYLES, strict=False):
+        panels[1, 0].plot([], [], style, color="0.3", label=dataset)
+    panels[1, 0].legend(frameon=False)

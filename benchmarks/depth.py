@@ -27,6 +27,7 @@ import numpy as np
 
 from admm.datasets import load_images
 from benchmarks import tssm_time
+from benchmarks.looks import Name, line_look, name_ends
 from benchmarks.minibatch import GRIDS, Rows, Score, Setting, Size, rows_of, settings, train
 from benchmarks.report import (
     Report,
@@ -241,13 +242,15 @@ def _draw(axes: Any, x: str, rows: Sequence[Row]) -> None:
     longest = max(map(len, lines.values()))
     shown = {line: own for line, own in lines.items() if len(own) > 1 or longest == 1}
     differ = [len(set(values)) > 1 for values in zip(*shown, strict=True)]
+    names = []
     for line, own in shown.items():
         own = sorted(own, key=lambda row: row[x])
         means, stds = ([row[name] for row in own] for name in ("test", "test_std"))
-        (drawn, *_) = axes.errorbar([row[x] for row in own], means, stds, marker="o", capsize=3)
+        look = line_look(line[0])
+        axes.errorbar([row[x] for row in own], means, stds, marker="o", capsize=3, **look)
         words = [f"{value:g} {name}" for name, value in zip(sizes, line[1:], strict=True)]
         label = [line[0], *(word for word, told in zip(words, differ[1:], strict=True) if told)]
-        place = {"xytext": (6, 0), "textcoords": "offset points", "color": drawn.get_color()}
-        axes.annotate(", ".join(label), (own[-1][x], means[-1]), va="center", **place)
-    axes.set_xlim(right=1.2 * max(row[x] for own in shown.values() for row in own))
+        names.append(Name(", ".join(label), own[-1][x], means[-1], look["color"]))
     axes.set(xlabel=x, ylabel="test accuracy")
+    axes.grid(alpha=0.25)
+    name_ends(axes, names)

@@ -44,6 +44,7 @@ from admm.methods.federated.options import METHODS
 from benchmarks import federated_central, federated_convex
 from benchmarks.federated_runs import Way, train_options, ways
 from benchmarks.federated_time import on_ranks, over_link
+from benchmarks.looks import Name, color_of, draw_bars, line_look, name_ends
 from benchmarks.report import (
     Report,
     Row,
@@ -91,9 +92,7 @@ def main(argv: Sequence[str]) -> None:
     if given.part == "central":
         given.dataset = given.datasets[0]
         federated_central.run(given, report)
-        report.finish(lambda figure, rows: federated_central.draw(figure.subplots(), rows))
-        return
-    if given.part == "convex":
+    elif given.part == "convex":
         federated_convex.run(given, report)
     else:
         parts = {"accuracy": _accuracy, "time": on_ranks, "link": over_link}
@@ -200,25 +199,32 @@ def parse(argv: Sequence[str], rest: Sequence[str]) -> tuple[argparse.Namespace,
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """The test error over what has travelled; or distances, or times."""
+    """The test error over what has travelled; or distances, times, or errors of one place."""
     axes = figure.subplots()
+    if "worst" in rows[0] and "curve" not in rows[0]:
+        federated_central.draw(axes, rows)
+        return
     keys = [
         n
         for n in ("method", "codec", "rule", "offline", "late", "ranks", "link_mbit")
         if n in rows[0]
     ]
     names = [" ".join(str(row[key]) for key in keys) for row in rows]
+    methods = [row.get("method", "fed-admm") for row in rows]
     if "curve" in rows[0]:
-        for name, row in zip(names, rows, strict=True):
-            axes.plot(*zip(*row["curve"], strict=True), marker=".", label=name)
-        axes.legend(fontsize="x-small")
-        axes.set(xlabel="sent up and down [MB]", ylabel="mean test error", xscale="log")
+        ends = []
+        for name, method, row in zip(names, methods, rows, strict=True):
+            axes.plot(*zip(*row["curve"], strict=True), marker=".", **line_look(method))
+            x, y = row["curve"][-1]
+            ends.append(Name(name, x, y, color_of(method)))
+        axes.set(xlabel="sent up and down [MB]", ylabel="mean test error, scaled", xscale="log")
+        axes.grid(alpha=0.25)
+        name_ends(axes, ends)
         return
     value, label = next(
         each
-        for each in (("distance", "distance"), ("round_ms", "round [ms]"))
+        for each in (("distance", "distance to the optimum"), ("round_ms", "round [ms]"))
         if each[0] in rows[0]
     )
-    axes.barh(names, [row[value] for row in rows])
-    axes.invert_yaxis()
+    draw_bars(axes, names, methods, [row[value] for row in rows])
     axes.set(xlabel=label, xscale="log" if value == "distance" else "linear")

@@ -30,6 +30,7 @@ from admm.datasets.windows import Client, Windows
 from admm.errors import InputError
 from admm.methods.baselines import last_value, ridge_pooled
 from admm.methods.scores import client_scores
+from benchmarks.looks import draw_bars
 from benchmarks.report import Report, Row
 from layers import Context, init_sequence_network, private_parameters
 from layers.masked import l1
@@ -221,10 +222,15 @@ def _errors(outputs: Array, windows: Windows) -> np.ndarray:
 
 
 def draw(axes: Any, rows: Sequence[Row]) -> None:
-    """Bars of the test error."""
-    axes.bar(
-        [row["method"] for row in rows],
+    """Bars of the test error, with its deviation over seeds."""
+    methods = [row["method"] for row in rows]
+    draw_bars(axes, methods, methods, [row["test"] for row in rows])
+    axes.errorbar(
         [row["test"] for row in rows],
-        yerr=[row["test_std"] for row in rows],
+        range(len(rows)),
+        xerr=[row["test_std"] for row in rows],
+        fmt="none",
+        color="0.2",
+        capsize=3,
     )
-    axes.set(ylabel="mean absolute error, scaled")
+    axes.set(xlabel="mean absolute error, scaled")

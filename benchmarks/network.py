@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.cases import Case
 from benchmarks.epoch import time_epoch
 from benchmarks.hosts import two_hosts
+from benchmarks.looks import draw_bars
 from benchmarks.messages import time_messages
 from benchmarks.methods import CODECS
 from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
@@ -80,11 +81,11 @@ def _compare(mbit: float, rows: Sequence[Row]) -> dict[str, float]:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """One group of bars a link."""
+    """Bars for each link; those of backpropagation are hatched."""
     links = list(dict.fromkeys(row["link_mbit"] for row in rows))
+    figure.set_size_inches(8, 1.2 + 0.4 * len(rows) / len(links))
     for axes, mbit in zip(figure.subplots(1, len(links), squeeze=False)[0], links, strict=True):
         own = [row for row in rows if row["link_mbit"] == mbit]
         names = [" ".join(filter(None, (row["method"], row["codec"]))) for row in own]
-        axes.barh(names, [row["epoch_ms"] for row in own])
-        axes.invert_yaxis()
-        axes.set(xlabel="epoch [ms]", title=f"{mbit:g} Mbit/s")
+        draw_bars(axes, names, [row["method"] for row in own], [row["epoch_ms"] for row in own])
+        axes.set(xlabel="epoch [ms]", title=f"link of {mbit:g} Mbit/s")

@@ -41,6 +41,7 @@ from admm.run.run import train
 from benchmarks.hosts import two_hosts
 from benchmarks.launch import run_module
 from benchmarks.local import exact_gradient, train_locally
+from benchmarks.looks import Name, color_of, draw_bars, name_ends
 from benchmarks.report import (
     Report,
     Row,
@@ -349,17 +350,20 @@ def parse(argv: Sequence[str], rest: Sequence[str]) -> tuple[argparse.Namespace,
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Test accuracy over bytes of the halo, or the time of an epoch."""
+    """Test accuracy over bytes of the halo, or the time of an epoch; a colour for each halo."""
     axes = figure.subplots()
     names = [
         f"{row['halo']} {row['N'] or ''} {row['codec']} {row.get('ranks', '')}" for row in rows
     ]
+    halos = [row["halo"] for row in rows]
     if "test" not in rows[0]:
-        axes.barh(names, [row["epoch_ms"] for row in rows])
-        axes.invert_yaxis()
+        draw_bars(axes, names, halos, [row["epoch_ms"] for row in rows])
         axes.set(xlabel="epoch [ms]")
         return
+    ends = []
     for name, row in zip(names, rows, strict=True):
-        axes.errorbar(row["halo_mb"], row["test"], row["test_std"], marker="o", capsize=3)
-        axes.annotate(name, (row["halo_mb"], row["test"]), fontsize="x-small")
-    axes.set(xlabel="sent of halos [MB]", ylabel="test accuracy", xscale="symlog")
+        x, y, color = row["halo_mb"], row["test"], color_of(row["halo"])
+        axes.errorbar(x, y, row["test_std"], marker="o", capsize=3, color=color)
+        ends.append(Name(name, x, y, color))
+    axes.set(xlabel="rows of halos sent [MB]", ylabel="test accuracy", xscale="symlog")
+    name_ends(axes, ends)

@@ -20,6 +20,8 @@ from admm.files import write_atomically, writing
 from admm.run.versions import versions
 
 Row = dict[str, Any]
+# Draws rows into a `matplotlib.figure.Figure`.
+Draw = Callable[[Any, Sequence[Row]], None]
 
 # Seconds left from which on a person is told how far it is.
 _LONG = 10.0
@@ -35,7 +37,7 @@ def make_parser(name: str, text: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a small case, in minutes")
     parser.add_argument("--json", type=_new_file, metavar="FILE", help="write rows and machine")
     parser.add_argument(
-        "--plot", type=_picture, metavar="FILE", help="draw the rows (PNG, SVG, PDF)"
+        "--plot", type=picture_file, metavar="FILE", help="draw the rows (PNG, SVG, PDF)"
     )
     return parser
 
@@ -113,7 +115,13 @@ def _new_file(text: str) -> Path:
     return path
 
 
-def _picture(text: str) -> Path:
+def picture_file(text: str) -> Path:
+    """The type of an option that is the file of a picture, which can be written and drawn.
+
+    Example:
+        >>> picture_file("rows.svg").suffix
+        '.svg'
+    """
     if find_spec("matplotlib") is None:
         raise argparse.ArgumentTypeError(
             "plots need matplotlib: pip install --editable '.[plot]' in the checkout"
@@ -217,23 +225,18 @@ class Report:
         if measured:
             self._progress.step()
 
-    def finish(self, draw: Callable[[Any, Sequence[Row]], None]) -> None:
+    def finish(self, draw: Draw) -> None:
         """Print the results; write the files that are asked for.
 
         Args:
-            draw: Draws the rows into a `matplotlib.figure.Figure`.
+            draw: The benchmark's own.
 
         Raises:
             OutputError: If a file cannot be written.
         """
         self.save(finished=True)
         if self._given.plot is not None:
-            from matplotlib.figure import Figure
-
-            figure = Figure(figsize=(8, 5), layout="constrained")
-            draw(figure, self.rows)
-            with writing(self._given.plot):
-                figure.savefig(self._given.plot, dpi=120)
+            save_picture(self._given.plot, draw, self.rows)
         for key, value in self.results.items():
             self.write(f"{key}: {value:.3g}" if isinstance(value, float) else f"{key}: {value}")
 
@@ -264,6 +267,20 @@ class Report:
         else:
             with writing(path):
                 path.write_text(text)
+
+
+def save_picture(path: Path, draw: Draw, rows: Sequence[Row]) -> None:
+    """Draw rows into a file.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    draw(figure, rows)
+    with writing(path):
+        figure.savefig(path, dpi=120)
 
 
 def machine() -> dict[str, Any]:

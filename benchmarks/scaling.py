@@ -14,12 +14,13 @@ The link is the measured one, of ranks on one host, unless `--link-mbit` names a
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 from benchmarks import model
 from benchmarks.cases import Case
 from benchmarks.epoch import time_epoch
+from benchmarks.looks import GREY, Name, line_look, name_ends
 from benchmarks.messages import Link, fit_link, time_messages
 from benchmarks.methods import CODECS, network_shape
 from benchmarks.report import (
@@ -186,15 +187,24 @@ def _advantage(rows: Sequence[Row], ranks: int) -> float:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Speedup of the deep network over ranks."""
+    """Speedup of the deep network over ranks, as the model has it."""
     axes = figure.subplots()
     deep = [row for row in rows if row["layers"] == _EXTRAPOLATED[0][0]]
-    for method, codec in dict.fromkeys((row["method"], row["codec"]) for row in deep):
-        own = [row for row in deep if (row["method"], row["codec"]) == (method, codec)]
-        label = " ".join(filter(None, (method, codec)))
-        axes.plot([r["ranks"] for r in own], [r["speedup"] for r in own], "-o", label=label)
     ranks = sorted({row["ranks"] for row in deep})
-    axes.plot(ranks, ranks, "k:", label="ranks")
+    axes.plot(ranks, ranks, color=GREY, linestyle=":", lw=1)
+    names = [Name("as many as ranks", ranks[-1], ranks[-1], GREY)]
+    ways = dict.fromkeys((row["method"], row["codec"]) for row in deep)
+    for marker, (method, codec) in zip(cycle("os^Dv"), ways, strict=False):
+        own = [row for row in deep if (row["method"], row["codec"]) == (method, codec)]
+        x, y, look = [r["ranks"] for r in own], [r["speedup"] for r in own], line_look(method)
+        axes.plot(x, y, marker=marker, ms=5, **look)
+        label = " ".join(filter(None, (method, codec)))
+        names.append(Name(label, x[-1], y[-1], look["color"]))
+    network = next(row["network"] for row in deep)
     axes.set(xlabel="ranks", ylabel="speedup over one rank", xscale="log", yscale="log")
+    axes.set_title(f"Predicted by the model, not measured: layers × neurons {network}")
     axes.set_xticks(ranks, ranks)
-    axes.legend()
+    axes.set_yticks(ranks, ranks)
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    name_ends(axes, names)

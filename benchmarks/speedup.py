@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 from admm.solvers import LEARNING_RATES
 from benchmarks.cases import Case
 from benchmarks.epoch import time_epoch
+from benchmarks.looks import draw_bars
 from benchmarks.methods import CODECS
-from benchmarks.peers import PEER, find_families, is_peer, time_family
+from benchmarks.peers import find_families, is_peer, time_family
 from benchmarks.report import Report, Row, at_least, make_parser, positive, set_defaults
 
 _OURS = "pdadmm-g"
@@ -41,7 +42,6 @@ _COLUMNS = {
     "compile_s": ">9.1f",
     "timed": ">5",
 }
-_STYLES = {"data-parallel": "--^", "DDP": "--v", "pipeline": "-.s", "1F1B": "-.d"}
 
 
 class Way(NamedTuple):
@@ -112,19 +112,13 @@ def summarize(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Epoch over shape: a colour for each optimiser, a line style for each way to run it."""
-    axes = figure.subplots()
+    """Bars of an epoch, a panel for each shape; those of backpropagation are hatched."""
     shapes = list(dict.fromkeys((row["layers"], row["width"]) for row in rows))
-    lines = dict.fromkeys((row["method"], row["ranks"], row["cores"]) for row in rows)
-    colors = {name: f"C{index}" for index, name in enumerate((_OURS, *_OPTIMIZERS))}
-    for line in lines:
-        own = [r["epoch_ms"] for r in rows if (r["method"], r["ranks"], r["cores"]) == line]
-        method, ranks, cores = line
-        name, _, way = method.removeprefix(f"{PEER} ").partition(" ")
-        style = _STYLES.get(way, "-o" if cores > 1 else ":x")
-        fill = "none" if method.startswith(PEER) else "full"
-        label = f"{method}, ranks: {ranks}, cores: {cores}"
-        axes.plot(range(len(shapes)), own, style, color=colors[name], fillstyle=fill, label=label)
-    axes.set_xticks(range(len(shapes)), [f"{depth}×{width}" for depth, width in shapes])
-    axes.set(xlabel="layers × neurons", ylabel="epoch [ms]", yscale="log")
-    figure.legend(fontsize="x-small", ncols=3, loc="outside lower center")
+    figure.set_size_inches(8, len(shapes) + 0.35 * len(rows))
+    panels = figure.subplots(len(shapes), 1, squeeze=False)[:, 0]
+    for axes, (layers, width) in zip(panels, shapes, strict=True):
+        own = [row for row in rows if (row["layers"], row["width"]) == (layers, width)]
+        names = [f"{row['method']}, {row['ranks']} × {row['cores'] // row['ranks']}" for row in own]
+        draw_bars(axes, names, [row["method"] for row in own], [row["epoch_ms"] for row in own])
+        axes.set_title(f"{layers} layers of {width} neurons; ranks × cores of each")
+    panels[-1].set_xlabel("epoch [ms]")

@@ -25,6 +25,7 @@ import numpy as np
 
 from admm.solvers import LEARNING_RATES
 from benchmarks.accuracy_row import RATES
+from benchmarks.looks import Name, color_of, draw_bars, line_look, name_ends
 from benchmarks.report import Report, Row, at_least, make_parser, set_defaults
 from benchmarks.training import Summary, train_all
 
@@ -182,15 +183,29 @@ def compare(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Seconds over depth, a panel for each data set."""
+    """Seconds over depth, a panel for each data set; bars where there is one depth."""
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    if len({row["layers"] for row in rows}) == 1:
+        figure.set_size_inches(8, 0.8 * len(datasets) + 0.3 * len(rows))
+        panels = figure.subplots(len(datasets), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, dataset in zip(panels, datasets, strict=True):
+            own = [row for row in rows if row["dataset"] == dataset]
+            methods = [row["method"] for row in own]
+            draw_bars(axes, methods, methods, [row["seconds"] for row in own])
+            axes.set_title(f"{dataset}, {rows[0]['layers']} layers")
+        panels[-1].set_xlabel("seconds to the target")
+        return
+    reached = [row for row in rows if row["seconds"] is not None]
     panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
     for axes, dataset in zip(panels, datasets, strict=True):
-        for method in dict.fromkeys(row["method"] for row in rows):
-            own = [r for r in rows if (r["dataset"], r["method"]) == (dataset, method)]
-            own = [row for row in own if row["seconds"] is not None]
-            x, y = ([row[name] for row in own] for name in ("layers", "seconds"))
-            axes.plot(x, y, marker="o", label=method)
+        names = []
+        for method in dict.fromkeys(row["method"] for row in reached):
+            own = [r for r in reached if (r["dataset"], r["method"]) == (dataset, method)]
+            if own:
+                x, y = ([row[name] for row in own] for name in ("layers", "seconds"))
+                axes.plot(x, y, marker="o", **line_look(method))
+                names.append(Name(method, x[-1], y[-1], color_of(method)))
         axes.set(title=dataset, xlabel="layers", yscale="log")
-    panels[0].set(ylabel="seconds to the target")
-    panels[-1].legend()
+        axes.grid(alpha=0.25)
+        name_ends(axes, names)
+    panels[0].set_ylabel("seconds to the target")

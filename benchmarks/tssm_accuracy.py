@@ -9,6 +9,7 @@ import numpy as np
 
 from admm.solvers import Splitting
 from benchmarks.cases import SIZES
+from benchmarks.looks import Name, color_of, line_look, name_ends
 from benchmarks.report import Report, Row
 from benchmarks.training import Summary, mean_and_std, train_all, words_of
 
@@ -146,12 +147,17 @@ def compare_scores(rows: Sequence[Row]) -> dict[str, float]:
 
 def draw(axes: Any, rows: Sequence[Row]) -> None:
     """Test accuracy over the number of subnetworks."""
-    for line in dict.fromkeys((row["network"], row["method"], row["codec"]) for row in rows):
-        own = [row for row in rows if (row["network"], row["method"], row["codec"]) == line]
+    lines: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        lines.setdefault((row["network"], row["method"], row["codec"]), []).append(row)
+    names = []
+    for line, own in lines.items():
         x, y, error = (
             [row[name] for row in own] for name in ("subnetworks", "test_accuracy", "test_std")
         )
-        axes.errorbar(x, y, error, marker="o", capsize=3, label=", ".join(line))
+        axes.errorbar(x, y, error, marker="o", capsize=3, **line_look(line[1]))
+        names.append(Name(", ".join(line), x[-1], y[-1], color_of(line[1])))
     axes.set_xticks(sorted({row["subnetworks"] for row in rows}))
     axes.set(xlabel="subnetworks", ylabel="test accuracy")
-    axes.legend(fontsize="x-small")
+    axes.grid(alpha=0.25)
+    name_ends(axes, names)

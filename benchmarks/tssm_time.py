@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.cases import NetworkCase
 from benchmarks.epoch import time_epoch
+from benchmarks.looks import draw_bars
 from benchmarks.peers import find_families, is_peer, time_family
 from benchmarks.report import Report, Row
 from benchmarks.tssm_accuracy import OURS as SUBNETWORKS
@@ -114,12 +115,11 @@ def compare_times(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def draw(axes: Any, rows: Sequence[Row]) -> None:
-    """Bars of time."""
+    """Bars of time; those of backpropagation are hatched."""
     names = [
         f"{row['network']}, {row['method']}, {row['ranks']} × {row['cores'] // row['ranks']}"
         + "".join(f", {row[name]}" for name in ("codec", "setting") if row[name])
         for row in rows
     ]
-    axes.barh(names, [row["epoch_ms"] for row in rows])
-    axes.invert_yaxis()
-    axes.set(xlabel="epoch [ms]", xscale="log", title="ranks × cores")
+    draw_bars(axes, names, [row["method"] for row in rows], [row["epoch_ms"] for row in rows])
+    axes.set(xlabel="epoch [ms]", title="network, method, ranks × cores of each")
