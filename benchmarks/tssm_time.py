@@ -118,7 +118,7 @@ def draw(axes: Any, rows: Sequence[Row]) -> None:
     """Bars of time; those of backpropagation are hatched."""
     names = [
         f"{row['network']}, {row['method']}, {row['ranks']} × {row['cores'] // row['ranks']}"
-        + "".join(f", {row[name]}" for name in ("codec", "setting") if row[name])
+        + "".join(f", {row[name]}" for name in ("codec", "setting") if row.get(name))
         for row in rows
     ]
     draw_bars(axes, names, [row["method"] for row in rows], [row["epoch_ms"] for row in rows])
