@@ -85,7 +85,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[RowKey, Row]]:
     parser.add_argument("--inputs", nargs="+", default=["hops"], choices=("hops", "none"))
     parser.add_argument("--hidden", nargs="+", type=at_least(1), help="[100 500; quick: 16]")
     parser.add_argument("--layers", type=at_least(2), help="[10; quick: 4]")
-    parser.add_argument("--epochs", type=at_least(1), help="of a stage [200; quick: 10]")
+    parser.add_argument("--epochs", type=at_least(1), help="of a stage [100; quick: 10]")
     parser.add_argument(
         "--eval-every", type=at_least(1), help="epochs from one to the next [5; quick: 1]"
     )
@@ -96,7 +96,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[RowKey, Row]]:
     parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
     small = {"hidden": [16], "layers": 4, "epochs": 10, "eval_every": 1, "seeds": 2}
-    full = {"hidden": [100, 500], "layers": 10, "epochs": 200, "eval_every": 5, "seeds": 5}
+    full = {"hidden": [100, 500], "layers": 10, "epochs": 100, "eval_every": 5, "seeds": 5}
     set_defaults(given, small, full)
     try:
         return given, _rows_of(given.json)

@@ -143,7 +143,7 @@ def _row(
         "val": _mean(best, "val_loss"),
         "test": float(np.mean(test)),
         "test_std": float(np.std(test)),
-        "worst": _mean(best, "test_loss_worst"),
+        "worst": _mean(best, "test_loss_worst") if "test_loss_worst" in best[0] else None,
         "last": _mean(last, "test_loss"),
         "local": float(np.mean(test) / np.mean(alone)),
         "round": _mean(best, "epoch"),

@@ -120,7 +120,7 @@ def resnet(
 
 
 def all_dense(network: Network) -> bool:
-    """Whether every module is a dense layer: their operations tell how long they take.
+    """Whether all modules with parameters are dense: their operations tell how long they take.
 
     Example:
         >>> image = (8, 8, 1)
@@ -129,7 +129,12 @@ def all_dense(network: Network) -> bool:
     """
     whole = range(len(network.builders))
     modules = eqx.filter_eval_shape(lambda: build(network, whole, seed=0)).modules
-    return all(isinstance(module, (_DenseLayer, *DENSE)) for module in modules)
+    trained = [module for module in modules if jax.tree.leaves(eqx.filter(module, _is_shape))]
+    return all(isinstance(module, (_DenseLayer, *DENSE)) for module in trained)
+
+
+def _is_shape(leaf: object) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 class _DenseLayer(eqx.Module):

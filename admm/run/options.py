@@ -192,7 +192,10 @@ class MethodOptions(ABC):
 
     @property
     def callbacks(self) -> Sequence[Any]:
-        """Callbacks of the method's own, see `train`."""
+        """Callbacks of the method's own: anew at each reading, and told of evaluations alone.
+
+        Where a run goes on or back, new ones are told of all evaluations before.
+        """
         return ()
 
     @property

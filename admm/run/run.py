@@ -329,9 +329,9 @@ class Run:
         if not self._transport.is_root:
             self._history.replay(left)
         self._own_callbacks = self._options.callbacks
-        for evaluation in self._history.evaluations:
-            for each in self._own_callbacks:  # as if the run had never stopped
-                each(dict(evaluation))
+        for evaluation in self._history.evaluations:  # as if the run had never stopped
+            stops = [each(dict(evaluation)) for each in self._own_callbacks]
+            self._stopped = any(stops)
 
     def _rewind(self, checkpoint: Checkpoint | None) -> list[Evaluation]:
         """Take the files back: the run is no longer done, its network is the checkpoint's."""

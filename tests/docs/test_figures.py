@@ -60,12 +60,22 @@ def of_tssm(row: Row) -> str:
     return f"| {row['network']} | {name} | {sizes} | {scores} | {row['worst_fall']:.4f} |"
 
 
+def of_link(row: Row) -> str:
+    name = f"`{row['method']}`" + (", 400 rounds" if row["method"] == "fedsgd" else "")
+    times = " | ".join(f"{row[each]:.1f}" for each in ("floor_ms", "free_ms", "round_ms"))
+    link = f"{row['link_mbit']:.0f}"
+    return (
+        f"| {link} | {name} | {row['codec']} | {row['kb']:.1f} | {times} | {row['seconds']:.1f} |"
+    )
+
+
 TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "network": ("speed", of_network),
     "network8": ("speed", of_network),
     "kernels": ("speed", of_kernels),
     "accuracy": ("accuracy", of_accuracy),
     "depth": ("depth", of_depth),
+    "federated-link": ("federated", of_link),
     "convergence": ("convergence", of_convergence),
     "tssm": ("subnetworks", of_tssm),
     "tssm-codecs": ("subnetworks", of_tssm),

@@ -70,7 +70,7 @@ def test_commands_in_a_notebook(run, tmp_path):
 def test_every_page_with_programs_has_a_test():
     tests = "".join(path.read_text() for path in ROOT.glob("tests/**/*.py"))
     for page in DOCS.rglob("*.md"):
-        assert not programs(page) or page.name in tests
+        assert not programs(page) or str(page.relative_to(DOCS)) in tests, page
 
 
 def commands(page):

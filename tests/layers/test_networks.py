@@ -201,8 +201,9 @@ def test_which_networks_are_dense():
     linear = eqx.nn.Linear(4, 4, key=jax.random.key(0))
     own = eqx.nn.MLP(4, 2, 8, 3, key=jax.random.key(0))
     dense = [mlp((9, 9, 1), hidden=8, classes=3, layers=4), from_modules([linear] * 3, (4,))]
+    dense.append(from_modules([jax.nn.relu, linear], (4,)))  # no parameters, no products
     assert all(map(all_dense, [*dense, from_modules(split_model(own), (4,))]))
-    others = [[jax.nn.relu, linear], [linear, own], [SCALE]]
+    others = [[linear, own], [SCALE]]
     assert not any(all_dense(from_modules(each, (4,))) for each in others)
     assert not all_dense(resnet((9, 9, 1), classes=3, blocks=1, filters=2, hidden=4))
 

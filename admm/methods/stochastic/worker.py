@@ -225,13 +225,13 @@ class StochasticWorker:
             self._q[0] = self._below.up.empty(size)
         if self._above is not None:
             self._g[-1] = self._above.down.empty(size)
-        parts = self._parts
-        self._parts = jax.tree.map(jnp.copy, parts)
         self._pass_up(-1, [])
         self._pass_down(-1, [])
-        for index in range(len(parts)):
-            self._step(index, 1, schedule.rates[0], schedule.decay)
-        self._parts, self.bound = parts, self._zeros()
+        for index, part in enumerate(self._parts):
+            places = self._span.places(index, self._records[index])
+            for layer, window, place in zip(part, self._windows[index], places, strict=True):
+                copy = jax.tree.map(jnp.copy, layer)
+                _step(self._solver, copy, window, 1, schedule.rates[0], schedule.decay, place)
 
     def _pass_up(self, tick: int, batches: Sequence[np.ndarray]) -> None:
         span = self._span

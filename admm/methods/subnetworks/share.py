@@ -131,7 +131,9 @@ def _seconds(
     """
     run = options.resume
     if run is not None:
-        return transport.at_root(lambda: newest_checkpoint(run).manifest.get("module_seconds"))
+        found = transport.at_root(lambda: newest_checkpoint(run).manifest.get("module_seconds"))
+        # Of another network the checkpoint is refused later, by name.
+        return found if found and len(found) == len(network.builders) else None
     is_cut = options.subnetworks > 1 and options.cuts is None
     if not (measure and is_cut) or all_dense(network):
         return None

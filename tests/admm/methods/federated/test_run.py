@@ -296,9 +296,10 @@ def test_a_run_ends_when_nothing_gets_better(tmp_path):
     assert result.history[-1]["epoch"] == best + 2 < 12
     stopped = options("fedavg", **{**SMALL, **given}, out=tmp_path)
     train(stopped, callback=lambda evaluation: evaluation["epoch"] == best + 1)
-    again = train(resumed(tmp_path))
-    assert again.summary["stopped"]
-    assert again.history[-1]["epoch"] == best + 2
+    for _ in range(2):  # the second time it has ended already
+        again = train(resumed(tmp_path))
+        assert again.summary["stopped"]
+        assert again.history[-1]["epoch"] == best + 2
 
 
 def test_everything_is_right_in_float64(x64):
