@@ -10,14 +10,14 @@ def programs(page: Path) -> list[str]:
 
 
 def prose(page: Path) -> list[str]:
-    """The sentences of a page, without blocks of code, tables and headings."""
+    """The sentences of a page, without blocks of code, equations, tables and headings."""
     text = re.sub(r"```.*?```", "\n\n", page.read_text(), flags=re.DOTALL)
-    text = re.sub(r"^[|#].*$", "\n\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^([|#]|    ).*$", "\n\n", text, flags=re.MULTILINE)
     text = re.sub(r"\]\(.*?\)|`.*?`", "Link", text)  # one word each, and the start of a sentence
     paragraphs = re.split(r"\n\s*\n|\n(?=- )", text)
     return [
         sentence
         for paragraph in paragraphs
-        for sentence in re.split(r"(?<=[.?!])\s+(?=\W*[A-Z])", " ".join(paragraph.split()))
+        for sentence in re.split(r"(?<=[.?!])\s+(?=\W*(?:[A-Z]|pdADMM|gsA|[α-ω] ))", " ".join(paragraph.split()))
         if sentence
     ]
