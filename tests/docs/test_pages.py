@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from pages import programs
+from pages import programs, prose
 
 from admm.cli.main import _parse
 from admm.cli.train import _options
@@ -112,3 +112,8 @@ def test_the_commands_of_own_graph(admm, run):
     for words, ranks in commands(DOCS / "own-graph.md"):
         done = admm(*words, ranks=ranks)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_sentences_have_at_most_25_words(page):
+    assert not [each for each in prose(page) if len(each.split()) > 25]

@@ -66,7 +66,7 @@ def test_a_run_is_what_it_says_by_hand(x64):
                 p, s = (jnp.stack([records[n][k] for records, _ in seen]) for k in (0, 1))
                 deltas = jnp.stack([deltas[n] for _, deltas in seen])
                 squares = jnp.sum(s.reshape(len(s), -1) ** 2, axis=1)
-                place = Place(n == 0, n == 4)
+                place = Place(n == 0 or p.ndim > 3, n == 4)
                 window = Window(p, deltas, squares)
                 layers[n], _ = step(solver, layers[n], window, len(seen), rate, decay, place)
     assert_close(
