@@ -69,10 +69,15 @@ def of_link(row: Row) -> str:
     )
 
 
+def of_peers(row: Row) -> str:
+    return f"{row['epoch_ms']:.1f}" if row["cores"] == 2 else ""
+
+
 TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "network": ("speed", of_network),
     "network8": ("speed", of_network),
     "kernels": ("speed", of_kernels),
+    "peers8": ("speed", of_peers),
     "accuracy": ("accuracy", of_accuracy),
     "depth": ("depth", of_depth),
     "federated-link": ("federated", of_link),
