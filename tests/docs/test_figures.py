@@ -78,6 +78,7 @@ TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "network8": ("speed", of_network),
     "kernels": ("speed", of_kernels),
     "peers8": ("speed", of_peers),
+    "speedup16": ("speed", of_peers),
     "accuracy": ("accuracy", of_accuracy),
     "depth": ("depth", of_depth),
     "federated-link": ("federated", of_link),
