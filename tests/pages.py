@@ -18,6 +18,8 @@ def prose(page: Path) -> list[str]:
     return [
         sentence
         for paragraph in paragraphs
-        for sentence in re.split(r"(?<=[.?!])\s+(?=\W*(?:[A-Z]|pdADMM|gsA|[α-ω] ))", " ".join(paragraph.split()))
+        for sentence in re.split(
+            r"(?<=[.?!])\s+(?=\W*(?:[A-Z]|pdADMM|gsA|[α-ω] ))", " ".join(paragraph.split())
+        )
         if sentence
     ]
