@@ -143,7 +143,7 @@ class Uniform:
     def nbytes(self, shape: Shape) -> int:
         count = math.prod(shape)
         codes = 2 * count if self.bits == 16 else packed_size(count, self.bits)
-        return 8 * self._blocks(count) + codes
+        return 8 * _blocks(count, self.block) + codes
 
     @partial(jax.jit, static_argnames="self")
     def encode(self, x, previous):
@@ -164,7 +164,7 @@ class Uniform:
     @partial(jax.jit, static_argnames="self")
     def decode(self, message, previous):
         count = previous.size
-        header, packed = jnp.split(message, [8 * self._blocks(count)])
+        header, packed = jnp.split(message, [8 * _blocks(count, self.block)])
         lo, scale = _from_bytes(header, jnp.dtype(jnp.float32)).reshape(2, -1, 1)
         if self.bits == 16:
             codes = _from_bytes(packed, jnp.dtype(jnp.uint16))
@@ -174,9 +174,6 @@ class Uniform:
         dtype = previous.dtype
         values = lo.astype(dtype) + scale.astype(dtype) * codes.astype(dtype)
         return values.reshape(-1)[:count].reshape(previous.shape)
-
-    def _blocks(self, count: int) -> int:
-        return -(-count // self.block)
 
 
 @dataclass(frozen=True)
@@ -234,7 +231,7 @@ class Ternary:
 
     def nbytes(self, shape: Shape) -> int:
         count = math.prod(shape)
-        return 4 * self._blocks(count) + packed_trits_size(count)
+        return 4 * _blocks(count, self.block) + packed_trits_size(count)
 
     @partial(jax.jit, static_argnames="self")
     def encode(self, x, previous):
@@ -248,14 +245,11 @@ class Ternary:
     @partial(jax.jit, static_argnames="self")
     def decode(self, message, previous):
         count, dtype = previous.size, previous.dtype
-        header, packed = jnp.split(message, [4 * self._blocks(count)])
+        header, packed = jnp.split(message, [4 * _blocks(count, self.block)])
         scale = _from_bytes(header, jnp.dtype(jnp.float32)).astype(dtype)
         codes = jnp.pad(unpack_trits(packed, count), (0, -count % self.block))
         values = scale[:, None] * (codes.reshape(-1, self.block).astype(dtype) - 1)
         return previous + values.reshape(-1)[:count].reshape(previous.shape)
-
-    def _blocks(self, count: int) -> int:
-        return -(-count // self.block)
 
 
 def make_codec(name: str, levels: Levels | None = None) -> Codec:
@@ -284,6 +278,11 @@ def make_codec(name: str, levels: Levels | None = None) -> Codec:
         if name.startswith(kind):
             return codec(int(name.removeprefix(kind)))
     return Float(name)
+
+
+def _blocks(count: int, block: int) -> int:
+    """How many blocks so many elements begin."""
+    return -(-count // block)
 
 
 def _to_bytes(x: Array) -> Array:

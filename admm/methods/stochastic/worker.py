@@ -120,6 +120,7 @@ class StochasticWorker:
         self._records, self._outputs = self._shapes(shape)
         self._below = self._cut(neighbors.below, self.index, shape)
         self._above = self._cut(self.index, neighbors.above, self._outputs[-1])
+        self._places = [self._span.places(n, own) for n, own in enumerate(self._records)]
         others = {neighbors.below, neighbors.above} - {None}
         self._is_split = not others <= set(self._transport.local)
         self.loss, self.bound = self._zeros(), self._zeros()
@@ -227,9 +228,8 @@ class StochasticWorker:
             self._g[-1] = self._above.down.empty(size)
         self._pass_up(-1, [])
         self._pass_down(-1, [])
-        for index, part in enumerate(self._parts):
-            places = self._span.places(index, self._records[index])
-            for layer, window, place in zip(part, self._windows[index], places, strict=True):
+        for part, windows, places in zip(self._parts, self._windows, self._places, strict=True):
+            for layer, window, place in zip(part, windows, places, strict=True):
                 copy = jax.tree.map(jnp.copy, layer)
                 _step(self._solver, copy, window, 1, schedule.rates[0], schedule.decay, place)
 
@@ -268,12 +268,12 @@ class StochasticWorker:
             self._below.down.send_coded(outputs[0], batches[number])
 
     def _step(self, index: int, count: int, rate: float, decay: float) -> None:
-        part, place = self._parts[index], self._span.places(index, self._records[index])
+        part, places = self._parts[index], self._places[index]
         for number, window in enumerate(self._windows[index]):
             part[number], bound = self._run(
                 f"step {self._span.first + index + 1}",
                 _step,
-                *(self._solver, part[number], window, count, rate, decay, place[number]),
+                *(self._solver, part[number], window, count, rate, decay, places[number]),
             )
             self.bound += bound
 
