@@ -62,6 +62,7 @@ PARTS = ("accuracy", "convex", "time", "link", "central")
 _SET = (
     *("solver", "dataset", "codec", "participation", "late-joiners", "join-round", "epochs", "lr"),
     *("local-steps", "seed", "workers", "out", "no-baselines", "eval-every"),
+    "patience",  # rows need runs of one length
 )
 COLUMNS = {
     "dataset": "<10",

@@ -113,7 +113,16 @@ def test_summed_codes_solve_the_convex_problem_too(tmp_path, data_dir, x64):
     assert [row["distance"] for row in rows[2:4]] == pytest.approx([every, some], rel=0.1)
 
 
-def test_what_the_benchmark_sets_is_refused(capsys):
+def test_secure_aggregation_has_no_worst_client(tmp_path):
+    words = ["--quick", "--methods", "fed-admm", "--codecs", "common8", "--rounds", "2"]
+    words += ["--", "--network", "linear", "--secure-aggregation"]
+    (row,) = rows_of(tmp_path, words)
+    assert row["worst"] is None
+    assert row["test"] > 0
+
+
+@pytest.mark.parametrize("name", ["codec", "patience"])
+def test_what_the_benchmark_sets_is_refused(capsys, name):
     with pytest.raises(SystemExit):
-        federated.parse([], ["--codec", "delta4"])
-    assert "--codec is set by the benchmark" in capsys.readouterr().err
+        federated.parse([], [f"--{name}", "4"])
+    assert f"--{name} is set by the benchmark" in capsys.readouterr().err
