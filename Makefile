@@ -8,7 +8,7 @@ RANKS ?= 2
 CORE := tests/quant tests/layers tests/admm/solvers tests/admm/comm tests/admm/datasets \
 	tests/admm/cli/test_subnetworks.py tests/contract.py tests/benchmarks/test_report.py
 
-.PHONY: train test test-all test-lowest faults fuzz same-bits check docs notebooks pictures clean
+.PHONY: train test test-all test-lowest faults fuzz same-bits check docs notebooks pictures results clean
 
 train: .venv/installed
 	$(BIN)/mpirun -n $(RANKS) $(BIN)/python -m admm train $(ARGS)
@@ -31,6 +31,11 @@ fuzz: .venv/installed
 
 same-bits: .venv/installed
 	$(BIN)/python -m tests.same_bits $(COMMIT) $(FOLDER) $(ARGS)
+
+# All stored rows, which takes days on two cores; of some with FILES="benchmarks/results/A.json …".
+FILES ?= $(wildcard benchmarks/results/*.json)
+results: .venv/installed
+	$(BIN)/python -m benchmarks again $(FILES)
 
 # Those of docs/images, which explain; benchmarks draw those which measure.
 pictures: .venv/installed

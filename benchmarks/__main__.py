@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`, or `draw`; `--help` after a name tells its options."""
+"""`python -m benchmarks NAME`, `draw` or `again`; `--help` after a name tells its options."""
 
 import sys
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from admm.errors import AdmmError, shell_spelling, told
 from benchmarks import NAMES
 
 # What can be called.
-COMMANDS = (*NAMES, "draw")
+COMMANDS = (*NAMES, "draw", "again")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one benchmark, or draw one; returns its exit code, as `admm` has them."""
+    """Run one benchmark, draw one, or measure again; returns its exit code, as `admm` has them."""
     if not argv or argv[0] not in COMMANDS:
         usage = f"usage: python -m benchmarks {{{','.join(COMMANDS)}}} [--help]\n"
         Console(sys.stdout).write(usage)

@@ -56,8 +56,8 @@ def main(argv: Sequence[str]) -> None:
         for codec in given.codecs
         for seed in given.seeds
     ]
-    summaries = train_all(runs)
     report = Report("communication", given)
+    summaries = train_all(runs)
     report.begin(_COLUMNS, len(cases) * len(given.codecs))
     for dataset, workers in cases:
         for codec in given.codecs:

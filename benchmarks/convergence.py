@@ -79,9 +79,9 @@ _COLUMNS = {
 
 def main(argv: Sequence[str]) -> None:
     given = _parse(argv)
+    report = Report("convergence", given)
     jax.config.update("jax_num_cpu_devices", _WORKERS)
     cases = list(product(given.datasets, given.nu, _cases(given)))
-    report = Report("convergence", given)
     report.begin(_COLUMNS, len(cases))
     for dataset, nu, (ratio, codec) in cases:
         case = PDADMMGOptions(

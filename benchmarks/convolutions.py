@@ -112,7 +112,7 @@ def draw(figure: Any, rows: Sequence[Row]) -> None:
     axes.set_xticks(
         [number + 0.25 for number in range(len(rows))], [r["convolution"] for r in rows]
     )
-    axes.set(ylabel="forward and backward [ms]", yscale="log")
+    axes.set(xlabel="convolution", ylabel="forward and backward [ms]", yscale="log")
     axes.legend()
 
 

@@ -6,18 +6,12 @@ The file is one that `--json` has written. The ending of the picture's name deci
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from admm.errors import InputError
-from admm.files import reading
-from benchmarks import NAMES
-from benchmarks.report import picture_file, save_picture
-
-# What a file of results has, and more.
-_ENTRIES = {"benchmark": str, "rows": list}
+from benchmarks.report import picture_file, read_results, save_picture
 
 
 def main(argv: Sequence[str]) -> None:
@@ -39,18 +33,8 @@ def redraw(results: Path, picture: Path) -> None:
         InputError: If the file cannot be read, or is no file of results of these benchmarks.
         OutputError: If the picture cannot be written.
     """
-    try:
-        with reading(results):
-            content = json.loads(results.read_text())
-    except ValueError as error:
-        raise InputError(f"{results} is no JSON ({error}); pass what --json has written") from None
-    if not isinstance(content, dict) or any(
-        not isinstance(content.get(name), kind) for name, kind in _ENTRIES.items()
-    ):
-        raise InputError(f"{results} has no benchmark and rows; pass what --json has written")
+    content = read_results(results)
     name, rows = content["benchmark"], content["rows"]
-    if name not in NAMES:
-        raise InputError(f"{results} is of {name!r}, expected one of {', '.join(NAMES)}")
     if not rows:
         raise InputError(f"{results} has no rows: the benchmark ended before its first")
     draw = import_module(f"benchmarks.{name.replace('-', '_')}").draw

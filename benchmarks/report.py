@@ -5,6 +5,8 @@ import json
 import math
 import os
 import platform
+import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,13 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from admm.console import Console
-from admm.errors import OutputError
-from admm.files import write_atomically, writing
+from admm.errors import InputError, OutputError
+from admm.files import reading, write_atomically, writing
 from admm.run.versions import versions
+from benchmarks import NAMES
 
 Row = dict[str, Any]
 # Draws rows into a `matplotlib.figure.Figure`.
 Draw = Callable[[Any, Sequence[Row]], None]
+
+# Options that say where files are.
+_PLACES = ("--json", "--plot", "--data-dir")
+
+# What a file of results has, and more.
+_ENTRIES = {"benchmark": str, "rows": list}
 
 # Seconds left from which on a person is told how far it is.
 _LONG = 10.0
@@ -182,6 +191,7 @@ class Report:
         self.results: dict[str, Any] = {}
         self._given = given
         self._console = Console(sys.stdout)
+        self._start, self._tree = time.monotonic(), _tree()
 
     def begin(self, columns: Mapping[str, str], measured: int) -> None:
         """Begin a table; a further one leaves the rows of those before where they are.
@@ -254,8 +264,10 @@ class Report:
             return
         content = {
             "benchmark": self.name,
-            "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+            "command": f"python -m benchmarks {shlex.join(_measured(sys.argv[1:]))}",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._start),
+            "tree": self._tree,
             "machine": machine(),
             "versions": versions(),
             "rows": [*self.others, *self.rows],
@@ -267,6 +279,28 @@ class Report:
         else:
             with writing(path):
                 path.write_text(text)
+
+
+def read_results(results: Path) -> dict[str, Any]:
+    """What a file of results has.
+
+    Raises:
+        InputError: If the file cannot be read, or is no file of results of these benchmarks.
+    """
+    try:
+        with reading(results):
+            content = json.loads(results.read_text())
+    except ValueError as error:
+        raise InputError(f"{results} is no JSON ({error}); pass what --json has written") from None
+    if not isinstance(content, dict) or any(
+        not isinstance(content.get(name), kind) for name, kind in _ENTRIES.items()
+    ):
+        raise InputError(f"{results} has no benchmark and rows; pass what --json has written")
+    if content["benchmark"] not in NAMES:
+        raise InputError(
+            f"{results} is of {content['benchmark']!r}, expected one of {', '.join(NAMES)}"
+        )
+    return content
 
 
 def save_picture(path: Path, draw: Draw, rows: Sequence[Row]) -> None:
@@ -296,6 +330,35 @@ def machine() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
     }
+
+
+def _measured(argv: Sequence[str]) -> list[str]:
+    """The words of a command that say what is measured, without those that say where files are.
+
+    Example:
+        >>> _measured(["depth", "--json", "rows.json", "--", "--data-dir", "data", "--rho", "1"])
+        ['depth', '--', '--rho', '1']
+    """
+    words: list[str] = []
+    rest = iter(argv)
+    for word in rest:
+        if word in _PLACES:
+            next(rest, None)
+        elif not word.startswith(tuple(f"{place}=" for place in _PLACES)):
+            words.append(word)
+    return words[:-1] if words[-1:] == ["--"] else words
+
+
+def _tree() -> str | None:
+    """The commit of the checkout, `-dirty` where files differ from it; None without git."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def _text(spec: str) -> str:

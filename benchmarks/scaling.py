@@ -106,6 +106,7 @@ def main(argv: Sequence[str]) -> None:
         "--seconds", type=positive, help="timed, at least, of every run [4; quick: 2]"
     )
     given = parser.parse_args(argv)
+    report = Report("scaling", given)
     small = {"width": 256, "seconds": 2.0, "rounds": 1}
     full = {"width": 512, "seconds": 4.0, "rounds": 3}
     set_defaults(given, small, full)
@@ -121,7 +122,6 @@ def main(argv: Sequence[str]) -> None:
     ours, others = (_speed(half, *timed[half, 1]) for half in halves)
     per_element = {codec: total / (case.nodes * width) for codec, total in coding.items()}
     machine = Machine(ours, others, fit_link(transfer), per_element)
-    report = Report("scaling", given)
     report.write(f"{model.__doc__}\n")
     report.begin(_COLUMNS, len(checked))
     for one, ranks in checked:

@@ -316,7 +316,7 @@ def test_an_unknown_benchmark(benchmark):
     assert done.returncode == 2
     names = (
         "accuracy,checkpoint,communication,convergence,convolutions,depth,federated,kernels,"
-        "network,partitions,scaling,speedup,time-to-accuracy,tssm,draw"
+        "network,partitions,scaling,speedup,time-to-accuracy,tssm,draw,again"
     )
     assert done.stdout.startswith(f"usage: python -m benchmarks {{{names}}}")
 

@@ -69,6 +69,17 @@ def of_link(row: Row) -> str:
     )
 
 
+def of_convolutions(row: Row) -> str:
+    times = " | ".join(f"{row[name]:.1f}" for name in ("vmap_ms", "batch_ms", "products_ms"))
+    return f"| {row['convolution']} | {times} | {row['fraction']:.2f} |".replace("| 0.", "| .")
+
+
+def of_subnetwork_peers(row: Row) -> str:
+    setting = (row["setting"] or "").replace(" channels-last", ", channels last")
+    start = f"| {row['ranks']} | {row['cores']} |"
+    return f"{start} {setting} | {row['epoch_ms']:.0f} |".replace("|  |", "| |")
+
+
 def of_peers(row: Row) -> str:
     return f"{row['epoch_ms']:.1f}" if row["cores"] == 2 else ""
 
@@ -87,6 +98,8 @@ TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "tssm-codecs": ("subnetworks", of_tssm),
     "tssm-gsam": ("subnetworks", of_tssm),
     "tssm-cnn": ("subnetworks", of_tssm),
+    "tssm-peers": ("subnetworks", of_subnetwork_peers),
+    "convolutions": ("subnetworks", of_convolutions),
 }
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -11,12 +12,14 @@ from pages import programs, prose
 from admm.cli.main import _parse
 from admm.cli.train import _options
 from admm.errors import shell_spelling
+from benchmarks import NAMES
+from benchmarks.report import Report
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 # A command, up to what ends it in a shell.
-STARTS = r"(?<!\S)(?:-n (\d+) )?[^\s\"]*python3? -m admm (.*?)(?= [:|]|[;\"]|$)"
+STARTS = r"(?<!\S)(?:-n (\d+) )?[^\s\"]*python3? -m {program} (.*?)(?= [:|]|[;\"]|$)"
 
 
 @pytest.fixture
@@ -73,11 +76,13 @@ def test_every_page_with_programs_has_a_test():
         assert not programs(page) or str(page.relative_to(DOCS)) in tests, page
 
 
-def commands(page):
-    """The commands of a page that start `admm`: its words, and the number of ranks."""
-    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
-    for line in "".join(blocks).replace("\\\n", " ").splitlines():
-        for ranks, words in re.findall(STARTS, line):
+def commands(page, program="admm"):
+    """The commands of a page that start a program: its words, and the number of ranks."""
+    text = page.read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    within = re.findall(r"`(python -m .*?)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in "\n".join([*blocks, *within]).replace("\\\n", " ").splitlines():
+        for ranks, words in re.findall(STARTS.format(program=program), line):
             yield shlex.split(words, comments=True), ranks or None
 
 
@@ -86,13 +91,32 @@ def commands(page):
 )
 def test_the_commands_of_every_page_fit_the_command_line(page):
     for words, _ in commands(page):
-        if not any(
-            re.match(r"--resume|.*[$\[…]", word) for word in words
-        ):  # for a person to fill in
+        to_fill_in = [word for word in words if re.match(r"--resume|.*[$\[…]", word)]
+        if not to_fill_in and not words[0].isupper():
             with shell_spelling():
                 arguments = _parse(words)
                 if arguments.command == "train":
                     _options(vars(arguments))
+
+
+class Parsed(Exception):
+    """A benchmark has understood its command."""
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name
+)
+def test_the_benchmarks_of_every_page_fit_the_command_line(page, monkeypatch, tmp_path):
+    def parsed(*_):
+        raise Parsed
+
+    monkeypatch.setattr(Report, "__init__", parsed)
+    monkeypatch.chdir(tmp_path)
+    for words in [words for words, _ in commands(page, "benchmarks")]:
+        words = [each for each in words if each not in ("--data-dir", "DIR")]
+        if words[0] in NAMES and not any(re.match(r"--render|.*[$…]", word) for word in words):
+            with pytest.raises(Parsed), shell_spelling():
+                import_module(f"benchmarks.{words[0].replace('-', '_')}").main(words[1:])
 
 
 @pytest.mark.slow

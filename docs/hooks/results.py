@@ -1,0 +1,46 @@
+"""A page of the site that lists the stored rows: what made them, when, and how long it took."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+_HEAD = """# Stored rows
+
+The tables of these pages were made of the files below, in `benchmarks/results/` of the checkout.
+A file has its rows, settings, processor and versions. `make results` measures all of them again,
+`python -m benchmarks again FILE` the named ones. Data sets come from the folder in `ADMM_DATA`.
+
+`tree` is the commit that was measured; it and the minutes are stored since November 26, 2026.
+
+| file | measured | tree | jax | minutes | commands, each after `python -m benchmarks` |
+|---|---|---|---|---|---|
+"""
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the page to those that are written by hand; MkDocs calls it."""
+    from mkdocs.structure.files import File
+
+    files.append(File.generated(config, "results.md", content=page()))
+    return files
+
+
+def page() -> str:
+    """The text of the page."""
+    return _HEAD + "\n".join(_rows()) + "\n"
+
+
+def _rows() -> Iterator[str]:
+    for path in sorted(RESULTS.glob("*.json")):
+        content = json.loads(path.read_text())
+        told = content["command"]
+        commands = [told] if isinstance(told, str) else told
+        words = " <br> ".join(
+            f"`{command.removeprefix('python -m benchmarks ')}`" for command in commands
+        )
+        minutes = f"{content['seconds'] / 60:.0f}" if "seconds" in content else ""
+        about = f"{content['date'][:10]} | {content.get('tree', '')} | {content['versions']['jax']}"
+        yield f"| `{path.stem}` | {about} | {minutes} | {words} |"
