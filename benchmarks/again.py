@@ -71,7 +71,7 @@ def _measure(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _joined(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One file's content of that of several commands: rows after one another, the last's results."""
+    """One content of those of several commands: rows after one another, the last one's results."""
     told = [each["command"] for each in measured]
     return measured[-1] | {
         "command": told[0] if len(told) == 1 else told,

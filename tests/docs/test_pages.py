@@ -99,7 +99,7 @@ def test_the_commands_of_every_page_fit_the_command_line(page):
                     _options(vars(arguments))
 
 
-class Parsed(Exception):
+class ParsedError(Exception):
     """A benchmark has understood its command."""
 
 
@@ -108,14 +108,14 @@ class Parsed(Exception):
 )
 def test_the_benchmarks_of_every_page_fit_the_command_line(page, monkeypatch, tmp_path):
     def parsed(*_):
-        raise Parsed
+        raise ParsedError
 
     monkeypatch.setattr(Report, "__init__", parsed)
     monkeypatch.chdir(tmp_path)
     for words in [words for words, _ in commands(page, "benchmarks")]:
         words = [each for each in words if each not in ("--data-dir", "DIR")]
         if words[0] in NAMES and not any(re.match(r"--render|.*[$…]", word) for word in words):
-            with pytest.raises(Parsed), shell_spelling():
+            with pytest.raises(ParsedError), shell_spelling():
                 import_module(f"benchmarks.{words[0].replace('-', '_')}").main(words[1:])
 
 
