@@ -44,8 +44,8 @@ print(
 print(f"{sent['sent']:,} bytes of training: {sent['by_variable']}")
 
 # %% [markdown]
-# `result.network` has the layers by number. The digits are a graph without edges, so hops have
-# nothing to add: the first layer reads the pixels.
+# `result.network` has the layers by number. The digits are a graph: each image is linked to its ten
+# nearest. The first layer reads four hop blocks of 64 pixels.
 
 # %%
 for number, layer in result.network.items():

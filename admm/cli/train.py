@@ -85,7 +85,7 @@ def _add(
     flag, text, default = hyphenated(name), each.metadata["help"], each.default
     settings: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
     if isinstance(default, bool):
-        flag = f"no-{flag}" if default else flag
+        flag, text = (f"no-{flag}", f"leave out: {text}") if default else (flag, text)
         settings["action"] = "store_false" if default else "store_true"
     else:
         metavars = [_METAVARS[kind] for kind in kinds if kind in _METAVARS]

@@ -47,7 +47,7 @@ class MPITransport(Transport):
     Args:
         comm: An mpi4py communicator; the rank is the worker's number. Messages travel in duplicates
             of it, which `close` gives back.
-        timeout: Seconds to wait for another rank.
+        timeout: Seconds to wait for another rank; `math.inf` waits for ever.
         checksum: Whether every message carries its CRC-32, which its receiver checks. The four
             bytes do not count as payload.
 
@@ -56,7 +56,7 @@ class MPITransport(Transport):
     around.
     """
 
-    def __init__(self, comm: Any, timeout: float = math.inf, checksum: bool = False) -> None:
+    def __init__(self, comm: Any, timeout: float = 600.0, checksum: bool = False) -> None:
         super().__init__()
         self.comm = comm.Dup()
         self._questions = comm.Dup()

@@ -56,7 +56,8 @@ def train(
 
     Args:
         options: What to train, on what, and how: `options(solver, …)` makes them.
-        transport: Carries the messages; by default `options.workers` workers live here.
+        transport: Carries the messages, with the timeout and the checksums that it was made with;
+            by default `options.workers` workers live here.
         data: The data themselves, a `Graph`, `Images` or `Samples`, in place of a name; the root's
             process needs them.
         callback: Called with every evaluation, in all processes together, or a list of such

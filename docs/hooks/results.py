@@ -9,11 +9,12 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 _HEAD = """# Stored rows
 
-The tables of these pages were made of the files below, in `benchmarks/results/` of the checkout.
+Most tables of these pages were made of the files below, in `benchmarks/results/` of the checkout.
 A file has its rows, settings, processor and versions. `make results` measures all of them again,
 `python -m benchmarks again FILE` the named ones. Data sets come from the folder in `ADMM_DATA`.
 
-`tree` is the commit that was measured; it and the minutes are stored since November 26, 2026.
+`tree` is the commit that was measured, with `-dirty` for changes that were not committed. Files of
+earlier days have neither a tree nor minutes.
 
 | file | measured | tree | jax | minutes | commands, each after `python -m benchmarks` |
 |---|---|---|---|---|---|

@@ -148,7 +148,7 @@ class FederatedOptions(MethodOptions):
         "output",
     )
     baselines: bool = option(
-        True, "train local networks and ridge regressions to compare with, at the start", "output"
+        True, "local networks and ridge regressions to compare with, at the start", "output"
     )
     secure_aggregation: bool = option(
         False, "the root learns the sum of the answers of a round, and no single one", "safety"

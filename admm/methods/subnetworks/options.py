@@ -103,9 +103,7 @@ class SubnetworkOptions(SupervisedOptions):
         None, "its learning rate [gd: 0.1, others: 0.001]", check=RULES["learning_rate"]
     )
     inner: int = option(1, "repetitions of all updates in a visit", check=RULES["inner"])
-    refresh: bool = option(
-        True, "start p, q and u of a sample where they were an epoch before, not anew"
-    )
+    refresh: bool = option(True, "a fresh start of p, q and u of a sample at each of its visits")
     frozen_lower: bool = option(False, "train the last subnetwork only: a control")
     codec: str | None = codec_option([name for name in CODEC_NAMES if name != "levels"])
     checkpoint_every: int = checkpoint_option(5)
