@@ -69,6 +69,56 @@ def of_link(row: Row) -> str:
     )
 
 
+def of_scaling(row: Row) -> str:
+    measured = "" if row["measured_ms"] is None else f"{row['measured_ms']:.0f}"
+    error = "" if row["error"] is None else f"{100 * row['error']:.0f} %"
+    times = f"{row['predicted_ms']:.0f} | {measured} | {error} | {row['speedup']:.1f}"
+    head = f"{row['network']} | {row['method']} | {row['codec'] or ''}"
+    return f"| {head} | {row['ranks']} | {times} |"
+
+
+def of_communication(row: Row) -> str:
+    return f"{row['mean_test']:.3f} ± {row['std_test']:.3f}"
+
+
+def of_time_to_accuracy(row: Row) -> str:
+    if row["method"] != "pdadmm-g":
+        return ""
+    return f"{row['iterations']:g} iterations, {1e3 * row['seconds']:.0f} ms"
+
+
+def of_cuts(row: Row) -> str:
+    return f"| {row['network']} |" if row["ranks"] == 1 else points(row["floor"], 2)
+
+
+def of_subnetwork_times(row: Row) -> str:
+    return f"| {row['ranks']} | {row['cores']} | {row['epoch_ms']:.0f} |"
+
+
+def of_checkpoint(row: Row) -> str:
+    return f"| {row['epoch']:.1f} s |"
+
+
+def of_round(row: Row) -> str:
+    return f" {row['round_ms']:.1f} |"
+
+
+def of_halo(row: Row) -> str:
+    interval = "" if row["N"] is None else row["N"]
+    halo = {"local": "local training"}.get(row["halo"], row["halo"])
+    return f"| {halo} | {interval} | {row['codec']} | {points(row['test'])}"
+
+
+def of_halo_link(row: Row) -> str:
+    halo = row["halo"] + ("" if row["N"] is None else f", N = {row['N']}")
+    times = f"{row['epoch_ms']:,.0f} | {points(row['best'])} | {row['to_s']:.1f}"
+    return f"| {halo} | {row['codec']} | {times} |"
+
+
+def of_halo_time(row: Row) -> str:
+    return f" {row['epoch_ms']:,.0f} |"
+
+
 def of_convolutions(row: Row) -> str:
     times = " | ".join(f"{row[name]:.1f}" for name in ("vmap_ms", "batch_ms", "products_ms"))
     return f"| {row['convolution']} | {times} | {row['fraction']:.2f} |".replace("| 0.", "| .")
