@@ -15,6 +15,9 @@ from jaxtyping import Array, Float
 
 from layers.roots import increasing_root
 
+# A full Newton step suffices if the objective falls by this part of what the gradient promises.
+_ENOUGH = 0.1
+
 
 @runtime_checkable
 class Risk(Protocol):
@@ -129,9 +132,10 @@ class SoftmaxCrossEntropy:
     """R(z; y) = −Σ_nodes ⟨y, log softmax(z)⟩, for one-hot (or probability) rows y.
 
     The proximal problem is solved row by row with Newton's method. The Hessian
-    diag(π + ν) − ππᵀ is inverted by the Sherman–Morrison formula; where a full, a half and a
-    quarter Newton step all fail to be the best, the majorised gradient step 1/(½ + ν) is taken
-    (Böhning's bound: the Hessian of log-sum-exp is at most ½ I), so the objective never rises.
+    diag(π + ν) − ππᵀ is inverted by the Sherman–Morrison formula. Where a full step does not lower
+    the objective enough, the best is taken of it, a half and a quarter of it, and the majorised
+    gradient step 1/(½ + ν) (Böhning's bound: the Hessian of log-sum-exp is at most ½ I), so the
+    objective never rises.
 
     Args:
         tolerance: A row is finished when its gradient is below `tolerance`, and at the latest
@@ -165,41 +169,58 @@ class SoftmaxCrossEntropy:
         # Nodes as columns: sums over few classes then run along many nodes at once.
         s, targets, z_start = s.T, targets.T, z_start.T
 
-        def objective(z):
-            risk = optax.softmax_cross_entropy(z, targets, axis=0)
-            return risk + nu / 2 * jnp.sum((z - s) ** 2, axis=0)
+        def at(z):
+            """Objective of every node, and the softmax: both of one exponential."""
+            high = z.max(axis=0)
+            e = jnp.exp(z - high)
+            total = jnp.sum(e, axis=0)
+            risk = jnp.sum(targets * ((high - z) + jnp.log(total)), axis=0)
+            return risk + nu / 2 * jnp.sum((z - s) ** 2, axis=0), e / total
 
-        def gradient(z):
-            return jax.nn.softmax(z, axis=0) - targets + nu * (z - s)
+        def gradient(z, pi):
+            return pi - targets + nu * (z - s)
 
         def size(gradient):
             return jnp.abs(gradient).max(axis=0)
 
+        def shortened(z, full, lowest, moves, far):
+            """The full step, and of nodes that it takes too `far` the best of it and of others."""
+            best = full
+            for move in moves:
+                trial = at(z - move)[0]
+                best = jnp.where(far & (trial < lowest), z - move, best)
+                lowest = jnp.where(far, jnp.minimum(trial, lowest), lowest)
+            return best, *at(best)
+
         def improve(carry):
-            step, z, value, _ = carry
-            g, pi = gradient(z), jax.nn.softmax(z, axis=0)
-            newton, ratio = g / (pi + nu), pi / (pi + nu)
+            step, z, value, pi, active = carry
+            g, ratio = gradient(z, pi), pi / (pi + nu)
+            newton = g / (pi + nu)
             # The denominator is ν times 1 − Σ π²/(π + ν), written so that nothing cancels.
             newton += ratio * jnp.sum(pi * newton, axis=0) / (nu * jnp.sum(ratio, axis=0))
-            best = z - newton
-            first = lowest = objective(best)
-            for move in (newton / 2, newton / 4, g / (0.5 + nu)):
-                trial = objective(z - move)
-                best = jnp.where(trial < lowest, z - move, best)
-                lowest = jnp.minimum(trial, lowest)
-            better = lowest < value
+            full = z - newton
+            full_value, full_pi = at(full)
             # Close to the minimum the objective drowns in rounding; then the gradient decides.
-            level = first <= value + self._rounding(z) * jnp.abs(value)
-            closer = ~better & level & (size(gradient(z - newton)) < size(g) / 2)
-            best = jnp.where(closer, z - newton, best)
-            active = (better | closer) & (size(g) > self.tolerance)
-            value = jnp.where(active, jnp.where(closer, first, lowest), value)
-            return step + 1, jnp.where(active, best, z), value, active.any()
+            level = full_value <= value + self._rounding(z) * (1 + jnp.abs(value))
+            enough = full_value <= value - _ENOUGH * jnp.sum(g * newton, axis=0)
+            far, moves = ~(enough | level), (newton / 2, newton / 4, g / (0.5 + nu))
+            best, lowest, best_pi = lax.cond(
+                (active & far).any(),
+                lambda: shortened(z, full, full_value, moves, far),
+                lambda: (full, full_value, full_pi),
+            )
+            better = lowest < value
+            closer = ~better & level & (size(gradient(full, full_pi)) < size(g) / 2)
+            active &= (better | closer) & (size(g) > self.tolerance)
+            moved = (best, lowest, best_pi)
+            kept = (z, value, pi)
+            now = (jnp.where(active, new, old) for new, old in zip(moved, kept, strict=True))
+            return step + 1, *now, active
 
         # Where s is NaN no step improves anything; the result must not look sound.
         z_start = jnp.where(jnp.isnan(s).any(axis=0), jnp.nan, z_start)
-        start = (0, z_start, objective(z_start), jnp.array(True))
-        z = lax.while_loop(lambda c: c[3] & (c[0] < self.max_steps), improve, start)[1]
+        start = (0, z_start, *at(z_start), jnp.full(z_start.shape[1:], True))
+        z = lax.while_loop(lambda c: c[4].any() & (c[0] < self.max_steps), improve, start)[1]
         return z.T
 
     def start(

@@ -97,7 +97,7 @@ def history(run: Path) -> list[dict[str, Any]]:
 
 def arrays(run: Path) -> dict[str, np.ndarray]:
     """Every array of every checkpoint and of the best network."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for path in sorted(run.rglob("*.npz")):
         with np.load(path) as archive:
             found |= {f"{path.relative_to(run)} {name}": archive[name] for name in archive}
@@ -143,7 +143,7 @@ def resumed(folder: Path, base: Path, case: str) -> str:
             return f"{'refused' if refused else 'failed'}: {done.stderr.strip()}"
         runs.append(run)
     # What a resumed run sends once more, to start, is not what it sent at the commit.
-    found = differences(*runs, apart=("bytes_sent",))
+    found = differences(runs[0], runs[1], apart=("bytes_sent",))
     return "resumed the same" if not found else f"resumed differently: {found[:3]}"
 
 

@@ -277,9 +277,8 @@ class PDADMMG:
                 change, r, z, q, u, p_above, rho, nu, self.activation, self.levels_q, rows
             )
             return (p, new_z, r, u, W, b, None) if q is None else (p, q, r, u, W, b, new_z)
-        s = change.of(r, change.D) + z
-        z = _apart(self.risk.solve(s, targets, nu, z), targets)
-        return p, z, s - z, u, W, b, None
+        z, r = updates.update_z_last(change, r, z, targets, nu, self.risk, rows)
+        return p, z, r, u, W, b, None
 
     @partial(jax.jit, static_argnames="self", donate_argnames="moving")
     def _update_p(self, moving, W, below, rho, nu):

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from admm.solvers.settings import StepRule
-from layers import Activation
+from layers import Activation, Risk
 from quant import Levels
 
 # Where the authors' code starts to look for τ and θ.
@@ -315,6 +315,30 @@ def update_zqu(
 
     r, D, z, u = _over_rows(update_rows, len(r), row_block, (r, change.D, z, u))
     return (z, None, r, u) if p_above is None else (D, z, r, u)
+
+
+def update_z_last(
+    change: Change,
+    r: Outputs,
+    z: Outputs,
+    targets: Outputs,
+    nu: Scalar,
+    risk: Risk,
+    row_block: int,
+) -> tuple[Outputs, Outputs]:
+    """Steps 2 to 4 as they move r and z of the output layer; returns z and r, as `update_zqu`."""
+
+    def update_rows(start, size, carry):
+        def rows(x):
+            return _rows(x, start, size)
+
+        r, z = carry
+        s = change.of(rows(r), rows(change.D)) + rows(z)
+        z_rows = risk.solve(s, rows(targets), nu, rows(z))
+        return _put(r, s - z_rows, start), _put(z, z_rows, start)
+
+    r, z = _over_rows(update_rows, len(r), row_block, (r, z))
+    return z, r
 
 
 # XLA's CPU backend orders the additions of a column sum, and of a product with a transposed left

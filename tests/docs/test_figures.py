@@ -78,7 +78,7 @@ def of_scaling(row: Row) -> str:
 
 
 def of_communication(row: Row) -> str:
-    return f"{row['mean_test']:.3f} ± {row['std_test']:.3f}"
+    return f"{row['test_accuracy']:.3f} ± {row['test_std']:.3f}"
 
 
 def of_time_to_accuracy(row: Row) -> str:
@@ -92,7 +92,10 @@ def of_cuts(row: Row) -> str:
 
 
 def of_subnetwork_times(row: Row) -> str:
-    return f"| {row['ranks']} | {row['cores']} | {row['epoch_ms']:.0f} |"
+    method = {"gsadmm": "gsADMM in 2 subnetworks", "adam": "Adam"}.get(row["method"])
+    method = method or row["method"].replace("adam", "Adam")
+    head = f"| {row['network']} | {method} | {row['ranks']} | {row['cores']}"
+    return f"{head} | {row['epoch_ms']:.0f} |"
 
 
 def of_checkpoint(row: Row) -> str:
@@ -149,7 +152,14 @@ TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "tssm-gsam": ("subnetworks", of_tssm),
     "tssm-cnn": ("subnetworks", of_tssm),
     "tssm-peers": ("subnetworks", of_subnetwork_peers),
+    "tssm-cuts": ("subnetworks", of_cuts),
+    "tssm-time": ("subnetworks", of_subnetwork_times),
     "convolutions": ("subnetworks", of_convolutions),
+    "scaling": ("speed", of_scaling),
+    "communication": ("speed", of_communication),
+    "time-to-accuracy": ("accuracy", of_time_to_accuracy),
+    "partitions-link": ("partitions", of_halo_link),
+    "federated-time": ("federated", of_round),
 }
 
 
