@@ -35,7 +35,7 @@ def page() -> str:
 
 
 def _rows() -> Iterator[str]:
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted(RESULTS.glob("*.json"), key=lambda path: path.stem):
         content = json.loads(path.read_text())
         told = content["command"]
         commands = [told] if isinstance(told, str) else told

@@ -50,6 +50,19 @@ def test_the_objective_never_rises():
     assert all(b <= a * (1 + 1e-6) for a, b in pairwise(values))
 
 
+@pytest.mark.parametrize("nu", [1e-3, 1.0])
+def test_a_row_does_not_depend_on_the_others(nu):
+    """Not on those for which a full Newton step goes too far either."""
+    s, z, targets = problem(nodes=12)
+    start = z.at[:3].set(30 * jnp.roll(targets, 1, axis=1)[:3])
+    risk = SoftmaxCrossEntropy(max_steps=3)
+    together = risk.solve(s, targets, jnp.float32(nu), start)
+    for node in range(12):
+        own = slice(node, node + 1)
+        alone = risk.solve(s[own], targets[own], jnp.float32(nu), start[own])
+        np.testing.assert_allclose(alone[0], together[node], rtol=1e-4, atol=1e-4)
+
+
 def test_nan_is_not_hidden():
     s, z, targets = problem()
     s = s.at[0, 0].set(jnp.nan)

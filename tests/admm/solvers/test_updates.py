@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from admm.solvers import updates
+from layers import SoftmaxCrossEntropy
 from quant import Levels
 
 V, N_IN, N_OUT = 12, 7, 5
@@ -79,6 +80,20 @@ def test_row_blocks_change_nothing(layer, row_block, levels):
     parts = *update_p(layer, "exact", levels, row_block), *update_Wb(layer, "exact", row_block)
     for a, b in zip(whole, parts, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("row_block", [1, 4, 5, V])
+def test_the_output_layer_goes_in_blocks(layer, row_block):
+    """r and z after the step of W: z minimises R(z; y) + ν/2 ‖z − s‖², and r is s − z."""
+    W, b, r = update_Wb(layer, "exact")
+    targets, nu = jax.nn.one_hot(jnp.arange(V) % N_OUT, N_OUT), jnp.asarray(NU)
+    change = updates.Change(jnp.zeros_like(r), jnp.ones_like(b), jnp.zeros_like(b))
+    risk = SoftmaxCrossEntropy()
+    z, left = updates.update_z_last(change, r, layer["z"], targets, nu, risk, row_block)
+    s = layer["p"] @ W + b
+    gradient = jax.nn.softmax(z) - targets + NU * (z - s)
+    np.testing.assert_allclose(gradient, jnp.zeros_like(z), atol=1e-9)
+    np.testing.assert_allclose(left, s - z, atol=1e-12)
 
 
 @pytest.mark.parametrize("variable", ["p", "W"])
