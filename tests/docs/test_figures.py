@@ -147,6 +147,7 @@ TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "depth": ("depth", of_depth),
     "federated-link": ("federated", of_link),
     "convergence": ("convergence", of_convergence),
+    "checkpoint": ("failures", of_checkpoint),
     "tssm": ("subnetworks", of_tssm),
     "tssm-codecs": ("subnetworks", of_tssm),
     "tssm-gsam": ("subnetworks", of_tssm),
