@@ -12,6 +12,7 @@ GIVEN = {"layers": LAYERS, "hidden": 8, "epochs": EPOCHS, "eval_every": EPOCHS, 
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* workers share 4 devices")
 @pytest.mark.parametrize("ranks", [4, 8, 16])
 def test_neighbours_exchange_one_p_and_one_q_an_iteration(admm, tmp_path, ranks):
     trace, out = tmp_path / "trace.json", tmp_path / "run"
