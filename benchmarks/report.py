@@ -42,6 +42,7 @@ def make_parser(name: str, text: str | None) -> argparse.ArgumentParser:
         prog=f"python -m benchmarks {name}",
         description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--quick", action="store_true", help="a small case, in minutes")
     parser.add_argument("--json", type=_new_file, metavar="FILE", help="write rows and machine")
@@ -350,15 +351,18 @@ def _measured(argv: Sequence[str]) -> list[str]:
 
 
 def _tree() -> str | None:
-    """The commit of the checkout, `-dirty` where files differ from it; None without git."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    """The commit of the checkout, `-dirty` where its programs differ from it; None without git."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parents[1]), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
+        commit = git("rev-parse", "--short", "HEAD")
+        changed = git("status", "--porcelain", "--", "*.py", "pyproject.toml")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return f"{commit}-dirty" if changed else commit
 
 
 def _text(spec: str) -> str:

@@ -57,6 +57,8 @@ def _row(kind: type[MethodOptions], each: Field[Any]) -> str:
     default = "" if each.default in (None, MISSING) else str(each.default)
     for other, allowed in each.metadata["only"].items():
         text += f"; only with `{other}` {', '.join(allowed)}"
+    if each.default is True:
+        text = f"leave out: {text}"  # as `--help` says it
     with shell_spelling():
         flag = switched_off(each.name) if each.default is True else spelled(each.name)
     cells = (f"`{flag}`", f"`{each.name}`", _values(kind, each), given or default, text)

@@ -13,8 +13,9 @@ Most tables of these pages were made of the files below, in `benchmarks/results/
 A file has its rows, settings, processor and versions. `make results` measures all of them again,
 `python -m benchmarks again FILE` the named ones. Data sets come from the folder in `ADMM_DATA`.
 
-`tree` is the commit that was measured, with `-dirty` for changes that were not committed. Files of
-earlier days have neither a tree nor minutes.
+`tree` is the commit that was measured, with `-dirty` for changes that were not committed. Some
+files have no tree or no minutes. `measured` is the day of the last command; where rows are of
+several days, of the first and the last row.
 
 | file | measured | tree | jax | minutes | commands, each after `python -m benchmarks` |
 |---|---|---|---|---|---|
@@ -43,5 +44,7 @@ def _rows() -> Iterator[str]:
             f"`{command.removeprefix('python -m benchmarks ')}`" for command in commands
         )
         minutes = f"{content['seconds'] / 60:.0f}" if "seconds" in content else ""
-        about = f"{content['date'][:10]} | {content.get('tree', '')} | {content['versions']['jax']}"
+        days = sorted({row.get("date", content["date"])[:10] for row in content["rows"]})
+        day = " to ".join(dict.fromkeys((days[0], days[-1])))
+        about = f"{day} | {content.get('tree') or ''} | {content['versions']['jax']}"
         yield f"| `{path.stem}` | {about} | {minutes} | {words} |"

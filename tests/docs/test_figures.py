@@ -106,20 +106,10 @@ def of_round(row: Row) -> str:
     return f" {row['round_ms']:.1f} |"
 
 
-def of_halo(row: Row) -> str:
-    interval = "" if row["N"] is None else row["N"]
-    halo = {"local": "local training"}.get(row["halo"], row["halo"])
-    return f"| {halo} | {interval} | {row['codec']} | {points(row['test'])}"
-
-
 def of_halo_link(row: Row) -> str:
     halo = row["halo"] + ("" if row["N"] is None else f", N = {row['N']}")
     times = f"{row['epoch_ms']:,.0f} | {points(row['best'])} | {row['to_s']:.1f}"
     return f"| {halo} | {row['codec']} | {times} |"
-
-
-def of_halo_time(row: Row) -> str:
-    return f" {row['epoch_ms']:,.0f} |"
 
 
 def of_convolutions(row: Row) -> str:

@@ -50,6 +50,33 @@ def test_the_objective_never_rises():
     assert all(b <= a * (1 + 1e-6) for a, b in pairwise(values))
 
 
+@pytest.mark.parametrize(
+    ("s", "targets", "nu"),
+    [
+        # A full Newton step is no better, within rounding, and far from the minimum.
+        ([2.1402, 0.1954, -0.0995, 0.0956, -1.0231, 0.2875, 0.4589], [0, 0, 1, 0, 0, 0, 0], 1e-5),
+        # A full Newton step lands where the gradient says little.
+        ([2.2, -1.4], [0.02, 0.98], 1e-3),
+    ],
+)
+def test_small_penalties_are_solved_from_s(s, targets, nu):
+    s, targets = (jnp.asarray([row], "float32") for row in (s, targets))
+    solved = SoftmaxCrossEntropy().solve(s, targets, jnp.float32(nu), s)
+    gradient = jax.nn.softmax(solved) - targets + nu * (solved - s)
+    assert float(jnp.abs(gradient).max()) < 1e-6
+
+
+@pytest.mark.parametrize("where", ["s", "targets"])
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
+def test_what_is_not_finite_is_not_hidden(where, value):
+    s, z, targets = problem()
+    given = {"s": s, "targets": targets}
+    given[where] = given[where].at[0, 0].set(value)
+    solved = SoftmaxCrossEntropy().solve(given["s"], given["targets"], jnp.float32(1.0), z)
+    assert np.isnan(solved[0]).any()
+    assert np.isfinite(solved[1:]).all()
+
+
 @pytest.mark.parametrize("nu", [1e-3, 1.0])
 def test_a_row_does_not_depend_on_the_others(nu):
     """Not on those for which a full Newton step goes too far either."""
@@ -61,14 +88,6 @@ def test_a_row_does_not_depend_on_the_others(nu):
         own = slice(node, node + 1)
         alone = risk.solve(s[own], targets[own], jnp.float32(nu), start[own])
         np.testing.assert_allclose(alone[0], together[node], rtol=1e-4, atol=1e-4)
-
-
-def test_nan_is_not_hidden():
-    s, z, targets = problem()
-    s = s.at[0, 0].set(jnp.nan)
-    solved = SoftmaxCrossEntropy().solve(s, targets, jnp.float32(1.0), z)
-    assert np.isnan(solved[0]).any()
-    assert np.isfinite(solved[1:]).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

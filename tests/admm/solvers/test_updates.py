@@ -85,9 +85,10 @@ def test_row_blocks_change_nothing(layer, row_block, levels):
 @pytest.mark.parametrize("row_block", [1, 4, 5, V])
 def test_the_output_layer_goes_in_blocks(layer, row_block):
     """r and z after the step of W: z minimises R(z; y) + ν/2 ‖z − s‖², and r is s − z."""
-    W, b, r = update_Wb(layer, "exact")
     targets, nu = jax.nn.one_hot(jnp.arange(V) % N_OUT, N_OUT), jnp.asarray(NU)
-    change = updates.Change(jnp.zeros_like(r), jnp.ones_like(b), jnp.zeros_like(b))
+    p, r = layer["p"], layer["r"]
+    *_, sums = updates.update_p(p, layer["W"], r, None, nu, nu, "exact", None, V, with_sums=True)
+    W, b, change = updates.update_Wb(p, layer["W"], layer["b"], r, sums, nu, MU, "exact", V)
     risk = SoftmaxCrossEntropy()
     z, left = updates.update_z_last(change, r, layer["z"], targets, nu, risk, row_block)
     s = layer["p"] @ W + b

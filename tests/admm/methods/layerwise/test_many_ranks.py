@@ -1,4 +1,4 @@
-"""The pattern of messages on more ranks than cores: who sends what to whom, how often, how long."""
+"""The pattern of messages on more ranks than cores: which each rank sends, and how many bytes."""
 
 import json
 from collections import Counter
