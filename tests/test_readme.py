@@ -19,9 +19,26 @@ def test_its_measured_figures_stand_on_the_page_that_a_row_links():
     rows = [line for line in table.split("\n\n")[0].splitlines() if "](docs/" in line]
     assert len(rows) == 3
     for row in rows:
-        (page,) = re.findall(r"\]\((docs/\w+\.md)", row)
+        ((page, heading),) = re.findall(r"\]\((docs/\w+\.md)#?([\w-]*)\)", row)
         assert len(figures(row)) >= 2, row
-        assert figures(row) <= figures((ROOT / page).read_text()), row
+        assert figures(row) <= figures(section(ROOT / page, heading)), row
+
+
+def section(page, heading):
+    """A section of a page with those below it, by its name in links; all of it without one."""
+    text = page.read_text()
+    if not heading:
+        return text
+    parts = re.split(r"^(#+) (.*)$", text, flags=re.MULTILINE)[1:]
+    found, depth = "", None
+    for level, title, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        if depth is None and link_name(title) == heading:
+            depth = len(level)
+        elif depth is not None and len(level) <= depth:
+            break
+        if depth is not None:
+            found += body
+    return found
 
 
 def figures(text):
@@ -50,7 +67,12 @@ def test_links_lead_to_files_and_headings(page):
 def headings(page):
     """The names by which links find the headings of a page."""
     lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
-    return [re.sub(r"[^\w\s-]", "", line).lower().replace(" ", "-") for line in lines]
+    return [link_name(line) for line in lines]
+
+
+def link_name(title):
+    """The name by which links find a heading."""
+    return re.sub(r"[^\w\s-]", "", title).lower().replace(" ", "-")
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

@@ -88,7 +88,7 @@ def of_time_to_accuracy(row: Row) -> str:
 
 
 def of_cuts(row: Row) -> str:
-    return f"| {row['network']} |" if row["ranks"] == 1 else points(row["floor"], 2)
+    return f"| {row['cut']} | {points(row['floor'], 2)} |"
 
 
 def of_subnetwork_times(row: Row) -> str:

@@ -127,16 +127,19 @@ def test_an_iteration_costs_four_products_a_hidden_layer():
 
 
 @pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="earlier versions of XLA copy three")
-@pytest.mark.parametrize("above", [True, False])
-def test_no_whole_array_is_copied(above):
+@pytest.mark.parametrize("kind", ["between layers", "below a cut", "output"])
+def test_no_whole_array_is_copied(kind):
     """Every new array is computed in the buffer of an old one."""
     nodes, width = 1100, 16
     array, W = jax.ShapeDtypeStruct((nodes, width), "float32"), jnp.zeros((width, width))
     solver, scalar = PDADMMG(), jnp.float32(0.1)
+    output = kind == "output"
+    moving, q = ((array, array, array, None), None) if output else ((array,) * 4, array)
+    above = array if kind == "between layers" else None
     text = (
         solver._update_layer.lower(
-            *(solver, (array,) * 4, W, W[0], array, (array, array)),
-            *(array if above else None, None, scalar, scalar),
+            *(solver, moving, W, W[0], q, (array, array)),
+            *(above, array if output else None, scalar, scalar),
         )
         .compile()
         .as_text()
