@@ -77,7 +77,7 @@ class SubnetworkOptions(SupervisedOptions):
     )
     subnetworks: int = option(2, "parts to cut the network into", "network", COUNT)
     cuts: tuple[int, ...] | None = option(
-        None, "modules below each cut [balanced by time]", "network", metavar="3,6"
+        None, "modules below each cut [balanced]", "network", metavar="3,6"
     )
     batch: int = option(120, "samples of a mini-batch, at most", check=COUNT)
     epochs: int = option(10, "passes over the samples", check=COUNT)
