@@ -350,15 +350,18 @@ def parse(argv: Sequence[str], rest: Sequence[str]) -> tuple[argparse.Namespace,
 
 
 def draw(figure: Any, rows: Sequence[Row]) -> None:
-    """Test accuracy over bytes of the halo, or the time of an epoch; a colour for each halo."""
+    """Test accuracy over bytes of the halo, or bars of time or gradients; a colour a halo."""
     axes = figure.subplots()
     names = [
         f"{row['halo']} {row['N'] or ''} {row['codec']} {row.get('ranks', '')}" for row in rows
     ]
     halos = [row["halo"] for row in rows]
     if "test" not in rows[0]:
-        draw_bars(axes, names, halos, [row["epoch_ms"] for row in rows])
-        axes.set(xlabel="epoch [ms]")
+        gradients = "gradient" in rows[0]
+        draw_bars(
+            axes, names, halos, [row["gradient" if gradients else "epoch_ms"] for row in rows]
+        )
+        axes.set(xlabel="length of the exact gradient" if gradients else "epoch [ms]")
         return
     ends = []
     for name, row in zip(names, rows, strict=True):

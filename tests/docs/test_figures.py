@@ -106,6 +106,17 @@ def of_round(row: Row) -> str:
     return f" {row['round_ms']:.1f} |"
 
 
+def of_halo(row: Row) -> str:
+    codec = f" | {row['codec']}" if row["dataset"] != "cora" else ""
+    head = f"| {row['halo']} | {'' if row['N'] is None else row['N']}{codec}".replace("  ", " ")
+    return f"{head} | {points(row['test'])} ± {points(row['test_std'])}".replace("|  |", "| |")
+
+
+def of_halo_gradient(row: Row) -> str:
+    digits = 4 if row["gradient"] < 0.01 else 3
+    return f"| {row['halo']} | {points(row['gradient'], digits)} |"
+
+
 def of_halo_link(row: Row) -> str:
     halo = row["halo"] + ("" if row["N"] is None else f", N = {row['N']}")
     times = f"{row['epoch_ms']:,.0f} | {points(row['best'])} | {row['to_s']:.1f}"
@@ -149,6 +160,8 @@ TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "scaling": ("speed", of_scaling),
     "communication": ("speed", of_communication),
     "time-to-accuracy": ("accuracy", of_time_to_accuracy),
+    "partitions-cora": ("partitions", of_halo),
+    "partitions-gradient": ("partitions", of_halo_gradient),
     "partitions-link": ("partitions", of_halo_link),
     "federated-time": ("federated", of_round),
 }
