@@ -32,7 +32,7 @@ fuzz: .venv/installed
 same-bits: .venv/installed
 	$(BIN)/python -m tests.same_bits $(COMMIT) $(FOLDER) $(ARGS)
 
-# All stored rows, which takes days on two cores; of some with FILES="benchmarks/results/A.json …".
+# All stored rows, which takes long; some with FILES="benchmarks/results/A.json …".
 FILES ?= $(wildcard benchmarks/results/*.json)
 results: .venv/installed
 	$(BIN)/python -m benchmarks again $(FILES)

@@ -107,9 +107,13 @@ def of_round(row: Row) -> str:
 
 
 def of_halo(row: Row) -> str:
-    codec = f" | {row['codec']}" if row["dataset"] != "cora" else ""
-    head = f"| {row['halo']} | {'' if row['N'] is None else row['N']}{codec}".replace("  ", " ")
-    return f"{head} | {points(row['test'])} ± {points(row['test_std'])}".replace("|  |", "| |")
+    score = f"{points(row['test'])} ± {points(row['test_std'])}"
+    if row["halo"] == "local":
+        return f"| local training, averages every {row['N']} epochs | | | {score}"
+    cells = [row["halo"], row["N"] or "", score]
+    if row["dataset"] != "cora":
+        cells.insert(2, "" if row["halo"] == "drop" else row["codec"])
+    return f"| {' | '.join(map(str, cells))}".replace("|  |", "| |").replace("|  |", "| |")
 
 
 def of_halo_gradient(row: Row) -> str:
@@ -160,6 +164,7 @@ TABLES: dict[str, tuple[str, Callable[[Row], str]]] = {
     "scaling": ("speed", of_scaling),
     "communication": ("speed", of_communication),
     "time-to-accuracy": ("accuracy", of_time_to_accuracy),
+    "partitions": ("partitions", of_halo),
     "partitions-cora": ("partitions", of_halo),
     "partitions-gradient": ("partitions", of_halo_gradient),
     "partitions-link": ("partitions", of_halo_link),
