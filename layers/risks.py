@@ -189,7 +189,7 @@ class SoftmaxCrossEntropy:
         def size(gradient):
             return jnp.abs(gradient).max(axis=0)
 
-        def shortened(z, g, newton, far):
+        def shortened(z, g, newton, best, far):
             """The full step, and of nodes that it takes too `far` the best of it and of others."""
 
             def tried(move, best):
@@ -197,7 +197,6 @@ class SoftmaxCrossEntropy:
                 lower = far & (trial < best[1])
                 return jnp.where(lower, z - move, best[0]), jnp.where(lower, trial, best[1])
 
-            best = z - newton, at(z - newton)[0]
             best = lax.fori_loop(1, _HALVINGS + 1, lambda k, b: tried(newton * 0.5**k, b), best)
             z = tried(g / (0.5 + nu), best)[0]
             return z, *at(z)
@@ -218,7 +217,7 @@ class SoftmaxCrossEntropy:
             far = ~(enough | nearer) & (size(g) > rounding * (1 + nu * size(z - s)))
             best, lowest, best_pi = lax.cond(
                 (active & far).any(),
-                lambda: shortened(z, g, newton, far),
+                lambda: shortened(z, g, newton, (full, full_value), far),
                 lambda: (full, full_value, full_pi),
             )
             better = lowest < value

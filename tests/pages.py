@@ -1,7 +1,20 @@
 """The programs and the sentences of pages of the documentation, for tests."""
 
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
+
+
+def hook(name: str) -> ModuleType:
+    """A program of `docs/hooks`, which makes pages of the site."""
+    path = Path(__file__).parents[1] / "docs" / "hooks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_hook", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def programs(page: Path) -> list[str]:

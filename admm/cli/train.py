@@ -20,7 +20,7 @@ from admm.errors import InputError, OutputError, hyphenated
 from admm.files import absolute, is_path
 from admm.run import registry
 from admm.run.history import OTHER_SCORES
-from admm.run.options import MethodOptions, value_kinds
+from admm.run.options import MethodOptions, help_of, value_kinds
 from admm.run.resume import resumed
 from quant import Levels
 
@@ -82,10 +82,10 @@ def _method_of(words: Sequence[str]) -> tuple[type[MethodOptions], str]:
 def _add(
     group: argparse._ArgumentGroup, name: str, each: Field[Any], kinds: tuple[Any, ...]
 ) -> None:
-    flag, text, default = hyphenated(name), each.metadata["help"], each.default
+    flag, text, default = hyphenated(name), help_of(each), each.default
     settings: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS}
     if isinstance(default, bool):
-        flag, text = (f"no-{flag}", f"leave out: {text}") if default else (flag, text)
+        flag = f"no-{flag}" if default else flag
         settings["action"] = "store_false" if default else "store_true"
     else:
         metavars = [_METAVARS[kind] for kind in kinds if kind in _METAVARS]

@@ -280,6 +280,12 @@ class MethodOptions(ABC):
         return cls(**known)
 
 
+def help_of(each: Field[Any]) -> str:
+    """What an option does on the command line, where one that is on can only be switched off."""
+    text: str = each.metadata["help"]
+    return f"leave out: {text}" if each.default is True else text
+
+
 @cache
 def option_fields(kind: type) -> dict[str, Field[Any]]:
     """The fields of options, by name."""

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from admm.cli.train import GROUPS
 from admm.errors import shell_spelling, spelled, switched_off
-from admm.run.options import MethodOptions, option_fields, value_kinds
+from admm.run.options import MethodOptions, help_of, option_fields, value_kinds
 from admm.run.registry import find_method, solver_places
 from quant import Levels
 
@@ -53,12 +53,10 @@ def _page(kind: type[MethodOptions], solvers: Sequence[str]) -> Iterator[str]:
 
 
 def _row(kind: type[MethodOptions], each: Field[Any]) -> str:
-    text, _, given = each.metadata["help"].removesuffix("]").partition(" [")
+    text, _, given = help_of(each).removesuffix("]").partition(" [")
     default = "" if each.default in (None, MISSING) else str(each.default)
     for other, allowed in each.metadata["only"].items():
         text += f"; only with `{other}` {', '.join(allowed)}"
-    if each.default is True:
-        text = f"leave out: {text}"  # as `--help` says it
     with shell_spelling():
         flag = switched_off(each.name) if each.default is True else spelled(each.name)
     cells = (f"`{flag}`", f"`{each.name}`", _values(kind, each), given or default, text)

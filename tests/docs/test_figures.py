@@ -19,6 +19,11 @@ def points(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 
+def row_of(*cells: object) -> str:
+    """The beginning of a row of a table; nothing but a space lies in an empty cell."""
+    return "".join(f"| {cell} " if cell != "" else "| " for cell in cells).rstrip()
+
+
 def of_network(row: Row) -> str:
     link = f"{row['link_mbit']:.0f} ({int(row['measured_mbit'])} measured)"
     times = " | ".join(f"{row[name]:.0f}" for name in ("epoch_ms", "wait_ms", "products_ms"))
@@ -110,10 +115,8 @@ def of_halo(row: Row) -> str:
     score = f"{points(row['test'])} ± {points(row['test_std'])}"
     if row["halo"] == "local":
         return f"| local training, averages every {row['N']} epochs | | | {score}"
-    cells = [row["halo"], row["N"] or "", score]
-    if row["dataset"] != "cora":
-        cells.insert(2, "" if row["halo"] == "drop" else row["codec"])
-    return f"| {' | '.join(map(str, cells))}".replace("|  |", "| |").replace("|  |", "| |")
+    codec = [] if row["dataset"] == "cora" else ["" if row["halo"] == "drop" else row["codec"]]
+    return row_of(row["halo"], row["N"] or "", *codec, score)
 
 
 def of_halo_gradient(row: Row) -> str:
@@ -134,8 +137,7 @@ def of_convolutions(row: Row) -> str:
 
 def of_subnetwork_peers(row: Row) -> str:
     setting = (row["setting"] or "").replace(" channels-last", ", channels last")
-    start = f"| {row['ranks']} | {row['cores']} |"
-    return f"{start} {setting} | {row['epoch_ms']:.0f} |".replace("|  |", "| |")
+    return row_of(row["ranks"], row["cores"], setting, f"{row['epoch_ms']:.0f} |")
 
 
 def of_peers(row: Row) -> str:

@@ -1,10 +1,10 @@
 """Pages of options that the site is built with."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from pages import hook
 
 from admm import solver_places
 from admm.run.options import option_fields
@@ -15,11 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def pages():
-    path = ROOT / "docs" / "hooks" / "options.py"
-    spec = importlib.util.spec_from_file_location("options_hook", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.pages()
+    return hook("options").pages()
 
 
 def test_every_option_of_every_solver_is_there(pages):
