@@ -18,15 +18,11 @@ of them. `inputs` is `--normalize`.
 - shallow: two layers, Adam; learning rate, dropout and weight decay are chosen
   (`benchmarks.shallow`).
 
-It takes long. With `--json` every row is kept as soon as it is there; rows that the file holds
-already, with the same settings to choose from, are not run again, and others that it holds stay;
-`--render` makes tables and plot of them all.
-Date, versions and command at the head of the file are of its last run. `seconds` is the mean time
-of a run beside others, one core each; shallow has none, since all its seeds are one computation.
+It takes long; `--json` keeps every row as soon as it is there. `seconds` is the mean time of a run
+beside others, one core each; shallow has none, since all its seeds are one computation.
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -34,7 +30,7 @@ from typing import Any
 
 from admm.solvers import default_stages
 from benchmarks import accuracy_row
-from benchmarks.accuracy_row import METHODS, SHALLOW, RowKey, grows, named, settings
+from benchmarks.accuracy_row import METHODS, SHALLOW, RowKey, grows
 from benchmarks.looks import GREY, color_of
 from benchmarks.report import Report, Row, at_least, make_parser, set_defaults
 
@@ -56,35 +52,24 @@ _COLUMNS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    given, known = _parse(argv)
-    keys = list(known) if given.render else list(_keys(given))
-    old = {
-        key: known[key]
-        for key in keys
-        if key in known and (given.render or known[key]["settings"] == named(settings(key)))
-    }
-    if given.render:
-        given.json = None  # its rows are read, not written
+    given = _parse(argv)
+    keys = list(_keys(given))
     report = Report("accuracy", given)
-    report.begin(_COLUMNS, len(keys) - len(old))
-    report.others = known.values()
+    report.begin(_COLUMNS, len(keys))
     for key in keys:
-        row = old.get(key) or {**key._asdict(), **accuracy_row.measure(key, given.data_dir)}
-        known.pop(key, None)
-        report.add(row, measured=key not in old)
+        report.add({**key._asdict(), **accuracy_row.measure(key, given.data_dir)})
     report.finish(draw)
     report.write(table(report.rows))
 
 
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[RowKey, Row]]:
-    """All settings, resolved, and the rows that are there already."""
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """All settings, resolved."""
     parser = make_parser("accuracy", __doc__)
     parser.add_argument("--datasets", nargs="+", default=["digits"])
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
-    parser.add_argument("--render", action="store_true", help="run nothing: show what --json has")
     parser.add_argument("--inputs", nargs="+", default=["hops"], choices=("hops", "none"))
     parser.add_argument("--hidden", nargs="+", type=at_least(1), help="[100 500; quick: 16]")
-    parser.add_argument("--layers", type=at_least(2), help="[10; quick: 4]")
+    parser.add_argument("--layers", nargs="+", type=at_least(2), help="[10; quick: 4]")
     parser.add_argument("--epochs", type=at_least(1), help="of a stage [100; quick: 10]")
     parser.add_argument(
         "--eval-every", type=at_least(1), help="epochs from one to the next [5; quick: 1]"
@@ -95,39 +80,27 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[RowKey, Row]]:
     )
     parser.add_argument("--data-dir", type=Path, help="folder of data sets [$ADMM_DATA]")
     given = parser.parse_args(argv)
-    small = {"hidden": [16], "layers": 4, "epochs": 10, "eval_every": 1, "seeds": 2}
-    full = {"hidden": [100, 500], "layers": 10, "epochs": 100, "eval_every": 5, "seeds": 5}
+    small = {"hidden": [16], "layers": [4], "epochs": 10, "eval_every": 1, "seeds": 2}
+    full = {"hidden": [100, 500], "layers": [10], "epochs": 100, "eval_every": 5, "seeds": 5}
     set_defaults(given, small, full)
-    try:
-        return given, _rows_of(given.json)
-    except (KeyError, TypeError, ValueError) as error:
-        parser.error(f"--json {given.json} is a file, but not of this benchmark ({error!r})")
+    return given
 
 
 def _keys(given: argparse.Namespace) -> Iterator[RowKey]:
-    stages = default_stages(given.layers)
-    for dataset, inputs, hidden, method in product(
-        given.datasets, given.inputs, given.hidden, given.methods
+    for dataset, inputs, hidden, method, layers in product(
+        given.datasets, given.inputs, given.hidden, given.methods, given.layers
     ):
         yield RowKey(
             dataset,
             inputs,
             hidden,
             method,
-            2 if method == SHALLOW else given.layers,
-            given.epochs if grows(method) else given.epochs * len(stages),
+            2 if method == SHALLOW else layers,
+            given.epochs if grows(method) else given.epochs * len(default_stages(layers)),
             given.eval_every,
             given.seeds,
             given.split_seed,
         )
-
-
-def _rows_of(path: Path | None) -> dict[RowKey, Row]:
-    """The rows of an earlier run of this benchmark."""
-    if path is None or not path.is_file():
-        return {}
-    rows = json.loads(path.read_text())["rows"]
-    return {RowKey(*[row[name] for name in RowKey._fields]): row for row in rows}
 
 
 # What comes out.

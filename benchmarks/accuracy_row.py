@@ -1,7 +1,6 @@
 """A row of the benchmark of accuracy: its runs, and the choice of a setting on validation."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,9 +83,8 @@ def measure(key: RowKey, data_dir: Path | None) -> Row:
         "mean_val": float(np.mean([run.val for run in runs])),
         "seconds": float(np.mean(seconds)) if seconds else None,
         "setting": " ".join(map(str, choice[best])) or "defaults",
-        "settings": named(choice),
+        "settings": [" ".join(map(str, setting)) for setting in choice],
         "diverged": sum(run.diverged for run in runs),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -100,11 +98,6 @@ def settings(key: RowKey) -> list[tuple[Any, ...]]:
         return [("--rho", penalty, "--nu", penalty) for penalty in _PENALTIES]
     rates = RATES[key.method.removesuffix("-grown")]
     return [("--lr", rate, "--weight-decay", decay) for rate, decay in product(rates, _DECAYS)]
-
-
-def named(choice: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Settings in words."""
-    return [" ".join(map(str, setting)) for setting in choice]
 
 
 def _run(

@@ -7,10 +7,11 @@ Rows of `sadmm` are runs of `admm train`, with its defaults, in one process per 
 `--` go to it. `adam`, `adamw` and `sgd` (Nesterov's momentum of 0.9) train the same network from
 He's weights; learning rate, size of mini-batches, weight decay and deviation of the inputs, in this
 order in `setting`, are chosen on validation images from the grids of `benchmarks.minibatch`, with
-the same number of passes and with seeds that are not among those reported. Accuracies are those
-after the last pass, means over seeds. `share` is bytes sent over those of float32. `seconds` of
-training are the median, without compilation; `to` is the median of those until a validation
-accuracy of `--to`, looked at after every pass, if every seed reaches it.
+the same number of passes and with seeds that are not among those reported: a setting that is the
+best with its own was lucky with them. `--tuning-seeds 0` chooses with the reported ones all the
+same. Accuracies are those after the last pass, means over seeds. `share` is bytes sent over those
+of float32. `seconds` of training are the median, without compilation; `to` is the median of those
+until a validation accuracy of `--to`, looked at after every pass, if every seed reaches it.
 
     python -m benchmarks depth --part time --hidden 512 --methods sadmm adam
 
@@ -141,7 +142,8 @@ def _add_rivals(
     for method in methods:
         for passes in given.rival_passes:
             size = Size(layers, hidden, passes)
-            best = _tuned(method, rows, size, given.tuning_seeds)
+            others = range(_TUNING_SEED, _TUNING_SEED + given.tuning_seeds)
+            best = _tuned(method, rows, size, others or range(given.seeds))
             scores = [
                 train(method, best, rows, size, seed, given.to) for seed in range(given.seeds)
             ]
@@ -150,15 +152,11 @@ def _add_rivals(
             report.add(_row(given, layers, hidden, method, scores, about))
 
 
-def _tuned(method: str, rows: Rows, size: Size, seeds: int) -> Setting:
-    """The setting of the best mean validation accuracy.
-
-    Of seeds that no row has: a setting that is the best with its seeds was lucky with them.
-    """
+def _tuned(method: str, rows: Rows, size: Size, seeds: Sequence[int]) -> Setting:
+    """The setting of the best mean validation accuracy over seeds."""
 
     def val(setting: Setting) -> float:
-        numbers = range(_TUNING_SEED, _TUNING_SEED + seeds)
-        return float(np.mean([train(method, setting, rows, size, n).val for n in numbers]))
+        return float(np.mean([train(method, setting, rows, size, seed).val for seed in seeds]))
 
     return max(settings(method), key=val)
 
@@ -204,7 +202,7 @@ def parse(argv: Sequence[str], options: Sequence[str]) -> tuple[argparse.Namespa
     parser.add_argument("--workers", type=at_least(1), default=1)
     parser.add_argument("--seeds", type=at_least(1), metavar="N", help="0…N−1 [5; quick: 1]")
     parser.add_argument(
-        "--tuning-seeds", type=at_least(1), metavar="N", help="others, for a choice [2; quick: 1]"
+        "--tuning-seeds", type=at_least(0), metavar="N", help="others, for a choice [2; quick: 1]"
     )
     parser.add_argument("--to", type=positive, help="validation accuracy to reach")
     parser.add_argument("--batch", type=at_least(1), default=50, help="rows of a timed one [50]")
@@ -226,7 +224,6 @@ def draw(figure: Any, rows: Sequence[Row]) -> None:
     if "epoch_ms" in rows[0]:
         tssm_time.draw(figure.subplots(), rows)
         return
-    rows = [row for row in rows if row["method"] != "sadmm" or row["setting"] == "float32"]
     over = [name for name in ("layers", "passes") if len({row[name] for row in rows}) > 1]
     panels = over or ["layers"]
     for axes, x in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -238,7 +235,9 @@ def _draw(axes: Any, x: str, rows: Sequence[Row]) -> None:
     sizes = [name for name in ("rows", "layers", "hidden", "passes") if name != x]
     lines: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        lines.setdefault((row["method"], *(row[name] for name in sizes)), []).append(row)
+        codec = row["setting"] if row["share"] is not None and row["share"] < 1 else ""
+        line = (row["method"], codec, *(row[name] for name in sizes))
+        lines.setdefault(line, []).append(row)
     longest = max(map(len, lines.values()))
     shown = {line: own for line, own in lines.items() if len(own) > 1 or longest == 1}
     differ = [len(set(values)) > 1 for values in zip(*shown, strict=True)]
@@ -248,7 +247,10 @@ def _draw(axes: Any, x: str, rows: Sequence[Row]) -> None:
         means, stds = ([row[name] for row in own] for name in ("test", "test_std"))
         look = line_look(line[0])
         axes.errorbar([row[x] for row in own], means, stds, marker="o", capsize=3, **look)
-        words = [f"{value:g} {name}" for name, value in zip(sizes, line[1:], strict=True)]
+        words = [
+            line[1],
+            *(f"{value:g} {name}" for name, value in zip(sizes, line[2:], strict=True)),
+        ]
         label = [line[0], *(word for word, told in zip(words, differ[1:], strict=True) if told)]
         names.append(Name(", ".join(label), own[-1][x], means[-1], look["color"]))
     axes.set(xlabel=x, ylabel="test accuracy")

@@ -1,8 +1,9 @@
-"""Draw the picture of a benchmark from the file of its results, without measuring again.
+"""Draw the picture of a benchmark from files of its results, without measuring again.
 
     python -m benchmarks draw benchmarks/results/network.json docs/network.png
 
-The file is one that `--json` has written. The ending of the picture's name decides: PNG, SVG, PDF.
+The files are of one benchmark, as `--json` has written them. The ending of the picture's name
+decides: PNG, SVG, PDF.
 """
 
 import argparse
@@ -20,25 +21,30 @@ def main(argv: Sequence[str]) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("results", type=Path, metavar="RESULTS.json")
+    parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json")
     parser.add_argument("picture", type=picture_file, metavar="PICTURE")
     given = parser.parse_args(argv)
     redraw(given.results, given.picture)
 
 
-def redraw(results: Path, picture: Path) -> None:
-    """Draw the rows of a file of results.
+def redraw(results: Sequence[Path], picture: Path) -> None:
+    """Draw the rows of files of results of one benchmark.
 
     Raises:
-        InputError: If the file cannot be read, or is no file of results of these benchmarks.
+        InputError: If a file cannot be read, is no file of results of these benchmarks, or is of
+            another benchmark than the first.
         OutputError: If the picture cannot be written.
     """
-    content = read_results(results)
-    name, rows = content["benchmark"], content["rows"]
+    told = ", ".join(map(str, results))
+    contents = [read_results(path) for path in results]
+    names = list(dict.fromkeys(content["benchmark"] for content in contents))
+    if len(names) > 1:
+        raise InputError(f"{told} are of {' and '.join(names)}; a picture is of one benchmark")
+    rows = [row for content in contents for row in content["rows"]]
     if not rows:
-        raise InputError(f"{results} has no rows: the benchmark ended before its first")
-    draw = import_module(f"benchmarks.{name.replace('-', '_')}").draw
+        raise InputError(f"no rows in {told}: the benchmark ended before its first")
+    draw = import_module(f"benchmarks.{names[0].replace('-', '_')}").draw
     try:
         save_picture(picture, draw, rows)
     except KeyError as missing:
-        raise InputError(f"{results} has rows without {missing}; measure again") from None
+        raise InputError(f"rows without {missing} in {told}; measure again") from None

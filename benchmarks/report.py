@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,14 +181,12 @@ class Report:
     Attributes:
         columns: Of the table that rows are added to.
         rows: What was added, to all tables.
-        others: Rows of an earlier run, for the JSON alone.
         results: Figures over all rows, for the end of the table and the JSON.
     """
 
     def __init__(self, name: str, given: argparse.Namespace) -> None:
         self.name = name
         self.rows: list[Row] = []
-        self.others: Collection[Row] = ()
         self.results: dict[str, Any] = {}
         self._given = given
         self._console = Console(sys.stdout)
@@ -271,7 +269,7 @@ class Report:
             "tree": self._tree,
             "machine": machine(),
             "versions": versions(),
-            "rows": [*self.others, *self.rows],
+            "rows": self.rows,
             "results": self.results,
         }
         text = json.dumps(content, indent=1) + "\n"

@@ -14,10 +14,9 @@ A file has its rows, settings, processor and versions. `make results` measures a
 `python -m benchmarks again FILE` the named ones. Data sets come from the folder in `ADMM_DATA`.
 
 `tree` is the commit that was measured, with `-dirty` for changes that were not committed. Some
-files have no tree or no minutes. `measured` is the day of the last command; where rows are of
-several days, of the first and the last row.
+files have no tree or no minutes.
 
-| file | measured | tree | jax | minutes | commands, each after `python -m benchmarks` |
+| file | measured | tree | jax | minutes | command, after `python -m benchmarks` |
 |---|---|---|---|---|---|
 """
 
@@ -38,13 +37,7 @@ def page() -> str:
 def _rows() -> Iterator[str]:
     for path in sorted(RESULTS.glob("*.json"), key=lambda path: path.stem):
         content = json.loads(path.read_text())
-        told = content["command"]
-        commands = [told] if isinstance(told, str) else told
-        words = " <br> ".join(
-            f"`{command.removeprefix('python -m benchmarks ')}`" for command in commands
-        )
+        words = content["command"].removeprefix("python -m benchmarks ")
         minutes = f"{content['seconds'] / 60:.0f}" if "seconds" in content else ""
-        days = sorted({row.get("date", content["date"])[:10] for row in content["rows"]})
-        day = " to ".join(dict.fromkeys((days[0], days[-1])))
-        about = f"{day} | {content.get('tree') or ''} | {content['versions']['jax']}"
-        yield f"| `{path.stem}` | {about} | {minutes} | {words} |"
+        about = f"{content['date'][:10]} | {content.get('tree') or ''}"
+        yield f"| `{path.stem}` | {about} | {content['versions']['jax']} | {minutes} | `{words}` |"

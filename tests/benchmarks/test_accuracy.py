@@ -1,6 +1,5 @@
 """The benchmark of accuracy, without its runs; and the shallow rival."""
 
-import json
 import re
 from pathlib import Path
 
@@ -72,61 +71,18 @@ def test_runs_that_diverge_have_a_score():
     assert accuracy_row._score(lost) == Run(0, 0, 0, 3.0, diverged=True)
 
 
-# Rows that are there already.
-
-
-@pytest.fixture
-def measure(monkeypatch):
-    """Run the benchmark of gd, adam and shallow without training; what was measured."""
-    measured = []
-
-    def run(key, data_dir):
-        if key.method == failing:
-            raise KeyboardInterrupt
-        measured.append(key.method)
-        figures = {"mean_test": 0.5, "std_test": 0.1, "deep_test": 0.5, "mean_val": 0.5}
-        names = accuracy_row.named(accuracy_row.settings(key))
-        return {**figures, "seconds": None, "setting": "x", "settings": names, "diverged": 0}
-
-    failing = None
-
-    def call(*methods, out, fail=None):
-        nonlocal failing
-        failing = fail
-        measured.clear()
-        accuracy.main(["--quick", "--json", str(out), "--methods", *methods])
-        return list(measured)
-
-    monkeypatch.setattr(accuracy_row, "measure", run)
-    return call
-
-
-def methods_in(out):
-    return {row["method"] for row in json.loads(out.read_text())["rows"]}
-
-
-def test_rows_are_kept_and_not_run_again(measure, tmp_path, monkeypatch):
-    out = tmp_path / "rows.json"
-    assert measure("gd", "shallow", out=out) == ["gd", "shallow"]
-    with pytest.raises(KeyboardInterrupt):
-        measure("adam", "adagrad", "shallow", out=out, fail="adagrad")
-    assert methods_in(out) == {"gd", "adam", "shallow"}
-    assert measure("shallow", "adagrad", out=out) == ["adagrad"]
-    assert methods_in(out) == {"gd", "adam", "adagrad", "shallow"}
-    # With more to choose from, a row is out of date.
-    monkeypatch.setitem(accuracy_row.RATES, "gd", (1.0, 0.3))
-    assert measure("gd", "adam", out=out) == ["gd"]
-    assert len(json.loads(out.read_text())["rows"]) == 4
-
-
-@pytest.mark.parametrize("content", ["nonsense", "[]", '{"rows": [{"method": "gd"}]}'])
-def test_a_file_of_something_else_is_left_alone(measure, tmp_path, content, capsys):
-    out = tmp_path / "rows.json"
-    out.write_text(content)
-    with pytest.raises(SystemExit):
-        measure("gd", out=out)
-    assert f"--json {out} is a file, but not of this benchmark" in capsys.readouterr().err
-    assert out.read_text() == content
+@pytest.mark.parametrize(
+    ("method", "layers_and_epochs"),
+    [
+        ("pdadmm-g", [(4, 10), (10, 10)]),
+        ("pdadmm-g-at-once", [(4, 20), (10, 30)]),
+        ("shallow", [(2, 20), (2, 30)]),
+    ],
+)
+def test_a_row_for_each_depth(method, layers_and_epochs):
+    """A method without stages has the epochs of all of them."""
+    given = accuracy._parse(["--quick", "--layers", "4", "10", "--methods", method])
+    assert [(key.layers, key.epochs) for key in accuracy._keys(given)] == layers_and_epochs
 
 
 def test_table():

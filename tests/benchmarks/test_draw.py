@@ -92,16 +92,28 @@ def test_rows_that_are_not_stored(module, rows, label):
     assert axes.lines or axes.patches
 
 
+def results(*names):
+    return [next(path for path in RESULTS if path.stem == name) for name in names]
+
+
 def test_the_command(tmp_path):
     picture = tmp_path / "picture.svg"
-    results = next(path for path in RESULTS if path.stem == "network")
-    assert main(["draw", str(results), str(picture)]) == 0
-    assert picture.read_text().rstrip().endswith("</svg>")
+    files = map(str, results("depth", "depth-passes"))
+    assert main(["draw", *files, str(picture)]) == 0
+    text = picture.read_text()
+    assert text.rstrip().endswith("</svg>")
+    assert "<!-- layers -->" in text, "of the first file"
+    assert "<!-- passes -->" in text, "of the second"
+
+
+def test_files_of_two_benchmarks(tmp_path):
+    with pytest.raises(InputError, match="are of depth and network; a picture is of one benchmark"):
+        redraw(results("depth", "network"), tmp_path / "picture.png")
 
 
 def test_a_model_says_so():
     figure = Figure()
-    rows = json.loads(next(p for p in RESULTS if p.stem == "scaling").read_text())["rows"]
+    rows = json.loads(results("scaling")[0].read_text())["rows"]
     import_module("benchmarks.scaling").draw(figure, rows)
     assert "model, not measured" in figure.axes[0].get_title()
 
@@ -114,7 +126,7 @@ def test_a_model_says_so():
         ("[]", "has no benchmark and rows; pass what --json has written"),
         ('{"benchmark": "network", "rows": 3}', "has no benchmark and rows"),
         ('{"benchmark": "nonsense", "rows": [{}]}', "is of 'nonsense', expected one of accuracy"),
-        ('{"benchmark": "network", "rows": []}', "has no rows"),
+        ('{"benchmark": "network", "rows": []}', "no rows in "),
         ('{"benchmark": "network", "rows": [{"link_mbit": 1}]}', "rows without 'method'"),
     ],
 )
@@ -123,7 +135,7 @@ def test_mistakes(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=message):
-        redraw(path, tmp_path / "picture.png")
+        redraw([path], tmp_path / "picture.png")
     assert not (tmp_path / "picture.png").exists()
 
 
