@@ -77,10 +77,10 @@ def main(argv: Sequence[str]) -> None:
 
 def _time(given: argparse.Namespace, report: Report) -> None:
     """Of all sizes one after the other; there is no random data of the sizes of a data set."""
-    sizes = {"network": ["mlp"], "blocks": 1, "filters": 1, "batch": given.batch}
+    fixed = {"network": ["mlp"], "blocks": 1, "filters": 1, "cut": None, "peers": False}
     for layers in given.layers:
         for hidden in given.hidden:
-            case = {**vars(given), **sizes, "layers": layers, "hidden": hidden}
+            case = {**vars(given), **fixed, "layers": layers, "hidden": hidden}
             tssm_time.run(argparse.Namespace(**case), report)
 
 

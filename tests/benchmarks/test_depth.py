@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from admm.datasets import load_images
-from benchmarks import depth, minibatch
+from benchmarks import depth, minibatch, tssm_time
 from benchmarks.minibatch import GRIDS, Score, Setting, Size, rows_of, settings, train
 
 
@@ -25,6 +25,26 @@ def test_what_the_benchmark_sets_is_told(capsys):
     with pytest.raises(SystemExit):
         depth.parse([], ["--epochs", "3"])
     assert "--epochs is set by the benchmark" in capsys.readouterr().err
+
+
+def test_times_of_every_size(monkeypatch, capsys):
+    """Of ours and of Adam on one and two cores; what is measured is asked of `tssm_time`."""
+
+    def timed(case, ranks, cores):
+        assert case.cuts is None
+        row = {"network": case.network, "method": case.method, "subnetworks": 1, "codec": None}
+        row |= {"ranks": ranks, "cores": ranks * cores, "batches": case.batches, "cuts": None}
+        row |= {"epoch_ms": case.hidden / ranks, "wait_ms": 0.0, "compile_s": 0.0, "timed": 1}
+        return row
+
+    monkeypatch.setattr(tssm_time, "time_epoch", timed)
+    words = ["--part", "time", "--hidden", "32", "64", "--methods", "sadmm", "adam"]
+    depth.main([*words, "--batches", "4", "--seconds", "1"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("mlp")]
+    methods = ["sadmm", "sadmm", "adam", "adam", "adam data-parallel"]
+    assert [line.split("  ")[3].strip() for line in lines] == 2 * methods
+    times = [[f"{width / ranks:.1f}" for ranks in (1, 2, 1, 1, 2)] for width in (32, 64)]
+    assert [line.split()[-4] for line in lines] == [*times[0], *times[1]]
 
 
 def test_the_first_training_rows_and_all_others():
