@@ -32,12 +32,15 @@ fuzz: .venv/installed
 same-bits: .venv/installed
 	$(BIN)/python -m tests.same_bits $(COMMIT) $(FOLDER) $(ARGS)
 
-# All stored rows, which takes long; some with FILES="benchmarks/results/A.json …".
+# All stored rows, and the tables and pictures of them, which takes long; some rows with
+# FILES="benchmarks/results/A.json …".
 FILES ?= $(wildcard benchmarks/results/*.json)
 results: .venv/installed
 	$(BIN)/python -m benchmarks again $(FILES)
+	$(BIN)/python -m docs.tables
+	$(BIN)/python -m docs.pictures
 
-# Those of docs/images, which explain; benchmarks draw those which measure.
+# Those of docs/images, which explain, and those of stored rows.
 pictures: .venv/installed
 	$(BIN)/python -m docs.pictures
 

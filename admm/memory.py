@@ -119,7 +119,7 @@ def _asked(text: str) -> str:
 def _advice(options: object) -> str:
     names = [spelled(name) for name in _SMALLER if hasattr(options, name)]
     less = f"a smaller {' or '.join(names)} takes less, and " if names else ""
-    return f"{less}more ranks on more machines share the layers out"
+    return f"{less}more ranks on more machines share the work out"
 
 
 def _told(left: Available) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from admm import estimate, options, resumed, solver_places, train
+from admm.comm import LocalTransport
 from admm.errors import DivergedError
 from admm.run.checkpoint import newest_checkpoint
 
@@ -270,6 +271,28 @@ def test_a_run_that_diverges_goes_back_with_safer_options(name, tmp_path):
     assert summary["status"] in ("done", "diverged")
     for option, value in changes.items():
         assert summary["options"][option] < value
+
+
+def state_after_an_epoch(given, loaded):
+    """What training with options holds, whose data were loaded with others."""
+    transport = LocalTransport(1)
+    training = given.begin(loaded.load(transport, None), transport, 0, None)
+    training.epoch(1, True)
+    state = training.state()
+    return training, [np.asarray(array) for unit in state.values() for array in unit.values()]
+
+
+@every_method
+def test_a_retreat_trains_with_the_safer_options(name):
+    """Those that the data were loaded with do not count any more."""
+    given = options(**{**ROWS[name].given, "epochs": EPOCHS})
+    training, before = state_after_an_epoch(given, given)
+    safer, _ = given.safer(training)
+    _, now = state_after_an_epoch(safer, given)
+    _, anew = state_after_an_epoch(safer, safer)
+    for one, other in zip(now, anew, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any((one != other).any() for one, other in zip(now, before, strict=True))
 
 
 @every_method

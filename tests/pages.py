@@ -2,8 +2,13 @@
 
 import importlib.util
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+# A command, up to what ends it in a shell.
+STARTS = r"(?<!\S)(?:-n (\d+) )?[^\s\"]*python3? -m {program} (.*?)(?= [:|]|[;\"]|$)"
 
 
 def hook(name: str) -> ModuleType:
@@ -36,3 +41,13 @@ def prose(page: Path) -> list[str]:
         )
         if sentence
     ]
+
+
+def commands(page: Path, program: str = "admm") -> Iterator[tuple[list[str], str | None]]:
+    """The commands of a page that start a program: its words, and the number of ranks."""
+    text = page.read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    within = re.findall(r"`(python -m .*?)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in "\n".join([*blocks, *within]).replace("\\\n", " ").splitlines():
+        for ranks, words in re.findall(STARTS.format(program=program), line):
+            yield shlex.split(words, comments=True), ranks or None

@@ -27,5 +27,10 @@ from .secure import (
 )
 from .shares import Shares as Shares, trace_shares as trace_shares
 from .trace import Trace as Trace
-from .transport import Arrived as Arrived, LocalTransport as LocalTransport, Transport as Transport
+from .transport import (
+    Arrived as Arrived,
+    LocalTransport as LocalTransport,
+    Transport as Transport,
+    local_transport as local_transport,
+)
 from .worker import Worker as Worker, in_turns as in_turns

@@ -77,6 +77,21 @@ def is_first() -> bool:
     return not launched() or launch_rank() == 0
 
 
+def check_alone() -> None:
+    """Whether this process may train by itself.
+
+    Raises:
+        InputError: If a launcher started it among several, each of which would be a whole run.
+    """
+    ranks = _number((*_SIZES, "SLURM_STEP_NUM_TASKS"), 1) if launched() else None
+    if ranks is not None and ranks > 1:
+        raise InputError(
+            f"an MPI launcher started {ranks} ranks, and without a transport each would be a whole "
+            "run; pass MPITransport(launch.world()) of admm.comm, or set ADMM_MPI=0 for a run in "
+            "each"
+        )
+
+
 def world() -> Any:
     """`MPI.COMM_WORLD`, started once launcher and library are known to belong together.
 

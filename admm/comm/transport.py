@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, UInt8
 
+from admm.comm import launch
 from admm.comm.trace import Category, Trace
 
 DATA = "data"  # what `deal` sends
@@ -271,3 +272,13 @@ class LocalTransport(Transport):
 
     def agreed(self, function: Callable[[], T]) -> T:
         return function()
+
+
+def local_transport(workers: int) -> LocalTransport:
+    """The transport of a process that trains by itself.
+
+    Raises:
+        InputError: If a launcher started it among several, each of which would be a whole run.
+    """
+    launch.check_alone()
+    return LocalTransport(workers)

@@ -99,9 +99,9 @@ def _computation(summary: Mapping[str, Any]) -> dict[str, Figure]:
         "parameters": ("numbers", "of the best network"),
         "model_size": ("bytes", "of these, as they are saved"),
     }
-    costs = summary.get("costs")
+    costs = summary["costs"]
     if costs is None or costs["parameters"] is None:
-        remedy = "a run of this release, by a method that says what it costs"
+        remedy = "a run by a method that says what it costs"
         return {name: not_measured(unit, remedy) for name, (unit, _) in units.items()}
     values = (*costs["flops"].values(), costs["parameters"], costs["model_bytes"])
     return {
@@ -115,14 +115,9 @@ def _messages(nbytes: Mapping[str, Any]) -> dict[str, Figure]:
         "sent": (nbytes["sent"], "of training, all variables"),
         **{f"sent_{name}": (n, f"of {name}") for name, n in nbytes["by_variable"].items()},
         "sent_evaluation": (nbytes["evaluation"], "of activations in evaluations"),
+        "sent_control": (nbytes["control"], "of sums, scores and agreements"),
     }
     found = {name: Figure(n, "bytes", "counted", note) for name, (n, note) in every.items()}
-    control = nbytes.get("control")
-    found["sent_control"] = (
-        not_measured("bytes", "a run of this release")
-        if control is None
-        else Figure(control, "bytes", "counted", "of sums, scores and agreements")
-    )
     found["compression"] = (
         Figure(nbytes["float32"] / nbytes["sent"], "ratio", "counted", "float32 / sent")
         if nbytes["sent"]
@@ -142,7 +137,7 @@ def _prices(summary: Mapping[str, Any], prices: Prices) -> dict[str, Figure]:
     if prices.price is not None:
         money = prices.price * summary["seconds"]["total"] / _HOUR
         cost = Figure(money, "money", "modelled", f"{prices.price:g} an hour, by total_seconds")
-        parameters = (summary.get("costs") or {}).get("parameters")
+        parameters = (summary["costs"] or {}).get("parameters")
         per_parameter = (
             not_measured("money", "a run whose parameters are counted")
             if parameters is None
@@ -158,10 +153,10 @@ def _prices(summary: Mapping[str, Any], prices: Prices) -> dict[str, Figure]:
 
 def _energy(summary: Mapping[str, Any], watts: float | None) -> Figure:
     """What meters said, else watts · busy core-seconds; never the one in the guise of the other."""
-    joules, cpu = summary.get("joules"), summary["seconds"].get("cpu")
+    joules, cpu = summary["joules"], summary["seconds"]["cpu"]
     if joules is not None:
         return Figure(joules, "J", "measured", "RAPL: all that ran on the machines of the run")
-    if watts is None or cpu is None:
+    if watts is None:
         return not_measured("J", "RAPL counters that can be read, or --watts of a core")
     core_seconds = cpu * summary["workers"]["ranks"]
     if summary["workers"]["mpi"] is None:

@@ -14,7 +14,10 @@ from admm.run.options import folder_of
 _FRACTION = Check("in 0…1", lambda value: 0 <= value <= 1, Real)
 
 _FIDELITY = {"agreement": "fraction", "kl": "nat"}
-_NEEDED = ("best", "final", "seconds", "bytes", "peak_rss_bytes", "workers", "dataset", "options")
+_NEEDED = (
+    *("best", "final", "seconds", "bytes", "joules", "peak_rss_bytes", "workers", "dataset"),
+    *("options", "costs"),
+)
 
 
 class Report(NamedTuple):
@@ -87,9 +90,9 @@ def read_summary(run: Path) -> dict[str, Any]:
     """The contents of `summary.json`.
 
     Raises:
-        InputError: If there is none, or it is damaged or of an earlier schema.
+        InputError: If there is none, or it is damaged or of another schema.
     """
-    summary = status.read_summary(run, schema=2)
+    summary = status.read_summary(run, schema=status.SCHEMA)
     if summary is None:
         raise InputError(
             f"{run} has no summary.json: it is no run, or has not ended; `admm status` says which"

@@ -1,6 +1,6 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped.
 
-    RUN/checkpoints/0010-000050/          the stage of 10 layers after epoch 50
+    RUN/checkpoints/0002-000050/          stage 2, the third, after epoch 50
         unit_001.npz …                    state of a layer (of a subnetwork), by its owner
         layer_001.npz …                   its parameters in the best network so far
         manifest.json                     everything else, and the checksums of the files
@@ -39,6 +39,8 @@ _ENTRIES = (
     "counts",
     "retreats",
     "model",
+    "stages",
+    "spent",
 )
 
 

@@ -38,7 +38,7 @@ class Clock:
     def add(self, seconds: Mapping[str, float]) -> None:
         """Count on from the totals of an earlier process."""
         self._start -= seconds["total"]
-        self._cpu -= seconds.get("cpu", 0.0)  # earlier releases did not count it
+        self._cpu -= seconds["cpu"]
         self._compile += seconds["compile"]
         for name in _SECTIONS:
             self._sections[name] += seconds[name]

@@ -29,7 +29,6 @@ class History:
 
     Args:
         select: The value that picks the best, see `gain`.
-        bounded: Another value that every line has, if there is one.
         epochs: Epochs of a stage.
         eval_every: Epochs between evaluations.
         stages: How many there are.
@@ -43,7 +42,6 @@ class History:
     def __init__(
         self,
         select: str,
-        bounded: str | None,
         epochs: int,
         eval_every: int = 1,
         stages: int = 1,
@@ -52,7 +50,7 @@ class History:
         self.evaluations: list[Evaluation] = []
         self.best: Evaluation | None = None
         self._select = select
-        self._needed = {"stage", "epoch", select, bounded or select}
+        self._needed = {"stage", "epoch", select}
         self._console = console or Console(None)
         self._epochs, self._stages = epochs, stages
         self._shown = shown_epochs(epochs, eval_every)
@@ -81,7 +79,7 @@ class History:
         """The evaluations in the first bytes of the file.
 
         Raises:
-            InputError: If the file is shorter, damaged, or of a release with other names.
+            InputError: If the file is shorter or damaged.
         """
         if self._file is None:
             return []
@@ -94,10 +92,8 @@ class History:
         lines = _evaluations(self._file.name, text)
         for line in lines:
             if missing := self._needed - set(line):
-                raise InputError(
-                    f"{self._file.name} has no {' and '.join(sorted(missing))}: it is of a release "
-                    "that named them otherwise; go on with that one, or train anew"
-                )
+                told = " and ".join(sorted(missing))
+                raise InputError(f"{self._file.name} is damaged (a line without {told})")
         return lines
 
     def rewind(self, nbytes: int) -> list[Evaluation]:

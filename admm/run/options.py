@@ -266,18 +266,15 @@ class MethodOptions(ABC):
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `as_json`; what an older release had beside it must be null.
+        """The inverse of `as_json`.
 
         Raises:
-            InputError: If there is another option that says something.
+            InputError: If there are other options.
         """
         for name in values:
-            if name not in option_fields(cls) and values[name] is not None:
+            if name not in option_fields(cls):
                 raise InputError(f"this release has no {spelled(name, values[name])}")
-        known = {name: values[name] for name in option_fields(cls) if name in values}
-        if is_path(known.get("dataset", "")):
-            known["data_dir"] = None  # earlier releases let it stand, and did not search it
-        return cls(**known)
+        return cls(**values)
 
 
 def help_of(each: Field[Any]) -> str:

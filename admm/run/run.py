@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from admm.comm import LocalTransport, Trace, Transport, named_leaves
+from admm.comm import Trace, Transport, local_transport, named_leaves
 from admm.console import Console, Text
 from admm.errors import DivergedError, InputError, StoppedError, spelled
 from admm.files import write_atomically, writing
@@ -58,8 +58,8 @@ def train(
         options: What to train, on what, and how: `options(solver, …)` makes them.
         transport: Carries the messages, with the timeout and the checksums that it was made with;
             by default `options.workers` workers live here.
-        data: The data themselves, a `Graph`, `Images` or `Samples`, in place of a name; the root's
-            process needs them.
+        data: The data themselves, a `Graph`, `Images`, `Samples` or `Federation`, in place of a
+            name; the root's process needs them, of a federation every process.
         callback: Called with every evaluation, in all processes together, or a list of such
             functions; the run ends where one returns true in any. Where it has `start`, that is
             called with the options before training; where it has `close`, that is called when the
@@ -67,8 +67,9 @@ def train(
         progress: Where the root prints its table, as long as that takes it; None prints nothing.
 
     Raises:
-        InputError: If data or options cannot be used, the processes were not started as one job,
-            or do not share the folder of the run, or another run is using it.
+        InputError: If data or options cannot be used, a launcher started several processes and
+            there is no transport, they were not started as one job, or do not share the folder of
+            the run, or another run is using it.
         DivergedError: If training leaves the finite numbers, and going back to the last checkpoint
             with safer settings does not help; `summary.json` says `diverged`.
         StoppedError: After SIGTERM or SIGINT; `summary.json` says `interrupted`.
@@ -84,7 +85,7 @@ def train(
     """
     if not isinstance(options, MethodOptions):
         raise InputError(f"train takes what options(solver, …) makes, got {options!r}")
-    transport = LocalTransport(options.workers) if transport is None else transport
+    transport = local_transport(options.workers) if transport is None else transport
     check_transport(transport)
     callbacks = callbacks_of(callback)
     check_one_job(options, transport)
@@ -145,7 +146,6 @@ class Run:
         self._transport, self._clock, self._console = transport, clock, console
         self._history = History(
             options.select,
-            options.bounded,
             options.epochs,
             options.eval_every,
             len(options.stages),
@@ -300,7 +300,7 @@ class Run:
         }
         units = self._now.state()
         about["counts"] = counts(self._transport, self._clock)
-        name = f"{self._now.depth:04d}-{self._epoch:06d}"
+        name = f"{self._stage:04d}-{self._epoch:06d}"
         about |= self._now.settings()
         return Snapshot(name, units, self._best_arrays(), about, self._about_best())
 
@@ -354,10 +354,8 @@ class Run:
         manifest = checkpoint.manifest
         self._start_stage(manifest["stage"], None)
         self._epoch = manifest["epoch"]
-        # Earlier releases said `layers`; where there was one stage, they did not write these two.
-        behind = manifest.get("stages", [])[: self._stage]  # the end of a run has its last one too
-        self._stages = [{"depth": s.get("layers"), **s} for s in behind]
-        self._began = self._clock.elapsed - manifest.get("spent", self._clock.elapsed)
+        self._stages = manifest["stages"][: self._stage]  # the end of a run has its last one too
+        self._began = self._clock.elapsed - manifest["spent"]
         training = self._now
         self._transport.at_root(lambda: training.check_settings(manifest))
         found = self._transport.gather(checkpoint.compared(training.state(), training.optional))

@@ -64,7 +64,9 @@ class Saved(NamedTuple):
         suffix = f"/layer_{number:03d}.npz"
         files = self.manifest["files"]
         name = next((name for name in files if name.endswith(suffix)), suffix[1:])
-        return self.held.get(name) or read_arrays(self.run / name, files.get(name))
+        if name in self.held:
+            return self.held[name]
+        return read_arrays(self.run / name, files.get(name))
 
     def check_dataset(self, found: Mapping[str, Any]) -> None:
         """Whether data are those that the network was trained on.
@@ -101,25 +103,32 @@ def save_model(
         transport: To collect the checksums at the root.
 
     Raises:
-        OutputError: If the system refuses to write.
+        OutputError: In every process, if the system refuses to write in one.
     """
     folder = run / "models" / f"{about['depth']:04d}-{about['epoch']:04d}"
     there = folder.exists()
-    make_folder(folder)
     place = folder.relative_to(run)
-    try:
-        units = write_units(folder, "layer", layers)
-    except AdmmError:
-        if not there:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+
+    def write() -> dict[str, dict[str, Any]]:
+        make_folder(folder)
+        try:
+            return write_units(folder, "layer", layers)
+        except AdmmError:
+            if not there:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    units = transport.agreed(write)
     written = {f"{place}/{name}": known["checksum"] for name, known in units.items()}
     files = dict(sorted(entry for part in transport.gather(written) for entry in part.items()))
-    if transport.is_root:
+
+    def finish() -> None:
         write_manifest(run, about, files)
         for old in folder.parent.iterdir():
             if old != folder and PART.fullmatch(old.name):
-                shutil.rmtree(old)
+                shutil.rmtree(old, ignore_errors=True)
+
+    transport.at_root(finish)
 
 
 def write_units(folder: Path, kind: str, units: Mapping[int, Arrays]) -> dict[str, dict[str, Any]]:

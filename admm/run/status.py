@@ -16,6 +16,9 @@ from admm.run.folder import Writer, writer
 from admm.run.history import Evaluation, History, read_history
 from admm.run.options import MethodOptions, folder_of
 
+SCHEMA = 1
+"""Of `summary.json`."""
+
 _PLAN, _VERSION = "options.json", 1
 
 
@@ -68,7 +71,7 @@ def run_status(run: str | Path) -> Status:
         run: The `out` folder of a run.
 
     Raises:
-        InputError: If there is no run, or its files are damaged or of an earlier release.
+        InputError: If there is no run, or its files are damaged.
 
     Example:
         >>> import tempfile
@@ -85,12 +88,10 @@ def run_status(run: str | Path) -> Status:
     if not there:
         if holder is not None and holder.alive:
             raise InputError(f"{run} is about to be a run: its data are being loaded; ask again")
-        raise InputError(
-            f"{run} is no run (no {_PLAN}); pass the {spelled('out')} of one, of this release"
-        )
+        raise InputError(f"{run} is no run (no {_PLAN}); pass the {spelled('out')} of one")
     plan = read_json(run / _PLAN, _VERSION, ("select", "stages", "options"))
     epochs, path = plan["options"]["epochs"], run / "history.jsonl"
-    history = History(plan["select"], None, epochs, stages=len(plan["stages"]))
+    history = History(plan["select"], epochs, stages=len(plan["stages"]))
     if path.exists():
         history.replay(read_history(run))
     latest = history.evaluations[-1] if history.evaluations else None

@@ -15,11 +15,8 @@ from admm.run.energy import Meter, total_energy
 from admm.run.history import Evaluation, History
 from admm.run.method import Joiner, Network
 from admm.run.resume import counts
+from admm.run.status import SCHEMA
 from admm.run.versions import versions
-
-# 2: `best` and `final` are lines of the history, `units_per_rank` in place of `layers_per_rank`,
-# `depth` of a stage in place of `layers`.
-_SCHEMA = 2
 
 
 class Result(NamedTuple):
@@ -75,7 +72,7 @@ def summarize(
     counted = counts(transport, clock)
     sent, as_float32 = Counter(counted["sent"]), Counter(counted["plain"])
     return {
-        "schema": _SCHEMA,
+        "schema": SCHEMA,
         "versions": versions(),
         "workers": {
             "ranks": transport.size,

@@ -11,7 +11,8 @@ _HEAD = """# Stored rows
 
 Most tables of these pages were made of the files below, in `benchmarks/results/` of the checkout.
 A file has its rows, settings, processor and versions. `make results` measures all of them again,
-`python -m benchmarks again FILE` the named ones. Data sets come from the folder in `ADMM_DATA`.
+and writes tables and pictures of them. `python -m benchmarks again FILE` measures one file again.
+Data sets come from the folder in `ADMM_DATA`.
 
 `tree` is the commit that was measured, with `-dirty` for changes that were not committed. Some
 files have no tree or no minutes.

@@ -1,20 +1,30 @@
-"""`python -m docs.pictures [FOLDER]` draws all pictures, by default into docs/images."""
+"""`python -m docs.pictures` draws all pictures anew."""
 
-import sys
 from importlib import import_module
 from pathlib import Path
 
-from docs.pictures import PICTURES
+from benchmarks.draw import redraw
+from docs.pictures import MEASURED, PICTURES
 from docs.pictures.style import save
 
-IMAGES = Path(__file__).parent.parent / "images"
+DOCS = Path(__file__).parent.parent
+IMAGES = DOCS / "images"
+RESULTS = DOCS.parent / "benchmarks" / "results"
 
 
-def main(folder: Path = IMAGES) -> None:
+def explain(folder: Path = IMAGES) -> None:
+    """Draw those that explain."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in PICTURES:
         save(import_module(f"docs.pictures.{name}").draw(), folder / f"{name}.svg")
 
 
+def measure(folder: Path = DOCS) -> None:
+    """Draw those that measure."""
+    for name, files in MEASURED.items():
+        redraw([RESULTS / f"{file}.json" for file in files], folder / f"{name}.png")
+
+
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    explain()
+    measure()

@@ -12,10 +12,12 @@
 
 run=${1:?the folder of the run}
 shift
-if [ -e "$run/checkpoints" ]; then
-    what=(--resume "$run")
-else
+if [ ! -e "$run/checkpoints" ]; then
     what=(--out "$run" "$@")
+elif [ "${SLURM_RESTART_COUNT:-0}" = 0 ]; then
+    what=(--resume "$run" "$@")
+else  # divergence may have changed options since the first start
+    what=(--resume "$run")
 fi
 srun --mpi="${PMI:-pmi2}" python -m admm train "${what[@]}"
 code=$?

@@ -68,7 +68,7 @@ def test_too_much_is_refused(system):
     check_memory(8 * GIB, "inputs of 3 nodes", options())
     message = (
         r"^inputs of 3 nodes need 9 GiB, but 8 GiB are available \(MemAvailable of .*\); a smaller "
-        "hops= or hidden= takes less, and more ranks on more machines share the layers out$"
+        "hops= or hidden= takes less, and more ranks on more machines share the work out$"
     )
     with pytest.raises(AdmmError, match=message) as error:
         check_memory(9 * GIB, "inputs of 3 nodes", options())

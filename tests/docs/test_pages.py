@@ -1,13 +1,12 @@
 """The programs and commands of pages that teach, as they stand there."""
 
 import re
-import shlex
 from importlib import import_module
 from pathlib import Path
 
 import jax
 import pytest
-from pages import programs, prose
+from pages import commands, programs, prose
 
 from admm.cli.main import _parse
 from admm.cli.train import _options
@@ -18,9 +17,6 @@ from benchmarks.report import Report
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-
-# A command, up to what ends it in a shell.
-STARTS = r"(?<!\S)(?:-n (\d+) )?[^\s\"]*python3? -m {program} (.*?)(?= [:|]|[;\"]|$)"
 
 
 @pytest.fixture
@@ -77,16 +73,6 @@ def test_every_page_with_programs_has_a_test():
         assert not programs(page) or str(page.relative_to(DOCS)) in tests, page
 
 
-def commands(page, program="admm"):
-    """The commands of a page that start a program: its words, and the number of ranks."""
-    text = page.read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    within = re.findall(r"`(python -m .*?)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    for line in "\n".join([*blocks, *within]).replace("\\\n", " ").splitlines():
-        for ranks, words in re.findall(STARTS.format(program=program), line):
-            yield shlex.split(words, comments=True), ranks or None
-
-
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name
 )
@@ -118,7 +104,7 @@ def test_the_benchmarks_of_every_page_fit_the_command_line(page, monkeypatch, tm
         if words[0].isupper():  # for a person to fill in
             continue
         assert words[0] in COMMANDS, words
-        if words[0] in NAMES and not any(re.match(r"--render|.*[$…]", word) for word in words):
+        if words[0] in NAMES and not any(re.match(r".*[$…]", word) for word in words):
             with pytest.raises(ParsedError), shell_spelling():
                 import_module(f"benchmarks.{words[0].replace('-', '_')}").main(words[1:])
 

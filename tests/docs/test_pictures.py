@@ -1,13 +1,15 @@
-"""The pictures that explain: what is stored is what their modules draw now."""
+"""The pictures that explain are what their modules draw; those that measure, of the rows of now."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from docs.pictures import PICTURES
-from docs.pictures.__main__ import IMAGES, main
+from benchmarks.report import digest, read_results
+from docs.pictures import MEASURED, PICTURES
+from docs.pictures.__main__ import DOCS, IMAGES, RESULTS, explain
 
 # What is drawn, and where markers are; the shapes of letters have names of their own.
 _PATH = re.compile(r'<path d="(.*?)"', re.DOTALL)
@@ -20,7 +22,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
-    main(folder)
+    explain(folder)
     return folder
 
 
@@ -43,9 +45,21 @@ def test_the_stored_one_is_not_stale(drawn, name):
 
 def test_no_others_are_stored():
     assert sorted(path.stem for path in IMAGES.iterdir()) == sorted(PICTURES)
+    reports = {"costs", "runs"}  # by `admm report` and `admm plot`
+    assert {path.stem for path in DOCS.glob("*.png")} == MEASURED.keys() | reports
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_picture_is_of_the_stored_rows(name):
+    """If this fails: `make pictures`."""
+    rows = [
+        row for file in MEASURED[name] for row in read_results(RESULTS / f"{file}.json")["rows"]
+    ]
+    with Image.open(DOCS / f"{name}.png") as picture:
+        assert picture.text["Source"] == digest(rows)
 
 
 def test_a_second_drawing_has_the_same_bytes(drawn, tmp_path):
-    main(tmp_path)
+    explain(tmp_path)
     for name in PICTURES:
         assert (drawn / f"{name}.svg").read_bytes() == (tmp_path / f"{name}.svg").read_bytes()

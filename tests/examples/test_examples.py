@@ -120,7 +120,7 @@ def test_every_example_has_a_test():
 
 
 def test_the_job_of_slurm_goes_on_until_its_run_is_over(tmp_path):
-    """With an `srun` that runs no program: it is interrupted the first time, and done the next."""
+    """With an `srun` that runs no program: it is done the second time, else interrupted."""
     log = tmp_path / "log"
     programs = {
         "srun": f'echo "$@" >> {log}\n'
@@ -135,14 +135,18 @@ def test_the_job_of_slurm_goes_on_until_its_run_is_over(tmp_path):
         path.write_text(f"#!/bin/bash\n{program}")
         path.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
-    command = [shutil.which("bash"), FOLDER / "cluster" / "slurm.sh", "run", "--dataset", "cora"]
+    command = [shutil.which("bash"), FOLDER / "cluster" / "slurm.sh", "run", "--epochs", "9"]
     codes = [
-        subprocess.run(command, cwd=tmp_path, env=env, timeout=20, check=False).returncode
-        for _ in range(2)
+        subprocess.run(
+            command, cwd=tmp_path, env=env | restarts, timeout=20, check=False
+        ).returncode
+        for restarts in ({}, {"SLURM_RESTART_COUNT": "1"}, {"SLURM_RESTART_COUNT": "0"})
     ]
-    assert codes == [1, 0]
+    assert codes == [1, 0, 1]
     assert log.read_text().splitlines() == [
-        "--mpi=pmi2 python -m admm train --out run --dataset cora",
+        "--mpi=pmi2 python -m admm train --out run --epochs 9",
         "scontrol requeue 7",
         "--mpi=pmi2 python -m admm train --resume run",
+        "--mpi=pmi2 python -m admm train --resume run --epochs 9",  # submitted anew
+        "scontrol requeue 7",
     ]

@@ -1,8 +1,8 @@
 """Options of pdADMM-G, pdADMM-G-Q, and backpropagation of the same networks. Needs no JAX."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from admm.checks import COUNT, LAYERS
 from admm.errors import InputError, spelled
@@ -98,11 +98,6 @@ class GAMLPOptions(HopOptions):
 
     def as_json(self) -> dict[str, Any]:
         return {**super().as_json(), "grow": list(self.depths)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        # Earlier releases had no word for the weights of edges, which they ignored.
-        return super().from_json({"weights": "ignore", **values})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from admm.checks import COUNT, NOT_NEGATIVE, POSITIVE, WORKERS, check_protocol
-from admm.comm import LocalTransport, Transport, in_turns
+from admm.comm import Transport, in_turns, local_transport
 from admm.errors import DivergedError, InputError, spelled
 from admm.methods.layerwise.group import Group, SolverState, check_warm_start
 from admm.methods.layerwise.identity import identity
@@ -145,7 +145,7 @@ def solve(
     given = transport
     if transport is None:
         WORKERS("workers", workers)
-        transport = LocalTransport(workers)
+        transport = local_transport(workers)
     check_transport(transport)
 
     def check() -> tuple[Problem, Tolerance | None, Any, dict[str, Any]]:

@@ -1,7 +1,6 @@
 """A saved network of modules: passed its data by workers that hold their own modules, or alone."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +95,6 @@ def read_saved(
         InputError: In every process, if data or network cannot be read or do not fit, or there are
             more workers than modules.
     """
-    if saved.manifest.get("own_network") and isinstance(options.network, str):
-        options = replace(options, network=None)  # so an earlier release said it
     facts, rows = load_at_root(lambda: compact_inputs(options, data, every), transport, saved)
     network, shapes, costs = plan(options, facts)
     if len(shapes) - 1 != saved.depth:

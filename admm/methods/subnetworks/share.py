@@ -131,7 +131,7 @@ def _seconds(
     """
     run = options.resume
     if run is not None:
-        found = transport.at_root(lambda: newest_checkpoint(run).manifest.get("module_seconds"))
+        found = transport.at_root(lambda: newest_checkpoint(run).manifest["module_seconds"])
         # Of another network the checkpoint is refused later, by name.
         return found if found and len(found) == len(network.builders) else None
     is_cut = options.subnetworks > 1 and options.cuts is None

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from admm.comm import LocalTransport, Transport
+from admm.comm import Transport, local_transport
 from admm.console import Text
 from admm.datasets.samples import Fraction, Pair, Samples, checked_samples
 from admm.errors import InputError, spelled
@@ -68,7 +68,7 @@ def train_subnetworks(
     objects = {"network": network, "optimizer": optimizer, "loss": loss}
     changes = {name: given for name, given in objects.items() if given is not None}
     options = replace(options, **changes)
-    transport = LocalTransport(options.workers) if transport is None else transport
+    transport = local_transport(options.workers) if transport is None else transport
     check_transport(transport)
     found: list[Samples] = []
 

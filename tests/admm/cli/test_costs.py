@@ -48,7 +48,7 @@ def test_what_does_not_fit_is_refused_with_what_would(capsys, tmp_path, monkeypa
     proc.mkdir()
     monkeypatch.setattr("admm.memory._PROC", proc)
     fits = estimate(options(layers=3, hidden=128, grow="none", hops=1)).peak_bytes[0]
-    for nbytes, hint in ((fits, "; --hidden 128 fits\n"), (1000, "share the layers out\n")):
+    for nbytes, hint in ((fits, "; --hidden 128 fits\n"), (1000, "share the work out\n")):
         (proc / "meminfo").write_text(f"MemAvailable: {nbytes // 1024 + 1} kB\n")
         assert dry("--hidden", 512) == 1
         error = capsys.readouterr().err

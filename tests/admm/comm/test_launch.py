@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from admm import options, solve, train, train_subnetworks
 from admm.comm import launch
 from admm.errors import InputError
+from admm.solvers import PDADMMG
+from layers import IDENTITY, SquaredError
 
 LIMIT = 20  # seconds
 SEVERAL = "srun started 2 tasks (SLURM_STEP_NUM_TASKS) and told MPI nothing"
@@ -279,6 +283,30 @@ def test_launcher_and_library(monkeypatch, launcher, library, message):
         with pytest.raises(InputError, match=re.escape(message)) as refused:
             launch._check_language(library)
         assert "srun --mpi=pmi2 -n N for MPICH" in str(refused.value)
+
+
+ROW = np.zeros((1, 1), "float32")
+
+
+@pytest.mark.parametrize("launcher", [HYDRA, PRTE, PMI2, PMIX])
+def test_ranks_without_a_transport_are_no_runs(monkeypatch, launcher):
+    """They would all train the same, and write to the same folder."""
+    set_only(monkeypatch, launcher)
+    for call in (
+        lambda: train(options(layers=2, hidden=4, epochs=1)),
+        lambda: train_subnetworks(options("gsam"), data=(np.eye(3), np.ones(3))),
+        lambda: solve(PDADMMG(1, 1, 0, "newton", IDENTITY, SquaredError()), [], ROW, ROW, steps=1),
+    ):
+        with pytest.raises(InputError, match="started 2 ranks, and without a transport each would"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {**HYDRA, "ADMM_MPI": "0"}, {**HYDRA, "PMI_SIZE": "1"}, PORT]
+)
+def test_one_process_may_train_by_itself(monkeypatch, variables):
+    set_only(monkeypatch, variables)
+    launch.check_alone()
 
 
 def test_launcher_and_library_refuse_with_one_message_for_a_host(monkeypatch):

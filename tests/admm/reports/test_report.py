@@ -191,7 +191,7 @@ def test_prices_are_finite_numbers(unchecked, name, value, message):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is damaged"), ('{"schema": 1}', "has schema 1; a report reads 2"), ("{}", "damaged")],
+    [("{", "is damaged"), ('{"schema": 2}', "has schema 2; a report reads 1"), ("{}", "damaged")],
 )
 def test_summaries_that_cannot_be_read(tmp_path, content, message):
     (tmp_path / "summary.json").write_text(content)

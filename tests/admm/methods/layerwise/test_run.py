@@ -32,7 +32,7 @@ def test_summary_is_what_the_contract_says(run):
     result, out, _ = run
     summary = json.loads((out / "summary.json").read_text())
     assert summary == json.loads(json.dumps(result.summary))
-    assert summary["schema"] == 2
+    assert summary["schema"] == 1
     assert (summary["status"], summary["stopped"]) == ("done", False)
     assert set(summary) == {
         *("schema", "versions", "workers", "best", "final", "seconds", "bytes", "peak_rss_bytes"),
@@ -202,7 +202,7 @@ def test_workers_without_enough_layers():
 
 def test_history_rewrites_the_files_of_an_earlier_run(tmp_path):
     (tmp_path / "history.jsonl").write_text("old")
-    history = History("val_accuracy", "lagrangian", epochs=10)
+    history = History("val_accuracy", epochs=10)
     history.open(tmp_path)
     history.rewind(0)
     evaluation = {"stage": 0, "epoch": 1, "val_accuracy": 0.5, "lagrangian": 0.5, "seconds": 1.0}
@@ -217,7 +217,7 @@ def test_history_rewrites_the_files_of_an_earlier_run(tmp_path):
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
     assert json.loads(lines[-1])["lagrangian"] is None
     assert nbytes == (tmp_path / "history.jsonl").stat().st_size
-    again = History("val_accuracy", "lagrangian", epochs=10)
+    again = History("val_accuracy", epochs=10)
     again.open(tmp_path, new=False)
     assert str(again.rewind(nbytes)) == str(history.evaluations)  # NaN again where null was
     assert again.best == history.best

@@ -72,7 +72,7 @@ if rank < 2:
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "summary.json").read_text())
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert kept == ["0003-000040", "0003-000060"]  # due in epochs 30 and 50, without a meeting
+    assert kept == ["0000-000040", "0000-000060"]  # due in epochs 30 and 50, without a meeting
     found = summary["asynchronous"]
     assert sum(found["delays"].values()) == 2 * 20  # of the resumed run
     # From 4 epochs behind a rank to 4 ahead of it.
