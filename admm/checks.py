@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from admm.errors import InputError, spelled
 
-_KINDS: dict[type, str] = {Real: "a number", Integral: "a whole number"}
+KINDS: dict[type, str] = {Real: "a number", Integral: "a whole number"}
 
 
 class Check(NamedTuple):
@@ -24,24 +24,28 @@ class Check(NamedTuple):
     holds: Callable[[Any], bool]
     kind: type = object  # of what `holds` can be asked about
 
+    def refusal(self, value: Any) -> str:
+        """What a message says of a value after its name; empty where the value holds."""
+        if not isinstance(value, self.kind):
+            return f"must be {KINDS[self.kind]}, {self.expected}, got {value!r}"
+        return "" if self.holds(value) else f"must be {self.expected}, got {value}"
+
     def __call__(self, name: str, value: Any) -> None:
         """Refuse a value that does not hold.
 
         Raises:
             InputError: With the name as the person writes it.
         """
-        if not isinstance(value, self.kind):
-            raise InputError(
-                f"{spelled(name)} must be {_KINDS[self.kind]}, {self.expected}, got {value!r}"
-            )
-        if not self.holds(value):
-            raise InputError(f"{spelled(name)} must be {self.expected}, got {value}")
+        if refusal := self.refusal(value):
+            raise InputError(f"{spelled(name)} {refusal}")
 
 
 COUNT = Check("at least 1", lambda value: value >= 1, Integral)
 POSITIVE = Check("positive and finite", lambda value: 0 < value < math.inf, Real)
 NOT_NEGATIVE = Check("finite and ≥ 0", lambda value: 0 <= value < math.inf, Real)
+FROM_ZERO = Check("0 or more", lambda value: value >= 0, Integral)
 FRACTION = Check("in (0, 1]", lambda value: 0 < value <= 1, Real)
+PROPORTION = Check("in (0, 1)", lambda value: 0 < value < 1, Real)
 SEED = Check("in 0…2³²−1", lambda value: 0 <= value < 2**32, Integral)
 # More would only keep a machine busy until its memory is full.
 LAYERS = Check("in 1…10,000", lambda value: 1 <= value <= 10_000, Integral)

@@ -4,7 +4,7 @@ Everything here runs once, on the host, in SciPy. Networks over the parts are in
 `layers.graph_convolution`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import NamedTuple, get_args
 
@@ -133,16 +133,13 @@ def partition(
     return Partition(owner, how, float(crossing.mean()) if crossing.size else 0.0)
 
 
-def split_graph(
-    S: sp.csr_array, owner: np.ndarray, parts: int, only: Collection[int] | None = None
-) -> Iterator[Part]:
+def split_graph(S: sp.csr_array, owner: np.ndarray, parts: int) -> Iterator[Part]:
     """The parts of a graph, one after the other.
 
     Args:
         S: Operator, shape (nodes, nodes). Entry (v, w) is stored where (w, v) is, zero or not.
         owner: Part of every node, shape (nodes,).
         parts: Number of parts; some may be empty.
-        only: Parts that are wanted, in this order; all by default.
 
     Example:
         >>> ring = sp.csr_array(np.roll(np.eye(4), 1, axis=0) + np.roll(np.eye(4), -1, axis=0))
@@ -152,7 +149,7 @@ def split_graph(
     order = np.argsort(owner, kind="stable").astype(np.int32)
     starts = np.searchsorted(owner[order], np.arange(parts + 1))
     place = np.empty(len(owner), np.int32)
-    for part in range(parts) if only is None else only:
+    for part in range(parts):
         own = order[starts[part] : starts[part + 1]]
         rows = S[own]
         met = np.unique(rows.indices)

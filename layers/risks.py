@@ -140,11 +140,10 @@ class SoftmaxCrossEntropy:
     diag(π + ν) − ππᵀ is inverted by the Sherman–Morrison formula. Where a full step does not lower
     the objective enough, the best is taken of it, of its halvings down to 1/64, and of the
     majorised gradient step 1/(½ + ν) (Böhning's bound: the Hessian of log-sum-exp is at most ½ I).
-    So the objective never rises by more than rounding. Under `vmap` every step tries all of them.
+    So the objective never rises by more than rounding. A row is finished when it no longer
+    improves by more than that. Under `vmap` every step tries all of them.
 
     Args:
-        tolerance: A row is finished when its gradient is below `tolerance`, and at the latest
-            when it no longer improves by more than rounding.
         max_steps: Bound on the Newton steps of one solve; the next solve starts where it ended.
 
     Example:
@@ -155,7 +154,6 @@ class SoftmaxCrossEntropy:
         True
     """
 
-    tolerance: float = 0.0
     max_steps: int = 30
 
     def __call__(
@@ -221,7 +219,7 @@ class SoftmaxCrossEntropy:
                 lambda: (full, full_value, full_pi),
             )
             better = lowest < value
-            active &= (better | nearer) & (size(g) > self.tolerance)
+            active &= better | nearer
             moved = (best, lowest, best_pi)
             kept = (z, value, pi)
             now = (jnp.where(active, new, old) for new, old in zip(moved, kept, strict=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from admm.cli.compilation import cache_home
-from admm.cli.start import show, start_jax
+from admm.cli.start import SPEAKING_SECONDS, show, start_jax
 from admm.comm import launch
 from admm.doctor import Finding, folder_finding, look, mpi_findings, ping, process_findings, speed
 from admm.errors import InputError
@@ -17,9 +17,6 @@ from admm.files import absolute
 
 # Seconds to wait for another rank.
 _TIMEOUT = 30.0
-
-# What the rank that tells has before the others end.
-_SPEAKING_SECONDS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -47,7 +44,7 @@ def run(arguments: argparse.Namespace, comm: Any) -> None:
         if not silent:
             show(str(finding))
     if faults and comm is None and silent:
-        time.sleep(_SPEAKING_SECONDS)  # the launcher ends all with the first that ends
+        time.sleep(SPEAKING_SECONDS)  # the launcher ends all with the first that ends
         raise SystemExit(InputError.exit_code)
     if faults:
         raise InputError(f"{faults} fault{'s' * (faults > 1)}: runs are wrong or impossible here")

@@ -12,6 +12,7 @@ from io import TextIOWrapper
 from typing import Any, NoReturn
 
 from admm import __version__
+from admm.cli.start import SPEAKING_SECONDS
 from admm.comm import launch
 from admm.console import Console, settle
 from admm.errors import (
@@ -23,9 +24,6 @@ from admm.errors import (
     told,
 )
 from admm.siblings import check_siblings
-
-# What a rank with something to say has before the others, who know the same, end the run.
-_SPEAKING_SECONDS = 5
 
 # Taken out wherever it stands, before the commands see their words.
 _NO_MPI = "--no-mpi"
@@ -101,9 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = error.exit_code if isinstance(error, AdmmError) else 1
         alone = failure is not None and not failure.is_shared()
         if isinstance(error, WorkerLostError) and not error.spokesman:
-            time.sleep(_SPEAKING_SECONDS)  # another rank tells the same, and ends this one
+            time.sleep(SPEAKING_SECONDS)  # another rank tells the same, and ends this one
         if failure is None and rank:
-            time.sleep(_SPEAKING_SECONDS)  # so does rank 0, if it knows
+            time.sleep(SPEAKING_SECONDS)  # so does rank 0, if it knows
         if alone or failure is None or rank == 0:
             _print_error(error)
         if failure is not None and alone:

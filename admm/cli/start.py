@@ -12,6 +12,9 @@ from admm.memory import return_freed_arrays
 if TYPE_CHECKING:
     from admm.comm import Transport
 
+# What a rank with something to say has before the others, who know the same, end the run.
+SPEAKING_SECONDS = 5
+
 # Seconds to wait for another rank where no option says it.
 _TIMEOUT = 600.0
 

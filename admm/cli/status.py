@@ -75,4 +75,4 @@ def _lines(status: Status) -> Iterator[str]:
         f"{loses if lost else 'loses nothing'}"
     )
     if status.resume is not None:
-        yield f"go on: {status.resume}{' --epochs N' if status.state == 'done' else ''}"
+        yield f"go on: {status.resume}"

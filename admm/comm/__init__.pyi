@@ -33,4 +33,4 @@ from .transport import (
     Transport as Transport,
     local_transport as local_transport,
 )
-from .worker import Worker as Worker, in_turns as in_turns
+from .worker import in_turns as in_turns

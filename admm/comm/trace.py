@@ -41,8 +41,10 @@ class Trace:
     def span(self, category: Category, name: str) -> Iterator[None]:
         """Record how long the body takes."""
         start = time.perf_counter()
-        yield
-        self.add(category, name, time.perf_counter() - start)
+        try:
+            yield
+        finally:
+            self.add(category, name, time.perf_counter() - start)
 
     def add(self, category: Category, name: str, seconds: float) -> None:
         """Record what has just ended, and took so many seconds."""

@@ -1,26 +1,18 @@
 """Workers that take turns: one thread drives all workers of a process."""
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
-
-
-class Worker(Protocol):
-    """The owner of a part of the model, on one device.
-
-    An iteration is a generator that yields wherever another worker of the same process may have to
-    move first, for a message to be there. The workers of a process then do a part of it each in
-    turn, and a rank its only worker's parts one after the other: the same code drives both.
-    """
-
-    index: int
-
-    def iteration(self) -> Iterator[None]:
-        """One iteration; workers may take arguments."""
-        ...
 
 
 def in_turns(iterations: Iterable[Iterator[None]]) -> None:
     """Drive iterations that depend on each other, a part of each in turn, to their ends.
+
+    A worker owns a part of the model, on one device. Its iteration is a generator that yields
+    wherever another worker of the same process may have to move first, for a message to be there.
+    The workers of a process then do a part of it each in turn, and a rank its only worker's parts
+    one after the other: the same code drives both.
+
+    Args:
+        iterations: One of every worker of this process.
 
     Example:
         >>> def say(word):

@@ -3,6 +3,8 @@
 import gzip
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,21 @@ def bound(path: Path) -> int:
     return max(_LARGEST, _RATIO * path.stat().st_size)
 
 
+@contextmanager
+def unzipped(path: Path) -> Iterator[io.BufferedIOBase]:
+    """A file to read from; its first bytes tell if it is gzipped, whatever its name.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        yield gzip.GzipFile(fileobj=file) if zipped else file
+
+
 def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """The content of a file; its first bytes tell if it is gzipped, whatever its name.
+    """The content of a file, gzipped or not.
 
     Args:
         path: The file.
@@ -33,11 +48,8 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
         ValueError: If it unpacks to more.
         Exception: If it cannot be read or unpacked.
     """
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        source: io.BufferedIOBase = gzip.GzipFile(fileobj=file) if zipped else file
-        return read_pieces(source, bound(path) if most is None else most)
+    with unzipped(path) as file:
+        return read_pieces(file, bound(path) if most is None else most)
 
 
 def read_pieces(source: Any, most: int) -> bytes:

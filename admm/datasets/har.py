@@ -1,13 +1,13 @@
 """Human activities from phones and watches: 23 people, recordings with a label for every step."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from admm.checks import Check
+from admm.checks import FRACTION, Check
 from admm.datasets.federation import ReadFederation
 from admm.datasets.named import check_options, name_of, options_of_name
 from admm.datasets.sensor_files import check_shape, reading_arrays, texts
@@ -16,7 +16,7 @@ from admm.errors import InputError
 
 _CHECKS = {
     "device": Check("0, the phone, or 1, the watch", lambda value: value in (0, 1), Integral),
-    "share": Check("in (0, 1]", lambda value: 0 < value <= 1, Real),
+    "share": FRACTION,
 }
 
 

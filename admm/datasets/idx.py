@@ -4,7 +4,6 @@ A header of big-endian numbers (two zero bytes, the type 8, the number of dimens
 each dimension in four bytes), then the elements, last dimension fastest.
 """
 
-import gzip
 import io
 import math
 import struct
@@ -13,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from admm.datasets.bounded import read_pieces, unzipped
 from admm.errors import InputError
 
 _LARGEST = 2**30
-_PIECE = 2**20
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Read an array of uint8.
 
-    At most one byte more than the header announces is read or decompressed.
+    At most 1 MiB more than the header announces is read or decompressed.
 
     Args:
         path: The file; its first bytes tell if it is gzipped, whatever its name.
@@ -33,13 +32,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             shorter or longer than its header says, or announces more than 1 GiB.
     """
     try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not zipped:
-                return _read(path, file, dimensions)
-            with gzip.GzipFile(fileobj=file) as unzipped:
-                return _read(path, unzipped, dimensions)
+        with unzipped(path) as file:
+            return _read(path, file, dimensions)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is not a readable IDX file ({error}); fetch it again") from error
 
@@ -56,19 +50,13 @@ def _read(path: Path, file: io.BufferedIOBase, dimensions: int) -> np.ndarray:
         raise InputError(f"{path} ends within its header of {4 + 4 * dimensions} bytes")
     shape = struct.unpack(f">{dimensions}I", header[4:])
     size = math.prod(shape)
+    announced = f"{path}: the header announces {size:,} bytes, shape {shape}"
     if not 0 < size <= _LARGEST:
-        raise InputError(
-            f"{path}: the header announces {size:,} bytes, shape {shape}; "
-            f"expected between 1 and {_LARGEST:,}"
-        )
-    content = bytearray()
-    # In pieces, so that memory is taken for what is there, not for what is announced.
-    while piece := file.read(min(_PIECE, size + 1 - len(content))):
-        content += piece
-    if len(content) != size:
-        got = "more" if len(content) > size else f"{len(content):,}"
-        raise InputError(
-            f"{path}: the header announces {size:,} bytes, shape {shape}, got {got}; "
-            "fetch the file again"
-        )
+        raise InputError(f"{announced}; expected between 1 and {_LARGEST:,}")
+    try:
+        content = read_pieces(file, size)
+    except ValueError as error:
+        raise InputError(f"{announced}, got more; fetch the file again") from error
+    if len(content) < size:
+        raise InputError(f"{announced}, got {len(content):,}; fetch the file again")
     return np.frombuffer(content, np.uint8).reshape(shape)

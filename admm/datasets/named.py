@@ -5,13 +5,10 @@ from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
-from admm.checks import Check
+from admm.checks import KINDS, Check
 from admm.errors import InputError, did_you_mean
 
-_KINDS: dict[type, tuple[type, str]] = {
-    Integral: (int, "a whole number"),
-    Real: (float, "a number"),
-}
+_READERS: dict[type, type[int] | type[float]] = {Integral: int, Real: float}
 
 
 def check_options(name: str, options: Mapping[str, Any], checks: Mapping[str, Check]) -> None:
@@ -21,11 +18,8 @@ def check_options(name: str, options: Mapping[str, Any], checks: Mapping[str, Ch
         InputError: With the name of the data set.
     """
     for key, value in options.items():
-        check = checks[key]
-        if not isinstance(value, check.kind):
-            raise InputError(f"{name}: {key} must be {_KINDS[check.kind][1]}, got {value!r}")
-        if not check.holds(value):
-            raise InputError(f"{name}: {key} must be {check.expected}, got {value}")
+        if refusal := checks[key].refusal(value):
+            raise InputError(f"{name}: {key} {refusal}")
 
 
 def options_of_name(name: str, checks: Mapping[str, Check], example: str) -> dict[str, float]:
@@ -55,11 +49,11 @@ def options_of_name(name: str, checks: Mapping[str, Check], example: str) -> dic
             )
         if key in given:
             raise InputError(f"{name}: {key} is given twice; leave one out")
-        number, kind = _KINDS[checks[key].kind]
+        kind = checks[key].kind
         try:
-            given[key] = int(text) if text.isdecimal() else number(text)
+            given[key] = int(text) if text.isdecimal() else _READERS[kind](text)
         except ValueError as error:
-            raise InputError(f"{name}: {key} must be {kind}, got {text!r}") from error
+            raise InputError(f"{name}: {key} must be {KINDS[kind]}, got {text!r}") from error
     return given
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from admm.checks import PROPORTION
 from admm.datasets.splits import Split
 from admm.errors import InputError, spelled
 
@@ -100,11 +101,7 @@ def _size(part: str, fraction: Any, count: int) -> int:
     """Samples of a part that is a fraction."""
     if fraction is None and part == "test":
         return 0
-    if (
-        isinstance(fraction, bool)
-        or not isinstance(fraction, int | float | np.floating)
-        or not 0 < fraction < 1
-    ):
+    if PROPORTION.refusal(fraction):
         raise InputError(
             f"{spelled(part)} must be a fraction of the samples in (0, 1) or a pair (X, y), got "
             f"{fraction!r:.80}"

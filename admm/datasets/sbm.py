@@ -5,13 +5,13 @@ Every part is a function of the options and the seed. A process makes the parts 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
 
-from admm.checks import COUNT, NOT_NEGATIVE, SEED, Check
+from admm.checks import COUNT, NOT_NEGATIVE, PROPORTION, SEED, Check
 from admm.datasets.graph import Contents, Graph
 from admm.datasets.links import draw_links
 from admm.datasets.named import check_options, name_of, options_of_name
@@ -30,15 +30,14 @@ _BLOCK = 2**10  # nodes whose features are drawn together
 # What is drawn, as a part of the seed: streams do not overlap.
 _NODES, _LOCAL_LINKS, _OTHER_LINKS, _MEANS, _FEATURES = range(5)
 
-_PART = Check("in (0, 1)", lambda value: 0 < value < 1, Real)
 _CHECKS = {
     "nodes": COUNT,
     "communities": COUNT,
     "classes": Check("at least 2", lambda value: value >= 2, Integral),
     "features": COUNT,
     "anywhere": NOT_NEGATIVE,
-    "train": _PART,
-    "val": _PART,
+    "train": PROPORTION,
+    "val": PROPORTION,
     "seed": SEED,
 }
 

@@ -180,9 +180,7 @@ def split_of_masks(train: ArrayLike, val: ArrayLike, test: ArrayLike) -> Split:
     return Split(*map(np.flatnonzero, masks))
 
 
-def random_split(
-    name: str, labels: np.ndarray, seed: int, *, per_class: int = 20, held_out: int = 1000
-) -> Split:
+def random_split(name: str, labels: np.ndarray, seed: int, *, held_out: int = 1000) -> Split:
     """20 nodes a class for training, 1,000 for the test, 1,000 for validation.
 
     Of a class with fewer than 40 nodes half are for training; where fewer than 2,000 nodes
@@ -203,7 +201,7 @@ def random_split(
     by_class = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels[order])
     place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)  # in its class
-    train = by_class[place < np.repeat(np.minimum(per_class, (counts + 1) // 2), counts)]
+    train = by_class[place < np.repeat(np.minimum(20, (counts + 1) // 2), counts)]
     rest = order[~np.isin(order, train)]
     if len(rest) < 2:
         raise InputError(

@@ -4,12 +4,11 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
-from admm.checks import COUNT, Check
+from admm.checks import COUNT, FROM_ZERO
 from admm.errors import InputError, spelled
 
 
@@ -85,7 +84,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         COUNT("length", self.length)
-        Check("at least 0", lambda value: value >= 0, Integral)("horizon", self.horizon)
+        FROM_ZERO("horizon", self.horizon)
         for stride in self.stride:
             COUNT("stride", stride)
         seen = self.period // math.gcd(self.period, self.stride[0]) if self.period else 0
@@ -174,12 +173,12 @@ def scale_of(rows: np.ndarray) -> np.ndarray:
     return np.where(np.ptp(rows, axis=0) > 0, rows.std(axis=0), 1)
 
 
-def chronological(steps: int, train: float = 0.7, val: float = 0.15) -> tuple[range, range, range]:
-    """Training, validation and test steps of a series, in the order of time.
+def chronological(steps: int) -> tuple[range, range, range]:
+    """Training, validation and test steps of a series, in the order of time: 70, 15 and 15 %.
 
     Example:
         >>> chronological(100)
         (range(0, 70), range(70, 85), range(85, 100))
     """
-    first, second = round(train * steps), round((train + val) * steps)
+    first, second = round(0.7 * steps), round(0.85 * steps)
     return range(first), range(first, second), range(second, steps)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from admm.checks import PROPORTION
 from admm.datasets import Split
 from admm.datasets.labels import Labels
 from admm.datasets.objects import array_of
@@ -32,12 +33,7 @@ def validation_rows(
         >>> len(train), len(val)
         (2, 2)
     """
-    if (
-        isinstance(fraction, bool)
-        or not isinstance(fraction, int | float | np.floating)
-        or not 0 < fraction < 1
-    ):
-        raise InputError(f"validation_fraction must be in (0, 1), got {fraction!r:.80}")
+    PROPORTION("validation_fraction", fraction)
     if not len(rows):
         raise InputError("the masks leave no row to train on")
     order = np.random.default_rng(seed).permutation(rows)

@@ -2,13 +2,18 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from admm.comm import Transport, chain
 from admm.methods.tasks import Task
-from admm.run.method import Arrays, Training
+from admm.run.method import Arrays, Network, Training
+
+L = TypeVar("L")
 
 
 class ChainTraining(Training):
@@ -64,3 +69,26 @@ class ChainTraining(Training):
     def restore(self, read: Callable[[int], Arrays], settings: Mapping[str, Any] | None) -> None:
         for worker in self.workers:
             worker.restore(self.owned[worker.index], read)
+
+    def on_one_device(self, layers: Mapping[int, L]) -> dict[int, L]:
+        """Parameters on the first device of this process."""
+        return jax.device_put(dict(layers), self.transport.device(self.transport.local[0]))
+
+
+def in_full(network: Network, basis: np.ndarray | None) -> dict[int, Any]:
+    """The layers, of which W₁ takes the inputs in full, not in the coordinates of a basis.
+
+    Args:
+        network: Layers by number.
+        basis: Shape (columns, coordinates); None where W₁ takes the inputs as they are.
+
+    Example:
+        >>> from layers import Dense
+        >>> network = {1: Dense(jnp.ones((1, 2)), jnp.zeros(2))}
+        >>> in_full(network, np.array([[2.0], [3.0]], np.float32))[1].W.tolist()
+        [[2.0, 2.0], [3.0, 3.0]]
+    """
+    layers = dict(network)
+    if basis is not None and 1 in layers:
+        layers[1] = layers[1]._replace(W=jnp.asarray(basis) @ layers[1].W)
+    return layers

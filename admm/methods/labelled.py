@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from jaxtyping import Array
@@ -15,16 +15,7 @@ from admm.methods.supervised import GraphOptions
 from admm.methods.tasks import PARTS, Task, roc_auc
 from admm.run.saved import Saved
 
-
-@runtime_checkable
-class Facts(Protocol):
-    """What all processes know of data."""
-
-    @property
-    def dataset(self) -> dict[str, Any]: ...
-
-
-F = TypeVar("F", bound=Facts)
+F = TypeVar("F", bound=Any)
 X = TypeVar("X")
 
 
@@ -115,7 +106,7 @@ def load_at_root(
     """Facts in every process, and inputs in the root's.
 
     Args:
-        load: Loads both.
+        load: Loads both; facts have a `dataset`, see `Task`.
         transport: Tells the other processes the facts.
         saved: A network whose data they have to be.
 

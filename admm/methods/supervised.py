@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from admm.checks import COUNT, Check
+from admm.checks import COUNT, FROM_ZERO
 from admm.errors import InputError, spelled
 from admm.run.options import MethodOptions, option
 
@@ -80,12 +80,7 @@ class SupervisedOptions(MethodOptions):
 class GraphOptions(SupervisedOptions):
     """Of methods that read a graph."""
 
-    split: int = option(
-        0,
-        "which of the splits that come with the data",
-        "data",
-        Check("0 or more", lambda value: value >= 0),
-    )
+    split: int = option(0, "which of the splits that come with the data", "data", FROM_ZERO)
     weights: Literal["use", "ignore"] | None = option(
         None, "of edges [of a file or folder: use; of a known name: ignore]", "data"
     )

@@ -30,7 +30,7 @@ def callbacks_of(given: Callbacks | None) -> tuple[Callback, ...]:
 
 
 @contextmanager
-def told(callbacks: Sequence[Callback], options: MethodOptions) -> Iterator[None]:
+def start_and_close(callbacks: Sequence[Callback], options: MethodOptions) -> Iterator[None]:
     """Within, a run goes on: callbacks with `start` and `close` are told of its two ends.
 
     `close` is called however the run ends.

@@ -49,13 +49,16 @@ class Clock:
     def section(self, name: Section) -> Iterator[None]:
         """Count the time of the body as `name`."""
         start, compiled, waited = time.perf_counter(), self._compile, self._transport.waited
-        yield
-        elapsed = time.perf_counter() - start
-        waited = self._transport.waited - waited
-        self._sections[name] += elapsed - (self._compile - compiled) - waited
-        self._waited[name] += waited
-        if self._transport.trace is not None and name != "iterate":  # which has spans of its own
-            self._transport.trace.add(name, name, elapsed)
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            waited = self._transport.waited - waited
+            self._sections[name] += elapsed - (self._compile - compiled) - waited
+            self._waited[name] += waited
+            trace = self._transport.trace
+            if trace is not None and name != "iterate":  # which has spans of its own
+                trace.add(name, name, elapsed)
 
     @property
     def elapsed(self) -> float:

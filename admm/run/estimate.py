@@ -16,7 +16,7 @@ from admm.run.options import MethodOptions, check_not_in_memory
 from admm.run.run import check_dtype, check_transport
 
 # Options whose halves are tried where a run does not fit.
-_SMALLER = ("hidden", "batch")
+_TRIED = ("hidden", "batch")
 
 
 class Estimate(NamedTuple):
@@ -114,7 +114,7 @@ def _need(found: Estimate, workers: Sequence[int]) -> int:
 def _fitting(options: MethodOptions, size: int, own: Sequence[int]) -> Iterator[str]:
     """Options with half of their value, a quarter and so on, with which these workers fit."""
     left = available_memory()
-    for name in _SMALLER:
+    for name in _TRIED:
         value = getattr(options, name, 0) // 2
         with suppress(InputError):  # a network of one's own does not take every option
             while left is not None and value > 0:

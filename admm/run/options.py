@@ -27,7 +27,7 @@ from typing import (
 
 import numpy as np
 
-from admm.checks import COUNT, POSITIVE, SEED, WORKERS, Check
+from admm.checks import COUNT, FROM_ZERO, POSITIVE, SEED, WORKERS, Check
 from admm.errors import InputError, in_shell, spelled
 from admm.files import absolute, is_path, to_path
 from quant import CODEC_NAMES, Levels
@@ -51,6 +51,7 @@ def option(
     *,
     metavar: str | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
+    needs: Mapping[str, tuple[str, str]] | None = None,
 ) -> Any:
     """A field of options.
 
@@ -61,6 +62,7 @@ def option(
         check: What a value has to be.
         metavar: What stands for a value there, by default N, X or PATH by its type.
         only: Values of other options that it belongs to.
+        needs: Of some of its values, another option and the value that this must have.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def option(
         >>> Mine().ridge
         1.0
     """
-    about = {"help": help, "group": group, "check": check, "metavar": metavar, "only": only or {}}
-    return field(default=default, metadata=about)
+    about = {"help": help, "group": group, "check": check, "metavar": metavar}
+    return field(default=default, metadata={**about, "only": only or {}, "needs": needs or {}})
 
 
 def codec_option(
@@ -80,13 +82,14 @@ def codec_option(
 ) -> Any:
     """The field of the codec of all messages or of some; `default` says what None means."""
     check = Check(f"one of {', '.join(names)}", names.__contains__)
-    return option(None, f"{what}: {', '.join(names)} [{default}]", "workers", check)
+    text = f"{what}: {', '.join(names)} [{default}]"
+    return option(None, text, "workers", check, needs={"float64": ("dtype", "float64")})
 
 
 def checkpoint_option(default: int) -> Any:
     """The field of the epochs from checkpoint to checkpoint."""
     text = "epochs that may be lost; 0: a checkpoint only on a signal and at the end"
-    return option(default, text, "safety", Check("0 or more", lambda value: value >= 0))
+    return option(default, text, "safety", FROM_ZERO)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,7 @@ class MethodOptions(ABC):
 
     Attributes:
         bounded: The value among those of `Training.measure` that must not explode, if there is one.
+        objects: Names of the options that may be objects of one's own, which no file holds.
 
     Raises:
         InputError: If a value cannot be read, is out of range, or does not fit the others.
@@ -109,6 +113,7 @@ class MethodOptions(ABC):
     """
 
     bounded: ClassVar[str | None] = None
+    objects: ClassVar[Sequence[str]] = ()
 
     solver: str
     dataset: str = option(
@@ -155,11 +160,11 @@ class MethodOptions(ABC):
                 if getattr(self, name) != each.default and found not in allowed:
                     what = found if isinstance(found, str) else type(found).__name__
                     raise InputError(f"{spelled(name)} is not for {spelled(other, what)}")
-        for name in ("codec", "codec_down"):
-            if getattr(self, name, None) == "float64" and self.dtype == "float32":
-                raise InputError(f"{spelled(name, 'float64')} needs {spelled('dtype', 'float64')}")
+            for given, (other, needed) in each.metadata.get("needs", {}).items():
+                if getattr(self, name) == given and getattr(self, other) != needed:
+                    raise InputError(f"{spelled(name, given)} needs {spelled(other, needed)}")
         # What is written down must be found again from elsewhere, and after os.chdir.
-        if is_path(self.dataset) and not self.dataset.startswith(_MEMORY):
+        if is_path(self.dataset) and not is_in_memory(self.dataset):
             object.__setattr__(self, "dataset", str(absolute(self.dataset)))
         for name in ("data_dir", "out", "resume", "trace"):
             if (place := getattr(self, name)) is not None:
@@ -328,13 +333,18 @@ def in_memory(name: str) -> str:
     return f"{_MEMORY}{name.removeprefix(_MEMORY)}"
 
 
+def is_in_memory(dataset: str) -> bool:
+    """Whether `dataset` is one of `in_memory`."""
+    return dataset.startswith(_MEMORY)
+
+
 def check_not_in_memory(dataset: str) -> None:
     """Refuse to load what came as objects.
 
     Raises:
         InputError: If the name is one of `in_memory`.
     """
-    if dataset.startswith(_MEMORY):
+    if is_in_memory(dataset):
         hint = (
             "in Python, pass them along, as data; docs/own-network.md says how to predict new rows"
             if in_shell()

@@ -1,6 +1,5 @@
 """Recovery: checkpoints, signals, and what a message says about how to go on."""
 
-import shlex
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ from admm.errors import AdmmError, InputError, StoppedError, WorkerLostError
 from admm.run.checkpoint import Snapshot, save_checkpoint
 from admm.run.clock import Clock
 from admm.run.options import MethodOptions
+from admm.run.resume import continuation
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -42,7 +42,7 @@ class Recovery:
         clock: Clock,
         units: Callable[[int], str],
     ) -> None:
-        self._run = options.out
+        self._options, self._run = options, options.out
         self._every, self._keep = options.checkpoint_every, options.keep
         self._transport = transport
         self._clock = clock
@@ -110,10 +110,10 @@ class Recovery:
     @property
     def advice(self) -> str:
         """How to go on."""
-        if self._place is None:
+        if self._place is None or self._run is None:
             return "there is no checkpoint yet"
-        command = f"python -m admm train --resume {shlex.quote(str(self._run))}"
-        return f"the newest checkpoint is that of {self._place}: go on with {command}"
+        how = continuation(self._run, self._options)
+        return f"the newest checkpoint is that of {self._place}: go on with {how}"
 
     def resumed(self, place: str) -> None:
         """Note that the run goes on from a checkpoint."""

@@ -1,5 +1,6 @@
 """Going on with a run: from its newest checkpoint, on any number of workers."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from admm.errors import InputError, MissingDataError, spelled
+from admm.errors import InputError, MissingDataError, in_shell, spelled
 from admm.run.checkpoint import Checkpoint, newest_checkpoint
-from admm.run.options import MethodOptions, folder_of, with_place
+from admm.run.options import MethodOptions, folder_of, is_in_memory, with_place
 from admm.run.registry import options_from_json, unknown_option
 from admm.run.saved import check_same_data
 
@@ -76,6 +77,35 @@ def resumed(run: str | Path, **changes: Any) -> MethodOptions:
     return replace(options, **with_place(changes), out=run, resume=run)
 
 
+def continuation(run: Path, options: MethodOptions, further: bool = False) -> str:
+    """What goes on with a run: a command in a shell, or else a line of Python.
+
+    No command goes on with data in memory or with objects of one's own.
+
+    Args:
+        run: Its folder.
+        options: Of the run.
+        further: Whether only more epochs are left to train.
+
+    Example:
+        >>> from admm import options
+        >>> continuation(Path("runs/own"), options("gsam", loss=abs), further=True)
+        "admm.train(admm.resumed('runs/own', epochs=N, loss=…)) with the same objects"
+    """
+    own = [name for name in options.objects if not isinstance(getattr(options, name), str)]
+    in_memory = is_in_memory(options.dataset)
+    if in_shell() and not own and not in_memory:
+        more = " --epochs N" if further else ""
+        return f"python -m admm train --resume {shlex.quote(str(run))}{more}"
+    changes = [repr(str(run)), *(["epochs=N"] if further else []), *(f"{name}=…" for name in own)]
+    same = [*(["data"] if in_memory else []), *(["objects"] if own else [])]
+    return (
+        ("in Python, " if in_shell() else "")
+        + f"admm.train(admm.resumed({', '.join(changes)}){', data=…' if in_memory else ''})"
+        + (f" with the same {' and '.join(same)}" if same else "")
+    )
+
+
 def _other_option(run: Path, name: str, value: Any, known: Any) -> InputError:
     may = ", ".join(map(spelled, MAY_CHANGE))
     return InputError(
@@ -127,7 +157,7 @@ def continue_counts(before: Mapping[str, Any], transport: "Transport", clock: "C
     """Go on counting bytes and seconds from `counts` of an earlier process."""
     if transport.is_root:
         transport.sent.update(before["sent"])
-        transport.sent_as_float32.update(before["plain"])
+        transport.sent_as_float32.update(before["float32"])
     clock.add(before["seconds"])
 
 
@@ -137,6 +167,6 @@ def counts(transport: "Transport", clock: "Clock") -> dict[str, Any]:
     sent, as_float32, seconds = zip(*every, strict=True)
     return {
         "sent": dict(sum(sent, Counter())),
-        "plain": dict(sum(as_float32, Counter())),
+        "float32": dict(sum(as_float32, Counter())),
         "seconds": {n: sum(each[n] for each in seconds) / len(seconds) for n in seconds[0]},
     }

@@ -22,7 +22,7 @@ from admm.errors import DivergedError, InputError, StoppedError, spelled
 from admm.files import write_atomically, writing
 from admm.memory import memory_told
 from admm.run.agreement import check_one_job
-from admm.run.callbacks import Callback, Callbacks, callbacks_of, told
+from admm.run.callbacks import Callback, Callbacks, callbacks_of, start_and_close
 from admm.run.checkpoint import Checkpoint, Snapshot, clear_run, newest_checkpoint
 from admm.run.clock import Clock
 from admm.run.costs import flops_of
@@ -91,7 +91,11 @@ def train(
     check_one_job(options, transport)
     console = Console(progress)
     transport.at_root(console.check)
-    with Clock(transport) as clock, held_folder(options.out, transport), told(callbacks, options):
+    with (
+        Clock(transport) as clock,
+        held_folder(options.out, transport),
+        start_and_close(callbacks, options),
+    ):
         return Run(options, transport, clock, data, callbacks, console).train()
 
 
@@ -162,7 +166,7 @@ class Run:
         self._retreats: list[dict[str, str]] = []
         self._stopped = False
         self._meter = Meter()
-        self._recovery = Recovery(options, transport, clock, self._units)
+        self._recovery = Recovery(self._options, transport, clock, self._units)
         if name is None:
             check_not_in_memory(options.dataset)
         with where_data_may_be(options.resume), memory_told("loading the data", options):
@@ -199,7 +203,6 @@ class Run:
                 self._end("interrupted")
                 raise
             summary = self._end("done")
-        self._save_trace()
         return Result(summary, self._history.evaluations, self._best(), self._now.joiner())
 
     def _is_trained(self) -> bool:
@@ -393,7 +396,7 @@ class Run:
         self._say(f"{error}\nback to {place}, with {change}\n")
 
     def _end(self, status: str) -> dict[str, Any]:
-        """Write network and summary."""
+        """Write network, summary and trace."""
         self._transport.flush()
         about, run = self._about_best(), self._options.out
         if run is not None and about is not None:
@@ -419,6 +422,7 @@ class Run:
         if run is not None:
             content = to_json(summary, indent=1).encode()
             self._transport.at_root(lambda: write_atomically(run / "summary.json", content))
+        self._save_trace()
         return summary
 
     def _costs(self) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ RUN/options.json    what is trained, from the start on: stages in words, and all
 """
 
 import json
-import shlex
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,8 @@ from admm.run.checkpoint import complete_checkpoints, newest_checkpoint
 from admm.run.folder import Writer, writer
 from admm.run.history import Evaluation, History, read_history
 from admm.run.options import MethodOptions, folder_of
+from admm.run.registry import options_from_json
+from admm.run.resume import continuation
 
 SCHEMA = 1
 """Of `summary.json`."""
@@ -46,7 +47,8 @@ class Status(NamedTuple):
     silent: float | None  # seconds since the latest evaluation
     left: float | None  # seconds from there to the end
     checkpoint: LastCheckpoint | None
-    resume: str | None  # the command, where no one writes and there is a checkpoint
+    # How to go on, where no one writes, and there are a checkpoint and the method.
+    resume: str | None
 
 
 def write_plan(options: MethodOptions, run: Path) -> None:
@@ -111,7 +113,7 @@ def run_status(run: str | Path) -> Status:
         time.time() - path.stat().st_mtime if latest else None,
         history.left(latest) if latest and state != "done" else None,
         saved,
-        _resume(run) if saved is not None and not alive else None,
+        None if saved is None or alive else _resume(run, plan["options"], state == "done"),
     )
 
 
@@ -152,5 +154,9 @@ def _saved(run: Path, latest: Evaluation | None, epochs: int) -> LastCheckpoint 
     return LastCheckpoint(str(folder), stage, epoch, lost, seconds if lost else 0.0)
 
 
-def _resume(run: Path) -> str:
-    return f"python -m admm train --resume {shlex.quote(str(run))}"
+def _resume(run: Path, values: dict[str, Any], done: bool) -> str | None:
+    try:
+        options = options_from_json(values)
+    except InputError:  # of a package that is not installed here
+        return None
+    return continuation(run, options, further=done)

@@ -70,7 +70,7 @@ def summarize(
         more: Further entries.
     """
     counted = counts(transport, clock)
-    sent, as_float32 = Counter(counted["sent"]), Counter(counted["plain"])
+    sent, as_float32 = Counter(counted["sent"]), Counter(counted["float32"])
     return {
         "schema": SCHEMA,
         "versions": versions(),

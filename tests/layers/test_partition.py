@@ -69,14 +69,6 @@ def test_what_one_part_sends_is_what_the_other_receives(graph, network):
             np.testing.assert_array_equal(part.own[rows], theirs.halo[theirs.receives[number]])
 
 
-def test_only_the_parts_that_are_wanted():
-    S, owner = propagation(random_graph(40, 60), "gcn"), np.arange(40) % 4
-    every = list(split_graph(S, owner, 4))
-    for number, part in zip([3, 1], split_graph(S, owner, 4, only=[3, 1]), strict=True):
-        np.testing.assert_array_equal(part.halo, every[number].halo)
-        np.testing.assert_array_equal(part.outer.toarray(), every[number].outer.toarray())
-
-
 def test_a_stored_zero_counts_as_an_edge():
     """Both sides of a pair see it, whatever its value."""
     stored = (np.array([0.0, 0.0]), np.array([1, 0]), np.array([0, 1, 2]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from admm.checks import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, Check
+from admm.checks import COUNT, FRACTION, FROM_ZERO, NOT_NEGATIVE, POSITIVE, PROPORTION, Check
 from admm.errors import InputError, spelled
 from admm.run.options import MethodOptions, checkpoint_option, codec_of, codec_option, option
 from admm.run.stopping import patience
@@ -18,8 +18,6 @@ _CODECS = [name for name in CODEC_NAMES if name != "levels"]
 
 # How z travels where answers are summed up, unless it is said.
 _DOWN = {"common8": "delta8", "common4": "delta4", "common2": "delta2"}
-_FROM_ZERO = Check("0 or more", lambda value: value >= 0)
-_PROBABILITY = Check("in (0, 1)", lambda value: 0 < value < 1, Real)
 
 
 class Method(NamedTuple):
@@ -137,7 +135,7 @@ class FederatedOptions(MethodOptions):
         "workers",
         RULES["dropout"],
     )
-    late_joiners: int = option(0, "clients that join late, the last ones", "workers", _FROM_ZERO)
+    late_joiners: int = option(0, "clients that join late, the last ones", "workers", FROM_ZERO)
     join_round: int | None = option(None, "the round in which they join", "workers", COUNT)
     patience: int | None = option(
         None, "evaluations without a better network after which a run ends [never]", "output", COUNT
@@ -163,7 +161,7 @@ class FederatedOptions(MethodOptions):
         Check("0, or in 0.01…100", lambda value: value == 0 or 0.01 <= value <= 100, Real),
     )
     delta: float = option(
-        1e-5, "δ of the differential privacy that the summary states", "safety", _PROBABILITY
+        1e-5, "δ of the differential privacy that the summary states", "safety", PROPORTION
     )
     codec: str | None = codec_option(
         [*_CODECS, *COMMON_CODEC_NAMES],

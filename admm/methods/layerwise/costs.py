@@ -15,7 +15,7 @@ from admm.methods.layerwise.backprop import solver_of as backprop_of
 from admm.methods.layerwise.data import LayerShare
 from admm.methods.layerwise.options import BackpropOptions, PDADMMGOptions
 from admm.methods.layerwise.pdadmm_g import codecs_of, solver_of
-from admm.methods.layerwise.pipeline import default_micro_batches, lead_of, micro_batch_sizes
+from admm.methods.layerwise.pipeline import lead_of, micro_batch_count, micro_batch_sizes
 from admm.run.costs import EVALUATION, Message, StageCosts, WorkerCosts, evaluations
 from admm.solvers import backprop_flops, dense_flops, pdadmm_g_flops, stage_layers
 from layers import Dense, widths
@@ -195,7 +195,7 @@ class BackpropStage(LayerStage):
 
     @cached_property
     def _sizes(self) -> list[int]:
-        return micro_batch_sizes(self.nodes, default_micro_batches(len(self.owned)))
+        return micro_batch_sizes(self.nodes, micro_batch_count(len(self.owned)))
 
     def layer_flops(self, number: int) -> float:
         return backprop_flops(

@@ -26,7 +26,7 @@ VARIABLES = ("activation", "gradient")
 _MICRO_BATCHES = 4
 
 
-def default_micro_batches(workers: int) -> int:
+def micro_batch_count(workers: int) -> int:
     """Parts that so many workers cut the training nodes into."""
     return _MICRO_BATCHES * workers if workers > 1 else 1
 
@@ -62,42 +62,32 @@ class PipelineWorker:
         index: Number of the worker, from 0.
         solver: The algorithm.
         transport: Ways to the neighbours.
-        micro_batches: Parts to cut the training nodes into, at most one row apart in size; by
-            default four per worker, and one part where there is one worker.
 
     Attributes:
         block: Layers in training; None between stages, and for a worker that owns no layer of
             the stage.
         lead: How many micro-batches the forward pass is ahead of the backward pass.
 
-    Raises:
-        ValueError: If there is to be less than one micro-batch.
-
     Example:
         >>> from admm.comm import LocalTransport, chain, in_turns
         >>> transport, solver, x = LocalTransport(2), Backprop("gd", learning_rate=1.0), jnp.eye(2)
+        >>> layer = Dense(x, jnp.zeros(2))
         >>> lower, upper = (PipelineWorker(index, solver, transport) for index in (0, 1))
         >>> below, above = chain([[1], [2]])
-        >>> lower.start([Dense(x, jnp.zeros(2))], below, inputs=x, nodes=2, targets=None)
-        >>> upper.start([Dense(x, jnp.zeros(2))], above, inputs=None, nodes=2, targets=x)
-        >>> for _ in range(20):
-        ...     in_turns([lower.iteration(), upper.iteration()])
-        >>> upper.loss() < 0.01
+        >>> lower.start([layer], below, inputs=x, nodes=2, targets=None)
+        >>> upper.start([layer], above, inputs=None, nodes=2, targets=x)
+        >>> in_turns([lower.iteration(), upper.iteration()])
+        >>> serial, _ = solver.step(solver.init([layer, layer], x, x))
+        >>> both = jax.device_get((upper.network[0].W, serial.segment.network[1].W))
+        >>> bool(jnp.allclose(*both))
         True
     """
 
-    def __init__(
-        self, index: int, solver: Backprop, transport: Transport, micro_batches: int | None = None
-    ) -> None:
-        if micro_batches is None:
-            micro_batches = default_micro_batches(transport.size)
-        if micro_batches < 1:
-            raise ValueError(f"a step needs at least one micro-batch, got {micro_batches}")
+    def __init__(self, index: int, solver: Backprop, transport: Transport) -> None:
         self.index = index
         self.device = transport.device(index)
         self.block: Segment | None = None
         self.lead = lead_of(index, transport.size)
-        self._micro_batches = micro_batches
         self._solver = solver
         self._transport = transport
         transport.declare(*VARIABLES)
@@ -123,10 +113,9 @@ class PipelineWorker:
         self.block = None
         self._nodes = nodes
         self._sizes: list[int] = []
-        self._losses: list[Array] = []
         if not network:
             return
-        self._sizes = micro_batch_sizes(nodes, self._micro_batches)
+        self._sizes = micro_batch_sizes(nodes, micro_batch_count(self._transport.size))
         inputs, targets = jax.device_put((inputs, targets), self.device)
         self._inputs, self._targets = (
             None if rows is None else lax.split(rows, self._sizes) for rows in (inputs, targets)
@@ -150,7 +139,6 @@ class PipelineWorker:
         """Announce all messages of the iteration, so that they can arrive at any time."""
         if self.block is None:
             return
-        self._losses = []
         self._records: deque[tuple[Record, ...]] = deque()
         self._gradients: Network | None = None
         bottom, top = self.block.network[0].W, self.block.network[-1].W
@@ -184,8 +172,7 @@ class PipelineWorker:
             send_exact(self._transport, x, self.index, self.above, "activation")
             return
         assert self._targets is not None  # the worker with nobody above has the output layer
-        loss, gradient = self._solver.loss_at_logits(x, self._targets[number], nodes=self._nodes)
-        self._losses.append(loss)
+        _, gradient = self._solver.loss_at_logits(x, self._targets[number], nodes=self._nodes)
         self._output_gradients.append(lambda: gradient)
 
     def backward(self, number: int) -> None:
@@ -225,10 +212,6 @@ class PipelineWorker:
         if self.block is None:
             return 0.0
         return float(self._nodes * self._solver.decay(self.block.network))
-
-    def loss(self) -> float | None:
-        """Mean training risk before the last update, for the worker of the output layer."""
-        return sum(map(float, self._losses)) if self._losses else None
 
     def state(self) -> list[dict[str, Array]]:
         """Parameters of the own layers, and what the optimiser remembers of them, by name."""

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from admm.comm import Transport, pass_dense
-from admm.methods.chain import ChainTraining
+from admm.methods.chain import ChainTraining, in_full
 from admm.methods.layerwise.data import LayerShare
 from admm.methods.layerwise.options import GAMLPOptions
 from admm.run.method import Arrays, Network
@@ -105,16 +103,10 @@ class LayerTraining(ChainTraining):
 
     def export(self, network: Network) -> dict[int, Dense]:
         """On one device; W₁ takes the inputs in full, not in the coordinates of the basis."""
-        layers, basis = dict(network), self.share.basis
-        if basis is not None and 1 in layers:
-            layers[1] = layers[1]._replace(W=jnp.asarray(basis) @ layers[1].W)
-        return self._on_one_device(layers)
+        return self.on_one_device(in_full(network, self.share.basis))
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> dict[int, Dense]:
         owned = stage_layers(self.share.split, depth)
-        return self._on_one_device(
+        return self.on_one_device(
             {n: Dense(**read(n)) for worker in self.workers for n in owned[worker.index]}
         )
-
-    def _on_one_device(self, layers: dict[int, Dense]) -> dict[int, Dense]:
-        return jax.device_put(layers, self.transport.device(self.transport.local[0]))

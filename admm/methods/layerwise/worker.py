@@ -5,8 +5,8 @@ compute. The bottom layer's p waits for q from below, so it is updated after hal
 q has the first half of the iteration to arrive, p the second half to reach the worker below.
 
 Neither of the two parts of an iteration waits for a worker further on in the same part, see
-`admm.comm.Worker`. Nothing here waits for a computation: it is handed to the device and runs while
-the host prepares what comes next.
+`admm.comm.in_turns`. Nothing here waits for a computation: it is handed to the device and runs
+while the host prepares what comes next.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

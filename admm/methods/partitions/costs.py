@@ -14,6 +14,7 @@ from admm.methods.partitions.share import PartitionShare
 from admm.methods.partitions.training import new_network, optimizer_of
 from admm.methods.partitions.worker import DOWN, EVALUATION, UP
 from admm.run.costs import Message, StageCosts, WorkerCosts, evaluations
+from admm.run.options import codec_of
 from admm.solvers.predictors import LENGTH
 from quant import make_codec
 
@@ -95,7 +96,7 @@ class Costs:
                     yield _Traffic(width, back, exact + later)
 
     def _messages(self, worker: int) -> Iterator[Message]:
-        plan, codec = self._plan, make_codec(self._options.codec or self._options.dtype)
+        plan, codec = self._plan, make_codec(codec_of(self._options))
         for width, back, times in self._traffic():
             for (a, b), rows in plan.crossing(back):
                 if plan.worker[a] == worker:
@@ -123,7 +124,7 @@ class Costs:
             optimizer = optimizer_of(self._options)
             memory = jax.eval_shape(optimizer.init, self._network)
             found += [2 * list(self._network), memory]
-        codec = make_codec(self._options.codec or self._options.dtype)
+        codec = make_codec(codec_of(self._options))
         for width, back, _ in self._traffic() if codec.remembers else ():
             for (a, b), rows in self._plan.pairs(back):
                 ends = (a in own) + (b in own)

@@ -1,8 +1,8 @@
 """Where the rows of the halo come from: one class a way, each with all parts of a worker.
 
 In the forward pass of layer l ≥ 1, `sums` makes C_l = S_out H̄_l for every part; in the backward
-pass `back` adds to ∂H_l what other parts say of it. Both are parts of `Worker.iteration`, which
-yields wherever another worker must have sent.
+pass `back` adds to ∂H_l what other parts say of it. Both are parts of
+`PartitionWorker.iteration`, which yields wherever another worker must have sent.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence

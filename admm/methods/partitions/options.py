@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-from admm.checks import COUNT, LAYERS, NOT_NEGATIVE, POSITIVE, Check
+from admm.checks import COUNT, FROM_ZERO, LAYERS, NOT_NEGATIVE, POSITIVE
 from admm.errors import InputError, spelled
 from admm.methods.supervised import GraphOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
@@ -92,9 +92,7 @@ class PartitionOptions(GraphOptions):
     gamma: float | None = option(
         None, "penalty of admm, in lengths of multipliers over rows [0.3]", check=NOT_NEGATIVE
     )
-    exact_epochs: int | None = option(
-        None, "exact epochs before admm [25]", check=Check("0 or more", lambda value: value >= 0)
-    )
+    exact_epochs: int | None = option(None, "exact epochs before admm [25]", check=FROM_ZERO)
     dropout: float = option(
         0.5, "fraction of the values of hidden layers that training drops", check=RULES["dropout"]
     )

@@ -18,6 +18,7 @@ from admm.methods.partitions.halos import WAYS, Each, Halo, Links
 from admm.methods.partitions.mailed import Mailed
 from admm.methods.partitions.predicted import Predicted
 from admm.methods.partitions.share import Inputs, Matrix, PartitionShare, Piece
+from admm.run.options import codec_of
 from admm.solvers.graph_network import GraphNetwork, Nodes, Part, apply_first, apply_layer
 from layers import GraphLayer, SparseMatrix, sparse_matrix
 from quant import Float, make_codec
@@ -71,7 +72,7 @@ class PartitionWorker:
         self._memory = self._put(optimizer.init(self.network))
         _, self._unravel = ravel_pytree(self.network)
         links = self._put(_links(share, self.own))
-        codec = make_codec(options.codec or options.dtype)
+        codec = make_codec(codec_of(options))
         rows = [_sends(share, self.own, back) for back in (False, True)]
         make = partial(Exchange, transport, index, plan)
         hidden = share.widths[1:-1]

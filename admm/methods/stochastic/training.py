@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.comm import Transport, fill_leaves, in_turns, pass_forward
-from admm.methods.chain import ChainTraining
+from admm.methods.chain import ChainTraining, in_full
 from admm.methods.stochastic.options import StochasticOptions
 from admm.methods.stochastic.share import StochasticShare, dropout_of
 from admm.methods.stochastic.worker import VARIABLES, Codecs, Schedule, StochasticWorker
-from admm.methods.subnetworks.losses import loss_of, mean_losses
+from admm.methods.subnetworks.losses import history_losses, loss_of
 from admm.run.method import Arrays, Network
 from admm.run.options import codec_of
 from admm.solvers.stochastic import StochasticADMM
@@ -126,11 +126,7 @@ class StochasticTraining(ChainTraining):
         return found * jnp.asarray(scale, found.dtype) + jnp.asarray(mean, found.dtype)
 
     def losses(self, outputs: Array) -> dict[str, float]:
-        """That of training alone where accuracy picks the best network."""
-        every = mean_losses(self._options.loss, self.facts, outputs)
-        if self._options.select == "val_accuracy":
-            return {"train_loss": every["train_loss"]}
-        return every
+        return history_losses(self._options, self.facts, outputs)
 
     def measure(self) -> Mapping[str, float]:
         scores, epoch = self.scores(), self._share.epoch(self._last)
@@ -159,21 +155,16 @@ class StochasticTraining(ChainTraining):
 
     def export(self, network: Network) -> dict[int, Affine]:
         """On one device, with inputs and targets as the user has them."""
-        layers, basis = dict(network), self._share.basis
-        if basis is not None and 1 in layers:
-            layers[1] = layers[1]._replace(W=jnp.asarray(basis) @ layers[1].W)
+        layers = in_full(network, self._share.basis)
         if self.depth in layers:
             W, b = layers[self.depth]
             mean, scale = (jnp.asarray(each, W.dtype) for each in self._share.target_scale)
             layers[self.depth] = Dense(W * scale, b * scale + mean)
-        return self._on_one_device(layers)
+        return self.on_one_device(layers)
 
     def saved_network(self, depth: int, read: Callable[[int], Arrays]) -> dict[int, Affine]:
         every = self._layers().items()
-        return self._on_one_device({n: fill_leaves(layer, read(n)) for n, layer in every})
-
-    def _on_one_device(self, layers: dict[int, Affine]) -> dict[int, Affine]:
-        return jax.device_put(layers, self.transport.device(self.transport.local[0]))
+        return self.on_one_device({n: fill_leaves(layer, read(n)) for n, layer in every})
 
     def report(self) -> Mapping[str, Any]:
         return {"dropout": dropout_of(self._options, self._share.facts)}

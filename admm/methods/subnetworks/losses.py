@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from admm.errors import InputError, spelled
+from admm.methods.supervised import SupervisedOptions
 from admm.methods.tasks import Measured, MultiLabelled, Task
 from admm.solvers.losses import Loss, binary_cross_entropy, cross_entropy, squared_error
 
@@ -36,6 +37,14 @@ def mean_losses(loss: Any, facts: Task, outputs: Array) -> dict[str, float]:
         f"{part}_loss": float(each(outputs[rows], targets[rows]).mean())
         for part, rows in facts.parts()
     }
+
+
+def history_losses(options: SupervisedOptions, facts: Task, outputs: Array) -> dict[str, float]:
+    """Mean losses in training: that of training rows alone where accuracy picks the network."""
+    every = mean_losses(options.loss, facts, outputs)
+    if options.select == "val_accuracy":
+        return {"train_loss": every["train_loss"]}
+    return every
 
 
 def check_loss(loss: Any, facts: Task, outputs: tuple[int, ...], dtype: str) -> None:

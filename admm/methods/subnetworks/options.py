@@ -55,6 +55,7 @@ class SubnetworkOptions(SupervisedOptions):
     """
 
     bounded: ClassVar[str | None] = "objective"
+    objects: ClassVar[Sequence[str]] = tuple(_OBJECTS)
 
     solver: Splitting = option("gsadmm", "the method [pdadmm-g]")
     network: Architecture | Any = option(

@@ -13,7 +13,7 @@ from jaxtyping import Array
 import layers
 from admm.comm import Transport, in_turns, pass_forward
 from admm.methods.chain import ChainTraining
-from admm.methods.subnetworks.losses import loss_of, loss_targets, mean_losses
+from admm.methods.subnetworks.losses import history_losses, loss_of, loss_targets
 from admm.methods.subnetworks.network import CHUNK, fill, filled, named_arrays
 from admm.methods.subnetworks.options import SubnetworkOptions
 from admm.methods.subnetworks.share import SubnetworkShare
@@ -92,11 +92,7 @@ class SubnetworkTraining(ChainTraining):
         )
 
     def losses(self, outputs: Array) -> dict[str, float]:
-        """That of training alone where accuracy picks the best network."""
-        every = mean_losses(self._options.loss, self.facts, outputs)
-        if self._options.select == "val_accuracy":
-            return {"train_loss": every["train_loss"]}
-        return every
+        return history_losses(self._options, self.facts, outputs)
 
     def measure(self) -> Mapping[str, float]:
         """Beside the scores, sums of what the visits saw."""

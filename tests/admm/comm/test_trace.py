@@ -1,13 +1,16 @@
 """Traces of real runs."""
 
 import json
+import os
+import signal
 from collections import Counter
 from itertools import pairwise
 
 import pytest
 
 from admm import options, train
-from admm.errors import InputError
+from admm.comm import Trace
+from admm.errors import DivergedError, InputError, StoppedError
 
 SMALL = {"layers": 4, "hidden": 16, "epochs": 3, "eval_every": 3, "grow": (4,)}
 
@@ -96,3 +99,28 @@ def test_a_trace_needs_a_folder(tmp_path):
         InputError, match=f"cannot write a trace to {path}: a folder, or in no folder"
     ):
         train(options(**SMALL, trace=path))
+
+
+def test_an_interrupted_run_leaves_its_trace(tmp_path):
+    def stop(evaluation):
+        if evaluation["epoch"] == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    given = options(**{**SMALL, "epochs": 9, "eval_every": 1}, trace=tmp_path / "trace.json")
+    with pytest.raises(StoppedError):
+        train(given, callback=stop)
+    assert any(span["name"] == "layer 4 of 4" for span in spans(given.trace, 0))
+
+
+def test_a_diverged_run_leaves_its_trace(tmp_path):
+    given = options("gd", **{**SMALL, "eval_every": 1}, lr=1e30, trace=tmp_path / "trace.json")
+    with pytest.raises(DivergedError):
+        train(given)
+    assert any(span["name"] == "forward" for span in spans(given.trace, 0))
+
+
+def test_a_span_that_an_error_leaves():
+    trace = Trace(0, "worker 0")
+    with pytest.raises(KeyError), trace.span("compute", "layer 1"):
+        raise KeyError
+    assert trace.events[-1]["name"] == "layer 1"

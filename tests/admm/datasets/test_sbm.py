@@ -176,7 +176,7 @@ def test_bad_names(name, message):
 
 
 def test_bad_use(tmp_path, unchecked):
-    with pytest.raises(InputError, match="sbm: nodes must be a whole number, got 300.5"):
+    with pytest.raises(InputError, match="nodes must be a whole number, at least 1, got 300.5"):
         SBM(nodes=300.5)
     with pytest.raises(InputError, match="has one split, number 0; got split=1"):
         load("sbm:nodes=300", split=1)

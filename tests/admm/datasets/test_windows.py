@@ -93,7 +93,7 @@ def test_other_strides_see_every_hour(stride):
     ("options", "message"),
     [
         ({"length": 0}, "length= must be at least 1, got 0"),
-        ({"horizon": -1}, "horizon= must be at least 0, got -1"),
+        ({"horizon": -1}, "horizon= must be 0 or more, got -1"),
         ({"stride": (1, 0, 1)}, "stride= must be at least 1, got 0"),
         ({"length": 2.5}, "length= must be a whole number"),
     ],

@@ -224,10 +224,10 @@ NAN = np.where(np.eye(NODES, 6), np.nan, 1.0)
         ({"train_mask": NODE[::2], "val_mask": NODE[1::2]}, "no training node is of class 1"),
         ({"parameters": {"layers": 0}}, "layers= must be in 1…10,000, got 0"),
         ({"parameters": {"codec": "zip"}}, "codec= must be one of"),
-        ({"parameters": {"validation_fraction": 1.5}}, "validation_fraction must be in"),
+        ({"parameters": {"validation_fraction": 1.5}}, "fraction= must be in .0, 1., got 1.5"),
         (
             {"parameters": {"validation_fraction": "0.1"}},
-            "validation_fraction must be .* got '0.1'",
+            "validation_fraction= must be a number, in .0, 1., got '0.1'",
         ),
         ({"parameters": {"weights": "guess"}}, "weights= must be use or ignore"),
         ({"parameters": {"dtype": "float64"}}, "float64 needs JAX's 64-bit mode"),

@@ -200,7 +200,7 @@ def test_patience_ends_a_fit(iris):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"validation_fraction": 0.0}, "validation_fraction must be in"),
+        ({"validation_fraction": 0.0}, "validation_fraction= must be in .0, 1., got 0.0"),
         ({"epochs": 0}, "epochs= must be at least 1, got 0"),
         ({"epochs": "many"}, "epochs= must be a whole number, got 'many'"),
         ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),

@@ -12,12 +12,21 @@ import numpy as np
 import pytest
 
 from admm import LocalTransport, evaluate, options, predict, resumed, train
-from admm.errors import AdmmError, DivergedError, InputError, OutputError, StoppedError
+from admm.datasets import load
+from admm.errors import (
+    AdmmError,
+    DivergedError,
+    InputError,
+    OutputError,
+    StoppedError,
+    shell_spelling,
+)
 from admm.methods.layerwise import data as layerwise_data
 from admm.methods.layerwise.worker import LayerWorker
 from admm.run import checkpoint, recovery, saved
 from admm.run.checkpoint import newest_checkpoint
 from admm.run.history import History, is_finite
+from admm.run.resume import continuation
 from layers import from_modules
 from quant import Levels
 
@@ -79,7 +88,7 @@ def test_a_run_resumes_in_the_middle_of_growing(tmp_path, monkeypatch):
     stop_after(monkeypatch, epochs=8)
     with pytest.raises(StoppedError) as stopped:
         run(given, out=tmp_path)
-    assert f"--resume {tmp_path}" in "".join(stopped.value.__notes__)
+    assert f"admm.train(admm.resumed({str(tmp_path)!r}))" in "".join(stopped.value.__notes__)
     monkeypatch.undo()
     again = run(resumed(tmp_path))
     same_history(whole.history, again.history)
@@ -310,17 +319,40 @@ def test_a_full_disk_keeps_the_checkpoints_before(tmp_path, monkeypatch):
     same_history(whole.history, run(resumed(tmp_path)).history)
 
 
-def test_want_of_memory_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("data", [None, load("digits")], ids=["name", "data"])
+def test_want_of_memory_says_how_to_go_on(tmp_path, data):
     def fill(evaluation):
         if evaluation["epoch"] == 3:
             raise MemoryError
 
     with pytest.raises(AdmmError, match="^out of memory in training") as full:
-        train(replace(KINDS["pdadmm-g"], epochs=4, out=tmp_path), callback=fill)
-    assert (
-        f"that of epoch 2: go on with python -m admm train --resume {tmp_path}"
-        in (full.value.__notes__[-1])
-    )
+        train(replace(KINDS["pdadmm-g"], epochs=4, out=tmp_path), data=data, callback=fill)
+    given, same = ("", "") if data is None else (", data=…", " with the same data")
+    how = f"admm.train(admm.resumed({str(tmp_path)!r}){given}){same}"
+    assert full.value.__notes__[-1] == f"the newest checkpoint is that of epoch 2: go on with {how}"
+
+
+@pytest.mark.parametrize(
+    ("given", "further", "expected"),
+    [
+        (options(), False, "python -m admm train --resume 'a run'"),
+        (options(), True, "python -m admm train --resume 'a run' --epochs N"),
+        (
+            options(dataset="memory:mine"),
+            True,
+            "in Python, admm.train(admm.resumed('a run', epochs=N), data=…) with the same data",
+        ),
+        (
+            options("gsam", loss=abs),
+            False,
+            "in Python, admm.train(admm.resumed('a run', loss=…)) with the same objects",
+        ),
+    ],
+    ids=["a command", "more epochs", "data in memory", "an object"],
+)
+def test_how_to_go_on_in_a_shell(given, further, expected):
+    with shell_spelling():
+        assert continuation(Path("a run"), given, further) == expected
 
 
 def test_the_end_of_a_run_is_a_checkpoint(tmp_path):

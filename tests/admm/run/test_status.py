@@ -49,7 +49,7 @@ def test_a_run_that_is_done(runs):
     assert status.latest == result.history[-1]
     assert status.best == result.summary["best"]
     assert (status.select, status.checkpoint.epochs_lost) == ("val_accuracy", 0)
-    assert status.resume == f"python -m admm train --resume {folder / 'done'}"
+    assert status.resume == f"admm.train(admm.resumed({str(folder / 'done')!r}, epochs=N))"
 
 
 def test_a_run_that_failed(failed):
@@ -62,7 +62,7 @@ def test_a_run_that_failed(failed):
     assert saved.seconds_lost > 0
     first, *_, latest = [each for each in read_history(failed) if each["stage"] == 1]
     assert status.left == pytest.approx(3 * (latest["seconds"] - first["seconds"]) / 2)
-    assert status.resume == f"python -m admm train --resume {failed}"
+    assert status.resume == f"admm.train(admm.resumed({str(failed)!r}))"
     assert len(train(resumed(failed)).history) == 12
     assert run_status(failed).state == "done"
 
@@ -171,6 +171,26 @@ def test_the_text(runs, admm):
     assert "6 of 6; 100%\n" in done.stdout
     assert done.stdout.endswith(f"--resume {folder / 'done'} --epochs N\n")
     assert "loses nothing" in done.stdout
+
+
+def test_a_run_that_no_command_goes_on_with(failed, admm):
+    plan = json.loads((failed / "options.json").read_text())
+    given = options("gsam", dataset="memory:mine", loss=abs).as_json()
+    (failed / "options.json").write_text(json.dumps({**plan, "options": given}))
+    how = (
+        f"admm.train(admm.resumed({str(failed)!r}, loss=…), data=…) with the same data and objects"
+    )
+    assert run_status(failed).resume == how
+    done = admm("status", failed, timeout=LIMIT)
+    assert done.stdout.endswith(f"\ngo on: in Python, {how}\n")
+
+
+def test_a_run_of_a_method_that_is_not_installed(failed):
+    plan = json.loads((failed / "options.json").read_text())
+    plan["options"]["solver"] = "missing"
+    (failed / "options.json").write_text(json.dumps(plan))
+    assert run_status(failed).checkpoint is not None
+    assert run_status(failed).resume is None
 
 
 def test_json(runs, admm):

@@ -150,7 +150,7 @@ def test_a_callback_that_raises(tmp_path):
         train(replace(GIVEN, checkpoint_every=2, out=tmp_path), callback=fail)
     where, advice = error.value.__notes__
     assert where == "after epoch 2"
-    assert f"go on with python -m admm train --resume {tmp_path}" in advice
+    assert f"go on with admm.train(admm.resumed({str(tmp_path)!r}))" in advice
 
 
 STOPS = """
