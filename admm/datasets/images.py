@@ -184,7 +184,7 @@ def _load_digits(split_seed: int) -> Images:
         np.random.default_rng(split_seed).permutation(len(labels)), [300, 600]
     )
     split = Split(np.sort(train), np.sort(val), np.sort(test))
-    return Images("digits", pixels.reshape(-1, 8, 8, 1).astype(np.uint8), labels, 10, split)
+    return Images("digits", pixels.reshape(-1, 8, 8, 1).astype(np.uint8), labels.copy(), 10, split)
 
 
 def _load_mnist(name: str, folder: Path) -> Images:

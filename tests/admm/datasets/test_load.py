@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from admm.datasets import load
+from admm.datasets import load, load_images
 from admm.datasets.fingerprint import fingerprint
 from admm.datasets.planetoid import planetoid_files
 from admm.errors import InputError
@@ -222,6 +222,14 @@ def test_counts(name, counts, data_dir):
     graph = load(name, data_dir)
     found = (graph.nodes, graph.edges, graph.features.shape[1], graph.classes)
     assert (*found, len(graph.split.train)) == counts
+
+
+@pytest.mark.parametrize("read", [load, load_images])
+def test_who_changes_embedded_data_changes_their_own(read):
+    changed, kept = read("digits"), read("digits").labels.copy()
+    changed.labels[:] = 0
+    np.testing.assert_array_equal(read("digits").labels, kept)
+    assert kept.any()
 
 
 def print_of(graph):
