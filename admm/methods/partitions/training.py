@@ -1,6 +1,7 @@
 """Training over parts of a graph: one stage, an epoch being a step of all training nodes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, cast
 
@@ -146,10 +147,16 @@ def optimizer_of(options: PartitionOptions, steps: int = 1) -> optax.GradientTra
         steps: Of an epoch, which divide the rate. Schedules of an optimiser of one's own count
             steps: they end so many times as early.
     """
-    optimizer = options.optimizer
+    return _chain(options.optimizer, options.lr, options.weight_decay, steps)
+
+
+@cache  # one object for the same settings, so that what is compiled for it is found again
+def _chain(
+    optimizer: Any, lr: float | None, weight_decay: float, steps: int
+) -> optax.GradientTransformation:
     if isinstance(optimizer, str):
-        optimizer = make_optimizer(cast(Optimizer, optimizer), options.lr)
-    decay = optax.add_decayed_weights(options.weight_decay, mask=_is_matrix)
+        optimizer = make_optimizer(cast(Optimizer, optimizer), cast(float, lr))
+    decay = optax.add_decayed_weights(weight_decay, mask=_is_matrix)
     return optax.chain(decay, optimizer, optax.scale(1 / steps))
 
 
