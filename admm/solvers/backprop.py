@@ -8,7 +8,7 @@ each of its segments.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +32,7 @@ _OPTIMIZERS = {
 }
 
 
+@cache  # one object for the same rate, so that what is compiled for it is found again
 def make_optimizer(name: Optimizer, learning_rate: float) -> optax.GradientTransformation:
     """An optimiser of optax; all but the learning rate is its default."""
     return _OPTIMIZERS[name](learning_rate)

@@ -158,6 +158,11 @@ class SubnetworkOptions(SupervisedOptions):
             raise InputError(f"there was {what} of one's own; pass it along, as {name}")
 
     @property
+    def has_objects(self) -> bool:
+        """Whether network, optimiser or loss is one's own."""
+        return not all(isinstance(getattr(self, name), str) for name in _OBJECTS)
+
+    @property
     def learning_rate(self) -> float | None:
         """`lr`, or what follows from the optimiser's name; None for an optimiser of one's own."""
         if self.lr is not None or not isinstance(self.optimizer, str):

@@ -47,7 +47,10 @@ class SubnetworkTraining(ChainTraining):
         facts = share.facts.task
         self._solver = solver_of(options, facts)
         codec = make_codec(codec_of(options))
-        workers = [SubnetworkWorker(n, self._solver, transport, codec) for n in transport.local]
+        workers = [
+            SubnetworkWorker(n, self._solver, transport, codec, shares=not options.has_objects)
+            for n in transport.local
+        ]
         super().__init__(facts, transport, share.owned, workers)
         for worker in workers:
             own = share.owned[worker.index]

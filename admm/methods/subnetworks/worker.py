@@ -15,7 +15,7 @@ f coarse for the subnetwork above pulls the one below nowhere.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -75,14 +75,24 @@ class SubnetworkWorker:
         solver: The algorithm.
         transport: Ways to the neighbours.
         codec: How f, p and q travel.
+        shares: Whether an equal solver and subnetwork of before may have compiled the functions:
+            not where these are one's own, and may read what has changed meanwhile.
     """
 
-    def __init__(self, index: int, solver: TSSM, transport: Transport, codec: Codec) -> None:
+    def __init__(
+        self,
+        index: int,
+        solver: TSSM,
+        transport: Transport,
+        codec: Codec,
+        shares: bool = False,
+    ) -> None:
         self.index = index
         self.device = transport.device(index)
         self._solver = solver
         self._transport = transport
         self._codec = codec
+        self._compiled: Callable[[TSSM, Subnetwork], _Compiled] = _shared if shares else _compiled
         self._parts: list[_Part] = []
         transport.declare(*variables(solver.method))
 
@@ -130,8 +140,9 @@ class SubnetworkWorker:
             )
             ways = (ends[index], ends[index + 1])
             sums = self._zeros((), dtype)(1 + len(Residuals._fields))
+            compiled = self._compiled(self._solver, static)
             self._parts.append(
-                _Part(self._solver, static, data, sums, place, ways, self._transport)
+                _Part(self._solver, static, compiled, data, sums, place, ways, self._transport)
             )
 
     def _zeros(self, shape: tuple[int, ...], dtype: str) -> Zeros:
@@ -262,6 +273,14 @@ class _Flight(NamedTuple):
     f: Array | None  # as it was sent
 
 
+class _Compiled(NamedTuple):
+    """The functions of a subnetwork."""
+
+    infer: Callable[..., Array]
+    evaluate: Callable[..., Any]
+    visit: Callable[..., Any]
+
+
 class _Part:
     """One subnetwork on its worker."""
 
@@ -269,6 +288,7 @@ class _Part:
         self,
         solver: TSSM,
         static: Subnetwork,
+        compiled: _Compiled,
         data: _Data,
         sums: Array,
         place: _Place,
@@ -278,17 +298,13 @@ class _Part:
         self.static = static
         self.data = data
         self.sums = sums
-        self.infer = jax.jit(partial(solver.forward, eqx.nn.inference_mode(static)))
+        self.infer, self._evaluate, self._visit = compiled
         self._place = place
         self._refresh = solver.refresh
         self._below, self._above = cuts
         self._transport = transport
         self._takes_key = any(map(takes_key, static.modules))
         self._flights: deque[_Flight] = deque()
-        self._evaluate = jax.jit(partial(_evaluate, solver, static), static_argnames="first")
-        self._visit = jax.jit(
-            partial(_visit, solver, static), donate_argnums=(0, 1, 2), static_argnames="first"
-        )
 
     @property
     def ways(self) -> list[Array | None]:
@@ -371,6 +387,18 @@ class _Part:
     def _run(self, what: str, function: Callable, *arguments: Any, **static: Any) -> Any:
         name = f"{what} {self._place.number + 1} of {self._place.total}"
         return self._transport.traced("compute", name, partial(function, **static), *arguments)
+
+
+def _compiled(solver: TSSM, static: Subnetwork) -> _Compiled:
+    """Functions that compile at their first call."""
+    return _Compiled(
+        jax.jit(partial(solver.forward, eqx.nn.inference_mode(static))),
+        jax.jit(partial(_evaluate, solver, static), static_argnames="first"),
+        jax.jit(partial(_visit, solver, static), donate_argnums=(0, 1, 2), static_argnames="first"),
+    )
+
+
+_shared = lru_cache(_compiled)
 
 
 def _start(

@@ -19,7 +19,7 @@ from admm.run.saved import open_saved
 from layers import Subnetwork, build, from_modules
 
 PLAIN = from_modules([jnp.ravel, lambda x: x[:10]], (8, 8, 1))
-SMALL = {"layers": 4, "hidden": 24, "epochs": 4, "batch": 200, "lr": 5e-3}
+SMALL = {"layers": 4, "hidden": 24, "epochs": 4, "batch": 171, "lr": 5e-3}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_trace(run):
         assert {f"evaluate {number} of 3", f"visit {number} of 3"} <= names
     assert {"visit 3 of 3", "encode f", "decode f", "encode q", "decode q"} <= names
     visits = [event for event in events if event["name"] == "visit 1 of 3"]
-    assert len(visits) == 4 * 6
+    assert len(visits) == 4 * 7
 
 
 @pytest.mark.slow
@@ -155,6 +155,35 @@ def test_seeds_and_workers():
     assert again["output_residual"] == pytest.approx(first["output_residual"], rel=1e-5)
     assert not {"primal_residual", "rho"} & set(first)  # gsAM has none
     assert other["train_loss"] != pytest.approx(first["train_loss"], rel=1e-3)
+
+
+def test_a_second_training_compiles_no_subnetwork(caplog):
+    given = SubnetworkOptions(**{**SMALL, "epochs": 1}, subnetworks=3, workers=2)
+
+    def compiled(given):
+        caplog.clear()
+        with jax.log_compiles(True):
+            result = train(given)
+        words = ("_visit", "_evaluate", "forward")
+        found = {w for line in caplog.messages for w in words if f"Compiling jit({w})" in line}
+        return result, found
+
+    first, _ = compiled(given)
+    again, found = compiled(given)
+    assert not found
+    _, found = compiled(dataclasses.replace(given, lr=1e-3))
+    assert found == {"_visit", "_evaluate", "forward"}
+    assert again.history[0]["objective"] == first.history[0]["objective"]
+
+
+def test_functions_of_ones_own_are_read_anew():
+    """They may read what has changed since the training before."""
+    scale = 1.0
+    network = from_modules([jnp.ravel, lambda x: scale * x[:10]], (8, 8, 1))
+    given = SubnetworkOptions(network=network, epochs=1, batch=171)
+    one = train(given).history[0]["train_loss"]
+    scale = 2.0
+    assert train(given).history[0]["train_loss"] != one
 
 
 def test_evaluation_does_not_change_training(run):
@@ -276,7 +305,7 @@ def test_networks_that_do_not_fit(modules, shape, message):
 )
 def test_networks_of_images(solver, kind, tmp_path):
     given = SubnetworkOptions(
-        solver=solver, hidden=12, epochs=3, batch=200, lr=5e-3, out=tmp_path, **kind
+        solver=solver, hidden=12, epochs=3, batch=171, lr=5e-3, out=tmp_path, **kind
     )
     result = train(given)
     losses = [evaluation["train_loss"] for evaluation in result.history]

@@ -167,7 +167,7 @@ def test_a_loss_of_ones_own_on_images():
         wanted = optax.smooth_labels(jax.nn.one_hot(labels, 10), 0.1)
         return optax.softmax_cross_entropy(logits, wanted)
 
-    given = {"layers": 2, "hidden": 16, "epochs": 2, "batch": 200, "lr": 1e-2}
+    given = {"layers": 2, "hidden": 16, "epochs": 2, "batch": 171, "lr": 1e-2}
     result = train(options("gsam", **given, loss=smoothed))
     best = result.summary["best"]
     assert best == min(result.history, key=lambda line: line["val_loss"])
