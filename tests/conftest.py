@@ -1,8 +1,10 @@
 """Settings shared by all tests, and the launcher of real MPI runs."""
 
+import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 # The many short runs of the tests compile the same functions: once is enough, in all processes.
@@ -128,6 +130,33 @@ def mpi_python():
         return _run([_mpirun(), "-n", str(ranks), *python], timeout, **env)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def returned(request, mpi_python):
+    """What a program returns on each of its ranks, once all of them have ended well.
+
+    A program is a function of the test module, see `tests.ranks`. One start of MPI runs all of the
+    module's `PROGRAMS`, pairs of a function and a number of ranks.
+    """
+    code = "import sys; from tests.ranks import main; main(*sys.argv[1:])"
+    module = request.module.__name__
+
+    @cache
+    def start(programs):
+        words = [f"{program.__name__}:{ranks}" for program, ranks in programs]
+        done = mpi_python(code, module, *words, ranks=max(ranks for _, ranks in programs))
+        return dict(map(json.loads, done.stdout.splitlines())), done.stderr
+
+    def values(program, ranks):
+        programs = request.module.PROGRAMS
+        asked = (program, ranks)
+        found, errors = start(tuple(programs) if asked in programs else (asked,))
+        word = f"{program.__name__}:{ranks}"
+        assert word in found, errors
+        return found[word]
+
+    return values
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,12 @@
 """Mailboxes between real ranks."""
 
+import time
+
+import numpy as np
+import pytest
+
+from admm.comm import Mailbox, MPITransport
+
 MAILBOX = """
 import sys, time
 import numpy as np
@@ -16,86 +23,89 @@ def filled(number, nbytes=5000):
 """
 
 
-def test_a_sender_skips_while_nobody_receives_and_no_message_is_lost(mpi_python):
-    done = mpi_python(
-        MAILBOX
-        + """
-box = make()
-box.expect(1 - rank, "a", 300_000)
-for segment in range(2):
-    box.open()
-    if rank == 0:
-        sent = []
-        comm.Barrier()  # rank 1 does nothing for MPI as of now
-        for k in range(200):
-            if box.is_free(1, "a"):
-                box.send(filled(k, 300_000), 1, "a")
-                sent.append(k)
-            time.sleep(0.001)
-        assert sent[0] == 0 and len(sent) < 5, sent
-        try:
-            box.send(filled(0, 300_000), 1, "a")
-        except RuntimeError as error:
-            assert "on its way to rank 1 already" in str(error)
+def opened(comm, **careful):
+    transport = MPITransport(comm, **careful)
+    transport.declare("a", "b")
+    return Mailbox(transport)
+
+
+def filled(number, nbytes):
+    return np.full(nbytes, number % 251, np.uint8)
+
+
+def skipping(comm):
+    box = opened(comm)
+    box.expect(1 - comm.rank, "a", 300_000)
+    for _ in range(2):
+        box.open()
+        if comm.rank == 0:
+            sent = []
+            comm.Barrier()  # rank 1 does nothing for MPI as of now
+            for k in range(200):
+                if box.is_free(1, "a"):
+                    box.send(filled(k, 300_000), 1, "a")
+                    sent.append(k)
+                time.sleep(0.001)
+            assert sent[0] == 0
+            assert len(sent) < 5, sent
+            with pytest.raises(RuntimeError, match="on its way to rank 1 already"):
+                box.send(filled(0, 300_000), 1, "a")
+            comm.send(sent, 1)
+            box.close()
+            assert box.take(1, "a") == []
         else:
-            raise AssertionError
-        comm.send(sent, 1)
-        box.close()
-        assert box.take(1, "a") == []
-    else:
-        comm.Barrier()
-        time.sleep(0.5)
-        sent = comm.recv(source=0)
-        box.close()
-        assert [int(m[0]) for m in box.take(0, "a")] == sent
-        assert box.take(0, "a") == []
-comm.Barrier()
-assert not transport.comm.Iprobe()
-print("good", flush=True)
-""",
-        ranks=2,
-    )
-    assert done.stdout.count("good") == 2, done.stderr
+            comm.Barrier()
+            time.sleep(0.5)
+            sent = comm.recv(source=0)
+            box.close()
+            assert [int(m[0]) for m in box.take(0, "a")] == sent
+            assert box.take(0, "a") == []
+    comm.Barrier()
+    assert not box.transport.comm.Iprobe()
 
 
-def test_ranks_of_any_pace_close_together(mpi_python):
-    """Every rank writes to all others, on a way for small messages and one for large ones."""
-    done = mpi_python(
-        MAILBOX
-        + """
-sizes = {"a": 8, "b": 200_000}
-box = make(checksum=True)
-others = [other for other in range(size) if other != rank]
-ways = [(other, name) for other in others for name in sizes]
-for way in ways:
-    box.expect(*way, sizes[way[1]])
-random = np.random.default_rng(rank)
-sent, came = ({way: [] for way in ways} for _ in range(2))
-for segment in range(3):
-    box.open()
-    for k in range(int(random.integers(20, 60))):
-        for way in ways:
-            if random.random() < 0.5 and box.is_free(*way):
-                box.send(filled(k, sizes[way[1]]), *way)
-                sent[way].append(k)
-            came[way] += box.take(*way)
-        time.sleep(random.exponential(0.001))
-    box.close()
+def test_a_sender_skips_while_nobody_receives_and_no_message_is_lost(returned):
+    returned(skipping, 2)
+
+
+def pacing(comm):
+    rank, size = comm.rank, comm.size
+    sizes = {"a": 8, "b": 200_000}
+    box = opened(comm, checksum=True)
+    others = [other for other in range(size) if other != rank]
+    ways = [(other, name) for other in others for name in sizes]
     for way in ways:
-        came[way] += box.take(*way)
-for way, messages in came.items():
-    assert all((m == m[0]).all() and m.size == sizes[way[1]] for m in messages)
-every = comm.allgather(sent)
-for (other, name), messages in came.items():
-    assert [int(m[0]) for m in messages] == every[other][rank, name]
-    assert len(messages) > 5
-comm.Barrier()
-assert not transport.comm.Iprobe()
-print("good", flush=True)
-""",
-        ranks=3,
-    )
-    assert done.stdout.count("good") == 3, done.stderr
+        box.expect(*way, sizes[way[1]])
+    random = np.random.default_rng(rank)
+    sent, came = ({way: [] for way in ways} for _ in range(2))
+    for _ in range(3):
+        box.open()
+        for k in range(int(random.integers(20, 60))):
+            for way in ways:
+                if random.random() < 0.5 and box.is_free(*way):
+                    box.send(filled(k, sizes[way[1]]), *way)
+                    sent[way].append(k)
+                came[way] += box.take(*way)
+            time.sleep(random.exponential(0.001))
+        box.close()
+        for way in ways:
+            came[way] += box.take(*way)
+    for (_, name), messages in came.items():
+        assert all((m == m[0]).all() and m.size == sizes[name] for m in messages)
+    every = comm.allgather(sent)
+    for (other, name), messages in came.items():
+        assert [int(m[0]) for m in messages] == every[other][rank, name]
+        assert len(messages) > 5
+    comm.Barrier()
+    assert not box.transport.comm.Iprobe()
+
+
+def test_ranks_of_any_pace_close_together(returned):
+    """Every rank writes to all others, on a way for small messages and one for large ones."""
+    returned(pacing, 3)
+
+
+PROGRAMS = ((skipping, 2), (pacing, 3))
 
 
 def test_a_damaged_message_and_a_rank_that_does_not_come(mpi_python):

@@ -1,10 +1,13 @@
 """Real MPI processes: buffers, iterates, failures."""
 
 import json
-import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from admm.comm import MPITransport
+from admm.errors import AdmmError, InputError, WorkerLostError, told
 
 TRANSPORT = """
 import jax, jax.numpy as jnp, numpy as np
@@ -16,124 +19,127 @@ rank, size = comm.rank, comm.size
 """
 
 
-def test_messages_arrive_whole_and_in_order(mpi_python):
-    """Ring of messages of several sizes, many in flight, each checked by its receiver."""
-    done = mpi_python(
-        TRANSPORT
-        + """
-above, below = (rank + 1) % size, (rank - 1) % size
-sizes = [1, 1000, 300_001] * 10
-expected = [transport.expect(n, below, rank, "q") for n in sizes]
-for k, n in enumerate(sizes):
-    transport.send(jnp.full(n, k + rank, jnp.uint8), rank, above, "q", elements=n)
-for k, (n, wait) in enumerate(zip(sizes, expected)):
-    message = wait()
-    assert message.shape == (n,) and bool((message == k + below).all())
-assert transport.sent["q"] == sum(sizes), transport.sent
-transport.flush()
-print("good", flush=True)
-""",
-        ranks=3,
-    )
-    assert done.stdout.count("good") == 3, done.stderr
+def declared(comm, **careful):
+    """A transport for p and q."""
+    transport = MPITransport(comm, **careful)
+    transport.declare("p", "q")
+    return transport
 
 
-def test_received_arrays_never_change(mpi_python):
-    """JAX may alias a receive buffer; a reused one would change arrays already handed out."""
-    done = mpi_python(
-        TRANSPORT
-        + """
-n = 100_000
-if rank == 0:
-    for k in range(100):
-        transport.send(jnp.full(n, k, jnp.uint8), 0, 1, "p", elements=n)
+def ring(comm):
+    transport, rank, size = declared(comm), comm.rank, comm.size
+    above, below = (rank + 1) % size, (rank - 1) % size
+    sizes = [1, 1000, 300_001] * 10
+    expected = [transport.expect(n, below, rank, "q") for n in sizes]
+    for k, n in enumerate(sizes):
+        transport.send(jnp.full(n, k + rank, jnp.uint8), rank, above, "q", elements=n)
+    for k, (n, wait) in enumerate(zip(sizes, expected, strict=True)):
+        message = wait()
+        assert message.shape == (n,)
+        assert bool((message == k + below).all())
+    assert transport.sent["q"] == sum(sizes), transport.sent
     transport.flush()
-else:
-    received = [transport.expect(n, 0, 1, "p")() for k in range(100)]
-    wrong = [k for k, message in enumerate(received) if not bool((message == k).all())]
-    assert not wrong, wrong
-comm.Barrier()
-print("good", flush=True)
-""",
-        ranks=2,
-    )
-    assert done.stdout.count("good") == 2, done.stderr
 
 
-def test_control_values(mpi_python):
-    done = mpi_python(
-        TRANSPORT
-        + """
-from admm.errors import InputError
-assert transport.share({"a": rank}, 1) == {"a": 1}
-assert transport.gather(rank) == list(range(size))
-np.testing.assert_array_equal(transport.total([np.array([rank, 1.0])]), [3, 3])
-calls = []
-assert transport.at_root(lambda: calls.append(1) or 7) == 7
-assert len(calls) == (rank == 0)
-def fail():
-    raise InputError("no such thing")
-try:
-    transport.at_root(fail)
-except InputError as error:
-    assert str(error) == "no such thing"
-assert transport.agreed(lambda: rank) == rank
-try:
-    transport.agreed(lambda: rank == 0 or fail())
-except InputError as error:
-    assert str(error) == "no such thing"
-    print("good", flush=True)
-""",
-        ranks=3,
-    )
-    assert done.stdout.count("good") == 3, done.stderr
+def test_messages_arrive_whole_and_in_order(returned):
+    """Ring of messages of several sizes, many in flight, each checked by its receiver."""
+    returned(ring, 3)
+
+
+def many(comm):
+    transport, n = declared(comm), 100_000
+    if comm.rank == 0:
+        for k in range(100):
+            transport.send(jnp.full(n, k, jnp.uint8), 0, 1, "p", elements=n)
+        transport.flush()
+    else:
+        received = [transport.expect(n, 0, 1, "p")() for k in range(100)]
+        wrong = [k for k, message in enumerate(received) if not bool((message == k).all())]
+        assert not wrong, wrong
+    comm.Barrier()
+
+
+def test_received_arrays_never_change(returned):
+    """JAX may alias a receive buffer; a reused one would change arrays already handed out."""
+    returned(many, 2)
+
+
+def control_values(comm):
+    transport, rank, size = declared(comm), comm.rank, comm.size
+    assert transport.share({"a": rank}, 1) == {"a": 1}
+    assert transport.gather(rank) == list(range(size))
+    np.testing.assert_array_equal(transport.total([np.array([rank, 1.0])]), [3, 3])
+    calls = []
+    assert transport.at_root(lambda: calls.append(1) or 7) == 7
+    assert len(calls) == (rank == 0)
+
+    def fail():
+        raise InputError("no such thing")
+
+    with pytest.raises(InputError, match="^no such thing$"):
+        transport.at_root(fail)
+    assert transport.agreed(lambda: rank) == rank
+    with pytest.raises(InputError, match="^no such thing$"):
+        transport.agreed(lambda: rank == 0 or fail())
+
+
+def test_control_values(returned):
+    returned(control_values, 3)
+
+
+class OddError(Exception):
+    def __init__(self, one, two):
+        super().__init__(one + two)
+
+
+def odd_exceptions(comm):
+    transport, found = declared(comm), {}
+
+    def fail():
+        if comm.rank == 0:
+            raise OddError("a", "b")
+
+    for way in ("at_root", "agreed"):
+        with pytest.raises(AdmmError) as error:
+            getattr(transport, way)(fail)
+        found[way] = str(error.value), told(error.value)
+    return found
 
 
 @pytest.mark.parametrize("way", ["at_root", "agreed"])
-def test_any_exception_of_one_rank_ends_all(mpi_python, way):
+def test_any_exception_of_one_rank_ends_all(returned, way):
     """One that no other process can make, too; the traceback is in a note."""
-    done = mpi_python(
-        TRANSPORT
-        + f"""
-from admm.errors import AdmmError, told
-class Odd(Exception):
-    def __init__(self, one, two):
-        super().__init__(one + two)
-def fail():
-    if rank == 0:
-        raise Odd("a", "b")
-try:
-    transport.{way}(fail)
-except AdmmError as error:
-    assert str(error) == "rank 0 failed: Odd: ab"
-    assert "in fail" in told(error)
-    print("good", flush=True)
-""",
-        ranks=2,
-    )
-    assert done.stdout.count("good") == 2, done.stderr
+    for found in returned(odd_exceptions, 2):
+        message, with_notes = found[way]
+        assert message == "rank 0 failed: OddError: ab"
+        assert "in fail" in with_notes
 
 
 def test_a_rank_takes_its_share_of_the_cores_and_respects_a_binding(mpi_python):
     code = """
-import os, sys
+import json, os
 from admm.comm import launch
-allowed = sorted(os.sched_getaffinity(0))
-rank = launch.world().rank
-if sys.argv[1] == "bound":  # as a launcher would: every rank on another set of cores
-    os.sched_setaffinity(0, allowed[rank % len(allowed):][:1])
-before = os.sched_getaffinity(0)
-launch.take_share_of_host()
-after = os.sched_getaffinity(0)
-assert after == before if sys.argv[1] == "bound" and len(allowed) > 1 else after <= before
-print(f"cores {sorted(after)} of {allowed};", flush=True)
+allowed, found = sorted(os.sched_getaffinity(0)), []
+comm = launch.world()
+for case in ("bound", "free"):
+    os.sched_setaffinity(0, allowed)
+    if case == "bound":  # as a launcher would: every rank on another set of cores
+        os.sched_setaffinity(0, allowed[comm.rank % len(allowed):][:1])
+    before = os.sched_getaffinity(0)
+    launch.take_share_of_host()
+    after = os.sched_getaffinity(0)
+    assert after == before if case == "bound" and len(allowed) > 1 else after <= before
+    found.append(sorted(after))
+every = comm.gather([allowed, *found])
+if comm.rank == 0:
+    print(json.dumps(every))
 """
-    for case in ("bound", "free"):
-        done = mpi_python(code, case, ranks=2)
-        taken = re.findall(r"cores (.*?) of (.*?]);", done.stdout)
-        assert len(taken) == 2, done.stderr
-        if "," in taken[0][1]:  # more than one core: the ranks have different ones
-            assert taken[0][0] != taken[1][0]
+    done = mpi_python(code, ranks=2)
+    assert done.returncode == 0, done.stderr
+    one, other = json.loads(done.stdout)
+    if len(one[0]) > 1:  # the ranks have different ones
+        assert one[1] != other[1]
+        assert one[2] != other[2]
 
 
 STATES = """
@@ -368,35 +374,49 @@ except WorkerLostError as error:
     assert (tmp_path / "1").read_text().startswith("False")
 
 
-@pytest.mark.parametrize("bit", [0, 8 * 999 + 7, 8 * 1002])
-def test_a_bit_that_turns_is_noticed(mpi_python, bit):
-    """In the first byte, the last one, and the checksum itself."""
-    done = mpi_python(
-        TRANSPORT.replace("MPITransport(comm)", "MPITransport(comm, checksum=True)")
-        + f"""
-from admm.errors import WorkerLostError
-good = transport.comm
-class Bad:
+BITS = (0, 8 * 999 + 7, 8 * 1002)  # of the first byte, the last one, and the checksum itself
+
+
+class Turning:
+    """A communicator that turns a bit of what is sent."""
+
+    def __init__(self, good, bit):
+        self._good, self._bit = good, bit
+
     def __getattr__(self, name):
-        return getattr(good, name)
+        return getattr(self._good, name)
+
     def Isend(self, buffer, *rest):
         buffer = buffer.copy()
-        buffer[{bit} // 8] ^= 1 << {bit} % 8
-        return good.Isend(buffer, *rest)
-if rank == 0:
-    for link in (good, Bad()):
-        transport.comm = link
-        transport.send(jnp.arange(1000, dtype=jnp.uint8), 0, 1, "p", elements=250)
-    assert transport.sent["p"] == 2000
-    transport.flush()
-else:
-    assert bool((transport.expect(1000, 0, 1, "p")() == jnp.arange(1000, dtype=jnp.uint8)).all())
-    try:
-        transport.expect(1000, 0, 1, "p")()
-    except WorkerLostError as error:
-        print(error, flush=True)
-comm.Barrier()
-""",
-        ranks=2,
-    )
-    assert "a message of p from rank 0 to rank 1 arrived damaged (1,000 bytes" in done.stdout
+        buffer[self._bit // 8] ^= 1 << self._bit % 8
+        return self._good.Isend(buffer, *rest)
+
+
+def turned_bits(comm):
+    found = []
+    for bit in BITS:
+        transport = declared(comm, checksum=True)
+        if comm.rank == 0:
+            for link in (transport.comm, Turning(transport.comm, bit)):
+                transport.comm = link
+                transport.send(jnp.arange(1000, dtype=jnp.uint8), 0, 1, "p", elements=250)
+            assert transport.sent["p"] == 2000
+            transport.flush()
+        else:
+            message = transport.expect(1000, 0, 1, "p")()
+            assert bool((message == jnp.arange(1000, dtype=jnp.uint8)).all())
+            with pytest.raises(WorkerLostError) as error:
+                transport.expect(1000, 0, 1, "p")()
+            found.append((bit, str(error.value)))
+        comm.Barrier()
+    return found
+
+
+@pytest.mark.parametrize("bit", BITS)
+def test_a_bit_that_turns_is_noticed(returned, bit):
+    _, found = returned(turned_bits, 2)
+    damaged = "a message of p from rank 0 to rank 1 arrived damaged (1,000 bytes"
+    assert damaged in dict(found)[bit]
+
+
+PROGRAMS = ((ring, 3), (many, 2), (control_values, 3), (odd_exceptions, 2), (turned_bits, 2))

@@ -1,13 +1,13 @@
 """Transports: what may travel, sums in a fixed order, and what is given back."""
 
-import json
 from itertools import permutations
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from admm.comm import LocalTransport
+from admm.comm import LocalTransport, MPITransport
+from admm.errors import AdmmError, InputError
 
 # The float64 sum of the four depends on the order in which they are added.
 HARD = (1e16, 1.0, -1e16, 3.0)
@@ -102,43 +102,26 @@ def test_what_is_not_declared_does_not_travel():
 
 # Over ranks.
 
-START = """
-import json, sys
-from itertools import permutations
-import jax.numpy as jnp, numpy as np
-from admm.comm import MPITransport, launch
-comm = launch.world()
-rank, size = comm.rank, comm.size
-transport = MPITransport(comm)
-"""
 
-SUMS = (
-    START
-    + """
-orders = np.array(list(permutations((1e16, 1.0, -1e16, 3.0)))).T
-own = orders[rank]
-waits = [transport.begin_total([own]), transport.begin_total([own[::-1]])]
-found = [wait().tolist() for wait in waits]
-found += [transport.total([own.reshape(4, 6)]).ravel().tolist()]
-found += [transport.total([orders[rank : rank + 1, 0]]).tolist()]
-np.testing.assert_array_equal(own, orders[rank])
-values = [rank, "x" * 10 ** rank, {"rank": rank}, None if rank else (1, 2)]
-gathered = [transport.gather(value) for value in values]
-assert gathered[1] == ["x" * 10**each for each in range(size)]
-transport.close()
-said = [found, [gathered[0], gathered[2], gathered[3][0]]]
-every = comm.gather(said)  # the communicator itself is still there
-if rank == 0:
-    print(json.dumps(every))
-"""
-)
+def sums(comm):
+    transport, rank, size = MPITransport(comm), comm.rank, comm.size
+    own = ORDERS[rank]
+    waits = [transport.begin_total([own]), transport.begin_total([own[::-1]])]
+    found = [wait().tolist() for wait in waits]
+    found += [transport.total([own.reshape(4, 6)]).ravel().tolist()]
+    found += [transport.total([ORDERS[rank : rank + 1, 0]]).tolist()]
+    np.testing.assert_array_equal(own, np.array(list(permutations(HARD))).T[rank])
+    values = [rank, "x" * 10**rank, {"rank": rank}, None if rank else (1, 2)]
+    gathered = [transport.gather(value) for value in values]
+    assert gathered[1] == ["x" * 10**each for each in range(size)]
+    transport.close()
+    assert comm.allgather(rank) == [*range(size)]  # the communicator itself is still there
+    return found, gathered[0], gathered[2], gathered[3][0]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
-def test_sums_over_ranks_are_those_of_one_process(mpi_python, ranks):
+def test_sums_over_ranks_are_those_of_one_process(returned, ranks):
     """Bit for bit, in every rank, though float64 sums depend on the order."""
-    done = mpi_python(SUMS, ranks=ranks)
-    assert done.returncode == 0, done.stderr
     local = LocalTransport(ranks)
     rows = list(ORDERS[:ranks])
     expected = [
@@ -149,131 +132,113 @@ def test_sums_over_ranks_are_those_of_one_process(mpi_python, ranks):
     ]
     if ranks == 4:
         assert bits(expected[0]) != bits(local.total(rows[::-1]))
-    for sums, (numbers, objects, first) in json.loads(done.stdout):
-        for found, value in zip(sums, expected, strict=True):
-            assert bits(found) == bits(value)
+    for found, numbers, objects, first in returned(sums, ranks):
+        for each, value in zip(found, expected, strict=True):
+            assert bits(each) == bits(value)
         assert numbers == list(range(ranks))
         assert objects == [{"rank": rank} for rank in range(ranks)]
         assert first == [1, 2]
 
 
-CLOSED = (
-    START
-    + """
-from mpi4py import MPI
-transport.declare("p")
-if rank == 0:
-    transport.send(jnp.zeros(10**6, "uint8"), 0, 1, "p", elements=1)
-else:
-    wait = transport.expect(10**6, 0, 1, "p")
-    wait()
-transport.close()  # waits until the message has left
-assert transport.comm == MPI.COMM_NULL, transport.comm
-for _ in range(3000):  # more than any MPI has communicators
-    MPITransport(comm).close()
-assert comm.allgather(rank) == [0, 1]
-print("good", flush=True)
-"""
-)
+def closed(comm):
+    from mpi4py import MPI
+
+    transport = MPITransport(comm)
+    transport.declare("p")
+    if comm.rank == 0:
+        transport.send(jnp.zeros(10**6, "uint8"), 0, 1, "p", elements=1)
+    else:
+        wait = transport.expect(10**6, 0, 1, "p")
+        wait()
+    transport.close()  # waits until the message has left
+    assert transport.comm == MPI.COMM_NULL, transport.comm
+    for _ in range(3000):  # more than any MPI has communicators
+        MPITransport(comm).close()
+    assert comm.allgather(comm.rank) == [0, 1]
 
 
-def test_close_gives_everything_back(mpi_python):
-    done = mpi_python(CLOSED, ranks=2)
-    assert done.stdout.count("good") == 2, done.stderr
+def test_close_gives_everything_back(returned):
+    returned(closed, 2)
 
 
-APART = (
-    START
-    + """
-other = MPITransport(comm)
-for each in (transport, other):
-    each.declare("q")
-if rank == 0:
-    for value, each in ((1, transport), (2, other)):
-        each.send(jnp.full(8, value, "uint8"), 0, 1, "q", elements=8)
-        each.flush()
-    comm.send("mine", 1, transport.tags["q"])
-else:
-    waits = [other.expect(8, 0, 1, "q"), transport.expect(8, 0, 1, "q")]
-    assert [int(wait()[0]) for wait in waits] == [2, 1]
-    assert comm.recv(source=0, tag=transport.tags["q"]) == "mine"
-for each in (transport, other):
-    each.close()
-print("good", flush=True)
-"""
-)
+def apart(comm):
+    transport, other = both = MPITransport(comm), MPITransport(comm)
+    for each in both:
+        each.declare("q")
+    if comm.rank == 0:
+        for value, each in ((1, transport), (2, other)):
+            each.send(jnp.full(8, value, "uint8"), 0, 1, "q", elements=8)
+            each.flush()
+        comm.send("mine", 1, transport.tags["q"])
+    else:
+        waits = [other.expect(8, 0, 1, "q"), transport.expect(8, 0, 1, "q")]
+        assert [int(wait()[0]) for wait in waits] == [2, 1]
+        assert comm.recv(source=0, tag=transport.tags["q"]) == "mine"
+    for each in both:
+        each.close()
 
 
-def test_transports_do_not_hear_each_other(mpi_python):
+def test_transports_do_not_hear_each_other(returned):
     """Nor what a program sends over the same communicator, under whatever tag."""
-    done = mpi_python(APART, ranks=2)
-    assert done.stdout.count("good") == 2, done.stderr
+    returned(apart, 2)
 
 
-UNDECLARED = (
-    START
-    + """
-for call in (
-    lambda: transport.send(jnp.zeros(3, "uint8"), rank, 1 - rank, "q", elements=3),
-    lambda: transport.expect(3, 1 - rank, rank, "q"),
-):
-    try:
-        call()
-    except RuntimeError as error:
-        assert "variable 'q' may not travel: evaluation, data are declared" in str(error)
-    else:
-        raise AssertionError("it travels")
-assert not transport.sent
-print("good", flush=True)
-"""
-)
+def undeclared(comm):
+    transport, rank = MPITransport(comm), comm.rank
+    for call in (
+        lambda: transport.send(jnp.zeros(3, "uint8"), rank, 1 - rank, "q", elements=3),
+        lambda: transport.expect(3, 1 - rank, rank, "q"),
+    ):
+        expected = "variable 'q' may not travel: evaluation, data are declared"
+        with pytest.raises(RuntimeError, match=expected):
+            call()
+    assert not transport.sent
 
 
-def test_what_is_not_declared_does_not_travel_over_ranks(mpi_python):
-    done = mpi_python(UNDECLARED, ranks=2)
-    assert done.stdout.count("good") == 2, done.stderr
+def test_what_is_not_declared_does_not_travel_over_ranks(returned):
+    returned(undeclared, 2)
 
 
-DEALT = (
-    START
-    + """
-from admm.errors import AdmmError, InputError
-asked = []
-def make(worker):
-    asked.append(worker)
-    return {"worker": worker, "rows": np.arange(10 ** worker)}
-(own,) = transport.deal(make)
-assert own["worker"] == rank and own["rows"].tolist() == [*range(10**rank)]
-assert asked == ([*range(size)] if rank == 0 else [])
-counts = [rank + 1 for rank in range(size)]
-summands = np.array([1e16, 1.0, -1e16, 3.0, 5.0, 7.0])[:sum(counts)]
-ends = np.cumsum([0, *counts])
-wait = transport.begin_sum([summands[ends[rank] : ends[rank + 1], None]], counts)
-total = 0.0
-for each in summands:
-    total += each
-assert wait().tolist() == [total], wait()
-transport.agreed(lambda: None)
-for bad, kind in ((size - 1, InputError("too large")), (0, ValueError("zero"))):
-    def fail(worker):
-        if worker == bad:
-            raise kind
-        return worker
-    try:
-        transport.deal(fail)
-    except AdmmError as error:
-        assert "too large" in str(error) or "rank 0 failed: ValueError: zero" in str(error), error
-        assert isinstance(error, InputError) == isinstance(kind, InputError)
-    else:
-        raise AssertionError("nothing raised")
-assert transport.deal(lambda worker: worker) == [rank]  # and goes on
-transport.close()
-print("good", flush=True)
-"""
-)
+def dealt(comm):
+    transport, rank, size = MPITransport(comm), comm.rank, comm.size
+    asked = []
+
+    def make(worker):
+        asked.append(worker)
+        return {"worker": worker, "rows": np.arange(10**worker)}
+
+    (own,) = transport.deal(make)
+    assert own["worker"] == rank
+    assert own["rows"].tolist() == [*range(10**rank)]
+    assert asked == ([*range(size)] if rank == 0 else [])
+    counts = [each + 1 for each in range(size)]
+    summands = np.array([1e16, 1.0, -1e16, 3.0, 5.0, 7.0])[: sum(counts)]
+    ends = np.cumsum([0, *counts])
+    wait = transport.begin_sum([summands[ends[rank] : ends[rank + 1], None]], counts)
+    total = 0.0
+    for each in summands:
+        total += each
+    assert wait().tolist() == [total]
+    transport.agreed(lambda: None)
+    cases = [(size - 1, InputError("too large"), "too large")]
+    cases += [(0, ValueError("zero"), "rank 0 failed: ValueError: zero")]
+    for bad, failure, said in cases:
+
+        def fail(worker, bad=bad, failure=failure):
+            if worker == bad:
+                raise failure
+            return worker
+
+        with pytest.raises(AdmmError, match=said) as error:
+            transport.deal(fail)
+        assert isinstance(error.value, InputError) == isinstance(failure, InputError)
+    assert transport.deal(lambda worker: worker) == [rank]  # and goes on
+    transport.close()
 
 
 @pytest.mark.parametrize("ranks", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
-def test_the_root_deals_to_all_ranks(ranks, mpi_python):
-    done = mpi_python(DEALT, ranks=ranks)
-    assert done.stdout.count("good") == ranks, done.stderr
+def test_the_root_deals_to_all_ranks(ranks, returned):
+    returned(dealt, ranks)
+
+
+PROGRAMS = ((sums, 1), (sums, 2), (closed, 2), (apart, 2), (undeclared, 2), (dealt, 1), (dealt, 2))

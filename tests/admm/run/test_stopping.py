@@ -1,14 +1,17 @@
 """Callbacks: what they see, how they end a run, in one process and over ranks."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 
 import jax
 import numpy as np
 import pytest
 
 from admm import below, evaluate, options, patience, resumed, train
-from admm.errors import InputError
+from admm.comm import MPITransport
+from admm.errors import AdmmError, InputError
 
 GIVEN = options(layers=4, hidden=12, epochs=12, grow=(4,))
 
@@ -24,23 +27,20 @@ def whole():
     return train(GIVEN)
 
 
-def test_a_callback_that_fails_on_one_rank_ends_all(mpi_python):
-    code = """
-from admm import options, train
-from admm.comm import MPITransport, launch
-from admm.errors import AdmmError
-transport = MPITransport(launch.world(), timeout=30)
-def fail(evaluation):
-    return {}["loss"]
-try:
-    callback = None if transport.is_root else fail
-    train(options(layers=2, hidden=8, epochs=2), transport, callback=callback)
-except AdmmError as error:
-    assert str(error) == "rank 1 failed: KeyError: 'loss'"
-    print("good", flush=True)
-"""
-    done = mpi_python(code, ranks=2)
-    assert done.stdout.count("good") == 2, done.stderr
+def failing(comm):
+    transport = MPITransport(comm, timeout=30)
+
+    def fail(evaluation):
+        return {}["loss"]
+
+    given, callback = options(layers=2, hidden=8, epochs=2), None if transport.is_root else fail
+    with pytest.raises(AdmmError) as error:
+        train(given, transport, callback=callback)
+    assert str(error.value) == "rank 1 failed: KeyError: 'loss'"
+
+
+def test_a_callback_that_fails_on_one_rank_ends_all(returned):
+    returned(failing, 2)
 
 
 def test_a_callback_sees_every_evaluation(whole):
@@ -153,40 +153,51 @@ def test_a_callback_that_raises(tmp_path):
     assert f"go on with admm.train(admm.resumed({str(tmp_path)!r}))" in advice
 
 
-STOPS = """
-import json, sys
-from pathlib import Path
-from admm import options, train
-from admm.comm import MPITransport, launch
+def stopping(comm, others_listen):
+    """What a rank says of a run that rank 1 stops, and the root of what it has left."""
+    seen = []
 
-comm, out = launch.world(), Path(sys.argv[1])
-seen = []
-def stop(evaluation):
-    seen.append(evaluation["epoch"])
-    return evaluation["epoch"] == 3
+    def listen(evaluation):
+        seen.append(evaluation["epoch"])
+        return comm.rank == 1 and evaluation["epoch"] == 3
 
-given = options(layers=4, hidden=12, epochs=12, checkpoint_every=1, out=out)
-if sys.argv[2] == "only rank 1 has one":
-    callback = stop if comm.rank == 1 else None
-else:
-    callback = stop if comm.rank == 1 else lambda evaluation: seen.append(evaluation["epoch"])
-result = train(given, MPITransport(comm), callback=callback)
-said = {"epochs": [each["epoch"] for each in result.history], "seen": seen,
-        "stopped": result.summary["stopped"], "status": result.summary["status"],
-        "stages": len(result.summary["stages"])}
-(out / str(comm.rank)).write_text(json.dumps(said))
-"""
+    with TemporaryDirectory() if comm.rank == 0 else nullcontext() as out:
+        given = options(layers=4, hidden=12, epochs=12, checkpoint_every=1, out=comm.bcast(out))
+        callback = listen if others_listen or comm.rank == 1 else None
+        result = train(given, MPITransport(comm), callback=callback)
+        comm.Barrier()
+        left = None
+        if comm.rank == 0:
+            lines = (given.out / "history.jsonl").read_text().splitlines()
+            left = json.loads((given.out / "summary.json").read_text()), len(lines)
+    said = {
+        "epochs": [each["epoch"] for each in result.history],
+        "seen": seen,
+        "stopped": result.summary["stopped"],
+        "status": result.summary["status"],
+        "stages": len(result.summary["stages"]),
+    }
+    return said, left
 
 
-@pytest.mark.parametrize("who", ["only rank 1 says so", "only rank 1 has one"])
-def test_one_rank_stops_all(mpi_python, tmp_path, who):
+def only_rank_1_says_so(comm):
+    return stopping(comm, others_listen=True)
+
+
+def only_rank_1_has_one(comm):
+    return stopping(comm, others_listen=False)
+
+
+@pytest.mark.parametrize("who", [only_rank_1_says_so, only_rank_1_has_one])
+def test_one_rank_stops_all(returned, who):
     """In the same epoch, of the first of two stages."""
-    done = mpi_python(STOPS, tmp_path, who, ranks=2)
-    assert done.returncode == 0, done.stderr
-    first, second = (json.loads((tmp_path / name).read_text()) for name in "01")
+    (first, left), (second, _) = returned(who, 2)
     expected = {"epochs": [1, 2, 3], "stopped": True, "status": "done", "stages": 1}
     assert second == {**expected, "seen": [1, 2, 3]}
-    assert first == {**expected, "seen": [] if who == "only rank 1 has one" else [1, 2, 3]}
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert first == {**expected, "seen": [] if who is only_rank_1_has_one else [1, 2, 3]}
+    summary, lines = left
     assert (summary["stopped"], summary["status"], summary["final"]["epoch"]) == (True, "done", 3)
-    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3
+    assert lines == 3
+
+
+PROGRAMS = ((failing, 2), (only_rank_1_says_so, 2), (only_rank_1_has_one, 2))
