@@ -110,6 +110,23 @@ def admm():
     return run
 
 
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `admm ARGS` in this process, whose JAX has started; returns what `admm` returns."""
+    from admm.cli.main import main  # not earlier: pytest has its types checked
+
+    def run(*args: object):
+        monkeypatch.setattr("admm.cli.start.start_jax", lambda dtype, devices: None)
+        capsys.readouterr()
+        try:
+            code = main([*map(str, args)])
+        except SystemExit as ended:
+            code = ended.code
+        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def benchmark():
     """Run `python -m benchmarks ARGS`; returns the finished process."""

@@ -12,21 +12,19 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_from_the_readme_to_a_plot(admm, tmp_path):
-    # The README, in a notebook.
+    # The README, and a graph of one's own, in a notebook; it ends with a file.
     (program,) = programs(ROOT / "README.md")
     first = jupytext.reads(program, "py:percent")
     first.cells.append(new_code_cell("assert (model.predict(X, edges) == y).mean() > 0.9"))
-    play(first, tmp_path)
-
-    # A graph of one's own, in another; it ends with a file.
     graph = jupytext.read(ROOT / "examples" / "own_graph.py")
     (parameters,) = (cell for cell in graph.cells if "parameters" in cell.metadata.get("tags", ()))
-    parameters.source = "epochs = 20"
-    play(graph, tmp_path)
+    parameters.source = "epochs = 5"
+    first.cells += graph.cells
+    play(first, tmp_path)
     assert (tmp_path / "wines.npz").is_file()
 
     # That file, on two ranks.
-    shape = ("--layers", 3, "--hidden", 32, "--epochs", 20)
+    shape = ("--layers", 3, "--hidden", 32, "--epochs", 5)
     run, table, picture = (tmp_path / name for name in ("run", "wines.csv", "wines.png"))
     for command in (
         ("train", "--dataset", tmp_path / "wines.npz", *shape, "--out", run),

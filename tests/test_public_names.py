@@ -21,4 +21,4 @@ def public_names():
 
 @pytest.mark.parametrize(("package", "name", "thing"), [*public_names()])
 def test_it_has_an_example(package, name, thing):
-    assert ">>>" in (inspect.getdoc(thing) or ""), f"{package}.{name}"
+    assert ">>>" in (thing.__doc__ or ""), f"{package}.{name}"

@@ -126,7 +126,7 @@ def test_values_that_no_type_holds_together_are_refused():
 
 
 def plain_inputs(features, adjacency, rows, normalize):
-    """What `hop_inputs` was before it knew of scales: its bits are those of ordinary data."""
+    """`hop_inputs` without scales, which leave the bits of ordinary data as they are."""
     operator = normalized_adjacency(adjacency).astype(np.float32)
     features = sp.csr_array(features, dtype=np.float32)
     if normalize == "features":

@@ -15,42 +15,10 @@ import numpy as np
 import pytest
 
 from admm import __version__
-from admm.errors import OutputError, hyphenated
-from admm.run.registry import options_of, solver_places
+from admm.errors import OutputError
 
 LIMIT = 20  # seconds, start-up included
-
-
-@pytest.fixture
-def bad_graph(tmp_path):
-    """A .npz graph with one thing wrong, by name."""
-
-    def write(wrong):
-        nodes = 60
-        arrays = {
-            "adj_data": np.ones(nodes),
-            "adj_indices": (np.arange(nodes) + 1) % nodes,
-            "adj_indptr": np.arange(nodes + 1),
-            "adj_shape": np.array([nodes, nodes]),
-            "attr_data": np.ones(nodes),
-            "attr_indices": np.arange(nodes) % 5,
-            "attr_indptr": np.arange(nodes + 1),
-            "attr_shape": np.array([nodes, 5]),
-            "labels": np.arange(nodes) % 3,
-        }
-        if wrong == "nan":
-            arrays["attr_data"][7] = np.nan
-        if wrong == "label":
-            arrays["labels"][3] = -7
-        if wrong == "shape":
-            arrays["adj_shape"] = np.array([nodes, nodes + 1])
-        path = tmp_path / f"{wrong}.npz"
-        np.savez(path, **arrays)
-        if wrong == "cut":
-            path.write_bytes(path.read_bytes()[:500])
-        return path
-
-    return write
+KARATE = "unknown data set 'karate'; expected one of digits, cora"
 
 
 def check(done, message, code=2):
@@ -60,43 +28,15 @@ def check(done, message, code=2):
     assert "Traceback" not in done.stderr
 
 
-def alone_and_on_ranks(cases, fast):
-    """Every case in one process, and under mpirun: but for `fast`, slow there."""
-    return [
-        pytest.param(*case, ranks, marks=[pytest.mark.slow] if ranks and n not in fast else [])
-        for n, case in enumerate(cases)
-        for ranks in (None, 2)
-    ]
-
-
-# Under mpirun a mistake in data, in a value, and in options that do not go together.
+# A mistake in data, in options that do not go together, and in a value.
 @pytest.mark.parametrize(
     ("arguments", "message", "ranks"),
-    alone_and_on_ranks(
-        [
-            (["--dataset", "karate"], "unknown data set 'karate'; expected one of digits, cora"),
-            (["--dataset", "none.npz"], "none.npz"),
-            (["--dataset", "pubmd"], "with a / in it; did you mean pubmed?"),
-            (["--hidden", "0"], "--hidden must be at least 1, got 0"),
-            (["--layers", "1000000000"], "--layers must be in 1…10,000, got 1000000000"),
-            (["--workers", "1000000"], "--workers must be in 1…1,024, got 1000000"),
-            (
-                ["--codec", "zip"],
-                "--codec must be one of float64, float32, bfloat16, uniform16, unif",
-            ),
-            (
-                ["--step", "big"],
-                "--step must be one of exact, joint, backtracking, newton, got 'big'",
-            ),
-            (
-                ["--solver", "adam", "--codec", "delta4"],
-                "--codec is not for --solver adam, which takes",
-            ),
-            (["--epochs", "many"], "--epochs must be a whole number, got 'many'"),
-            (["--leyers", "3"], "there is no option --leyers; did you mean --layers"),
-        ],
-        fast=(0, 8, 9),
-    ),
+    [
+        (["--dataset", "karate"], KARATE, None),
+        (["--dataset", "karate"], KARATE, 2),
+        (["--solver", "adam", "--codec", "delta4"], "--codec is not for --solver adam, which", 2),
+        (["--epochs", "many"], "--epochs must be a whole number, got 'many'", 2),
+    ],
     ids=lambda value: value[1] if isinstance(value, list) else None,
 )
 def test_bad_usage(admm, tmp_path, arguments, message, ranks):
@@ -105,28 +45,40 @@ def test_bad_usage(admm, tmp_path, arguments, message, ranks):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message", "ranks"),
-    alone_and_on_ranks(
-        [
-            ("nan", "1 feature values are NaN or infinite"),
-            ("label", "label -7 is out of range"),
-            ("shape", "the adjacency must be square, got shape (60, 61)"),
-            ("cut", "is not a readable .npz graph"),
-        ],
-        fast=(0,),
-    ),
+    ("dataset", "message"),
+    [("none.npz", "none.npz"), ("pubmd", "with a / in it; did you mean pubmed?")],
 )
-def test_bad_files(admm, bad_graph, tmp_path, wrong, message, ranks):
-    path = bad_graph(wrong)
-    done = admm("train", "--dataset", path, "--out", tmp_path / "o", ranks=ranks, timeout=LIMIT)
-    check(done, message)
+def test_data_that_are_not_there(command, tmp_path, dataset, message):
+    check(command("train", "--dataset", dataset, "--out", tmp_path / "out"), message)
 
 
+def test_a_bad_file(admm, tmp_path):
+    nodes = 60
+    features = np.ones(nodes)
+    features[7] = np.nan
+    np.savez(
+        tmp_path / "nan.npz",
+        adj_data=np.ones(nodes),
+        adj_indices=(np.arange(nodes) + 1) % nodes,
+        adj_indptr=np.arange(nodes + 1),
+        adj_shape=[nodes, nodes],
+        attr_data=features,
+        attr_indices=np.arange(nodes) % 5,
+        attr_indptr=np.arange(nodes + 1),
+        attr_shape=[nodes, 5],
+        labels=np.arange(nodes) % 3,
+    )
+    words = ("train", "--dataset", tmp_path / "nan.npz", "--out", tmp_path / "o")
+    check(admm(*words, ranks=2, timeout=LIMIT), "1 feature values are NaN or infinite")
+
+
+@pytest.mark.slow
 def test_missing_files_of_a_known_data_set(admm, tmp_path):
     done = admm("train", "--dataset", "cora", "--data-dir", tmp_path, ranks=2, timeout=LIMIT)
     check(done, "get it from github.com/kimiyoung/planetoid")
 
 
+@pytest.mark.slow
 def test_more_ranks_than_layers(admm, tmp_path):
     done = admm("train", "--layers", 2, "--out", tmp_path / "out", ranks=3, timeout=LIMIT)
     check(done, "got 3 workers for 2 layers")
@@ -137,10 +89,10 @@ def test_workers_under_mpirun(admm, tmp_path):
     check(done, "under mpirun the ranks are the workers")
 
 
-def test_diverged(admm, tmp_path):
+def test_diverged(admm, command, tmp_path):
     """Penalties beyond the largest float32 leave the finite numbers: code 3, and it is said."""
     options = ("--layers", 2, "--out", tmp_path, "--epochs")
-    assert admm("train", *options, 2).returncode == 0
+    assert command("train", *options, 2).returncode == 0
     done = admm("train", *options, 5, "--rho", 1e38, "--nu", 1e38, ranks=2, timeout=60)
     check(done, "training diverged in epoch 1: train_loss nan, lagrangian ", code=3)
     assert (
@@ -149,9 +101,10 @@ def test_diverged(admm, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
     assert summary["status"] == "diverged"
     assert summary["best"] is None
-    check(admm("evaluate", tmp_path, timeout=LIMIT), "holds no trained network")  # not the first
+    check(command("evaluate", tmp_path), "holds no trained network")  # not the first
 
 
+@pytest.mark.slow
 def test_out_that_is_a_file(admm, tmp_path):
     (tmp_path / "file").write_text("mine")
     done = admm("train", "--layers", 2, "--out", tmp_path / "file", ranks=2, timeout=LIMIT)
@@ -165,21 +118,21 @@ def test_a_folder_of_runs_that_cannot_be_made(tmp_path, monkeypatch):
         import_module("admm.cli.train")._new_folder("digits")
 
 
-def test_evaluate_without_a_run(admm, tmp_path):
-    check(admm("evaluate", tmp_path, timeout=LIMIT), "holds no trained network")
+def test_evaluate_without_a_run(command, tmp_path):
+    check(command("evaluate", tmp_path), "holds no trained network")
 
 
-def test_evaluate_a_damaged_run(admm, tmp_path):
+def test_evaluate_a_damaged_run(admm, command, tmp_path):
     """Two ranks, of which only one reads the damaged layer: the other must not wait for ever."""
     options = ("--layers", 2, "--epochs", 2, "--out", tmp_path)
-    assert admm("train", *options).returncode == 0
+    assert command("train", *options).returncode == 0
     layer = next(tmp_path.glob("models/*/layer_002.npz"))
     layer.write_bytes(layer.read_bytes()[:-1])
-    check(admm("evaluate", tmp_path, timeout=LIMIT), "does not match its checksum")
+    check(command("evaluate", tmp_path), "does not match its checksum")
     done = admm("evaluate", tmp_path, ranks=2, timeout=LIMIT)
     check(done, "does not match its checksum")
     (tmp_path / "model.json").write_text("{")
-    check(admm("evaluate", tmp_path, timeout=LIMIT), "is damaged")
+    check(command("evaluate", tmp_path), "is damaged")
 
 
 RAISES = """
@@ -202,11 +155,9 @@ def test_a_rank_that_raises_ends_all(tmp_path, rank):
     """Not through `-m mpi4py`: the command itself must end the ranks that wait."""
     mpirun = Path(sys.executable).with_name("mpirun")
     program = [sys.executable, "-c", RAISES.format(rank=rank), str(tmp_path)]
-    start = time.monotonic()
     done = subprocess.run(
         [str(mpirun), "-n", "2", *program], capture_output=True, text=True, timeout=60, check=False
     )
-    assert time.monotonic() - start < LIMIT + 10
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("RuntimeError: a rank broke in mid-iteration") == 1
 
@@ -221,62 +172,47 @@ def test_a_launcher_of_another_mpi_is_told_apart_from_help(admm):
     check(done, "the launcher started 2 ranks but the MPI library (MPICH Version: ")
 
 
-@pytest.mark.parametrize("solver", [None, *solver_places()])
-def test_help_is_complete(admm, solver):
-    """All options of the solver, those of pdADMM-G by default, and no others."""
-    done = admm("train", *(["--solver", solver] if solver else []), "--help", timeout=LIMIT)
+def test_help_of_a_command(admm):
+    done = admm("train", "--help", timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")
-    known = options_of(solver or "pdadmm-g").items()
-    names = {f"no-{name}" if field.default is True else name for name, field in known}
-    flags = {
-        "--no-cache",
-        "--progress",
-        "--dry-run",
-        *(f"--{hyphenated(name)}" for name in names),
-    }
-    _, _, text = done.stdout.partition("data:\n")
-    assert set(re.findall(r"^  (--[a-z-]+)(?= |$)", text, re.MULTILINE)) == flags
-    assert done.stdout.count("usage: admm train") == 1
-    assert f"Train with {solver or 'pdadmm-g'}." in done.stdout
-    for other in solver_places():
-        assert other in done.stdout
+    assert done.stdout.startswith("usage: admm train")
+    assert "Train with pdadmm-g." in done.stdout
 
 
-def test_help_lists_the_commands(admm):
-    done = admm("--help", timeout=LIMIT)
+def test_help_lists_the_commands(command):
+    done = command("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("train", "evaluate", "predict", "datasets"):
-        assert re.search(rf"^    {command} +[a-z]", done.stdout, re.MULTILINE), done.stdout
+    for name in ("train", "evaluate", "predict", "datasets"):
+        assert re.search(rf"^    {name} +[a-z]", done.stdout, re.MULTILINE), done.stdout
     assert "--version" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "datasets"])
-def test_help_of_the_other_commands(admm, command):
-    done = admm(command, "--help", timeout=LIMIT)
+@pytest.mark.parametrize("name", ["evaluate", "predict", "datasets"])
+def test_help_of_the_other_commands(command, name):
+    done = command(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"usage: admm {command}")
+    assert done.stdout.startswith(f"usage: admm {name}")
     expected = {"evaluate": "--data-dir", "predict": "--out FILE", "datasets": "download"}
-    assert expected[command] in done.stdout
+    assert expected[name] in done.stdout
 
 
-@pytest.mark.parametrize("ranks", [None, 2])
-def test_version(admm, ranks):
-    done = admm("--version", ranks=ranks, timeout=LIMIT)
+def test_version_under_mpirun(admm):
+    done = admm("--version", ranks=2, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"admm {__version__}\n"
 
 
-def test_help_of_the_run_that_goes_on(admm, tmp_path):
+def test_help_of_the_run_that_goes_on(command, tmp_path):
     """Options of its solver, though the command does not name it."""
     given = ("--layers", 3, "--hidden", 8, "--epochs", 1, "--checkpoint-every", 1)
-    assert admm("train", "--solver", "gsam", *given, "--out", tmp_path).returncode == 0
-    done = admm("train", "--resume", tmp_path, "--help", timeout=LIMIT)
+    assert command("train", "--solver", "gsam", *given, "--out", tmp_path).returncode == 0
+    done = command("train", "--resume", tmp_path, "--help")
     assert "Train with gsam." in done.stdout
-    done = admm("train", "--resume", tmp_path, "--rho", 1, timeout=LIMIT)
+    done = command("train", "--resume", tmp_path, "--rho", 1)
     check(done, "--rho is not for --solver gsam, which takes --alpha, --batch")
-    done = admm("train", "--resume", tmp_path, "--solver", "adam", timeout=LIMIT)
+    done = command("train", "--resume", tmp_path, "--solver", "adam")
     check(done, f"--solver adam does not go on with {tmp_path}, which has gsam")
-    done = admm("train", "--resume", tmp_path, "--lr", 0.5, timeout=LIMIT)
+    done = command("train", "--resume", tmp_path, "--lr", 0.5)
     check(
         done, f"--lr 0.5 does not go on with {tmp_path}, which has 0.001; what may change is --ep"
     )
@@ -300,17 +236,21 @@ def processes_with(marker):
 
 
 def start_long_run(out, launcher, solver="pdadmm-g"):
-    train = ("-m", "admm", "train", "--solver", solver, "--epochs", "100000", "--out", out)
+    small = ["--layers", "2", "--hidden", "4", "--epochs", "100000", "--out", out]
+    small += ["--hops", "1", "--grow", "none"] if solver == "pdadmm-g" else []
     process = subprocess.Popen(
-        [*launcher, sys.executable, *train],
+        [*launcher, sys.executable, "-m", "admm", "train", "--solver", solver, *small],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     assert process.stdout is not None
-    for _ in range(4):  # what is trained, the head of the table, one row: training has begun
+    for _ in range(5):  # what is trained, the head of the table, a row
         process.stdout.readline()
-    time.sleep(1)  # in the middle of some later epoch
+    before = Path(out, "history.jsonl").stat().st_size
+    while Path(out, "history.jsonl").stat().st_size < 2 * before:
+        assert process.poll() is None
+        time.sleep(0.05)
     return process
 
 
@@ -335,7 +275,7 @@ def test_an_interrupt_leaves_no_process_behind(interruptible, tmp_path, whom):
 
 
 @pytest.mark.parametrize("solver", ["pdadmm-g", pytest.param("gsam", marks=pytest.mark.slow)])
-def test_an_interrupted_run_keeps_what_it_has(admm, interruptible, tmp_path, solver):
+def test_an_interrupted_run_keeps_what_it_has(command, interruptible, tmp_path, solver):
     process = start_long_run(str(tmp_path), interruptible, solver)
     try:
         process.send_signal(signal.SIGINT)
@@ -345,4 +285,4 @@ def test_an_interrupted_run_keeps_what_it_has(admm, interruptible, tmp_path, sol
     assert process.returncode == 1
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "interrupted"
-    assert f"test {summary['best']['test_accuracy']:.4f}" in admm("evaluate", tmp_path).stdout
+    assert f"test {summary['best']['test_accuracy']:.4f}" in command("evaluate", tmp_path).stdout

@@ -46,7 +46,7 @@ def shell(command, **env):
         ("| head -n 3", {}),
         ("> /dev/full", {}),
         pytest.param(">&-", {}, marks=pytest.mark.slow),
-        (">&- 2>&-", {}),
+        pytest.param(">&- 2>&-", {}, marks=pytest.mark.slow),
         pytest.param("2> /dev/full", {}, marks=pytest.mark.slow),
         ("> out.txt", {"PYTHONIOENCODING": "ascii"}),
         pytest.param("> out.txt", {"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),

@@ -1,15 +1,10 @@
 """Mistakes in commands of gsADMM and gsAM: one message, the documented code, no stack trace."""
 
-import dataclasses
 import json
 import subprocess
 import sys
 
 import pytest
-
-from admm import SubnetworkOptions
-from admm.cli.main import main
-from admm.run.registry import options_of
 
 
 def check(code, errors, message, expected=2):
@@ -92,13 +87,12 @@ def test_bad_usage(mistakes, number):
     check(*mistakes[number], CASES[number][1])
 
 
-def test_a_network_of_ones_own_is_not_for_the_command(admm, tmp_path):
-    done = admm(
-        "train", "--solver", "gsam", "--network", "own", "--out", tmp_path / "o", timeout=20
-    )
+def test_a_network_of_ones_own_is_not_for_the_command(command, tmp_path):
+    done = command("train", "--solver", "gsam", "--network", "own", "--out", tmp_path / "o")
     check(done.returncode, done.stderr, "--network must be one of mlp, cnn, resnet, got 'own'")
 
 
+@pytest.mark.slow
 def test_more_ranks_than_subnetworks(admm, tmp_path):
     done = admm("train", "--solver", "gsam", "--out", tmp_path / "out", ranks=3)
     check(done.returncode, done.stderr, "start fewer ranks or raise --subnetworks")
@@ -111,17 +105,3 @@ def test_divergence_on_two_ranks(admm, tmp_path):
     check(done.returncode, done.stderr, "training diverged in epoch 1", expected=3)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["status"], summary["best"]) == ("diverged", None)
-
-
-@pytest.mark.parametrize("solver", ["gsadmm", "gsam"])
-def test_help_names_every_option(capsys, solver):
-    with pytest.raises(SystemExit):
-        main(["train", "--solver", solver, "--help"])
-    text = capsys.readouterr().out
-    others = {"rho"} if solver == "gsam" else set()
-    names = {field.name for field in dataclasses.fields(SubnetworkOptions)} - others
-    assert names == set(options_of(solver))
-    for name in names:
-        flag = "no-refresh" if name == "refresh" else name.replace("_", "-")
-        assert f"--{flag} " in text or f"--{flag}\n" in text
-    assert all(f"--{name} " not in text for name in others)

@@ -81,14 +81,20 @@ def test_options_do_not_start_jax():
 NAMES = """
 import importlib, json, pkgutil, sys
 first, *names = sys.argv[1:]
-packages = {name: importlib.import_module(name) for name in names}
+ours = {name.partition(".")[0] for name in names}
+places = {}
 if first == "modules":
-    for name, package in packages.items():
+    for name in names:
+        package = importlib.import_module(name)
         for found in pkgutil.walk_packages(package.__path__, f"{name}."):
             if not found.name.endswith("__main__"):
                 importlib.import_module(found.name)
-places = {name: {} for name in names}
-for name, package in packages.items():
+for name in names:
+    if first == "names":  # with no module of ours there
+        for loaded in [each for each in sys.modules if each.partition(".")[0] in ours]:
+            del sys.modules[loaded]
+    package = importlib.import_module(name)
+    places[name] = {}
     for each in package.__all__:
         value = getattr(package, each)
         places[name][each] = [getattr(value, "__module__", None),
@@ -98,25 +104,21 @@ print(json.dumps(places))
 PACKAGES = ["admm", "admm.comm", "admm.doctor", "admm.run", "admm.solvers", "layers", "quant"]
 
 
-@pytest.fixture(scope="module")
-def after_all_modules():
-    """Where the public names of all packages come from once every module was imported."""
-    return python(NAMES, "modules", *PACKAGES)[1]
+@pytest.fixture(scope="module", params=["names", "modules"])
+def places(request):
+    """Where the public names of all packages come from: at first, or after every module."""
+    return python(NAMES, request.param, *PACKAGES)[1]
 
 
-@pytest.mark.parametrize("first", ["names", "modules"])
 @pytest.mark.parametrize("name", PACKAGES)
-def test_public_names_are_what_the_package_says(name, first, request):
+def test_public_names_are_what_the_package_says(name, places):
     """However much was imported before: a module of the same name does not take its place."""
     stub = ROOT / name.replace(".", "/") / "__init__.pyi"
     imports = [
         each for each in ast.parse(stub.read_text()).body if isinstance(each, ast.ImportFrom)
     ]
     expected = {a.asname or a.name: each.module for each in imports for a in each.names}
-    if first == "modules":
-        found = request.getfixturevalue("after_all_modules")[name]
-    else:
-        found = python(NAMES, first, name)[1][name]
+    found = places[name]
     assert set(found) == set(expected)
     for each, module in expected.items():
         place, qualname, kind = found[each]
@@ -190,20 +192,30 @@ def test_every_thread_of_a_rank_has_its_cores(mpi_python, tmp_path, solver):
         ({"PMI_RANK": "-1"}, "PMI_RANK must be a whole number"),
         ({"PMI_RANK": "0", "PMI_SIZE": ""}, "PMI_SIZE must be a whole number of at least 1"),
         ({"PMI_RANK": "2", "PMI_SIZE": "2"}, "tell of rank 2 among 2"),
-        ({"PMI_RANK": "0", "PMI_SIZE": "1", "PMI_FD": "77"}, "PMI_FD=77 is a closed connection"),
         ({"ADMM_MPI": "off"}, "ADMM_MPI must be 0, for no MPI, or 1, got 'off'"),
         ({"ADMM_MPI": ""}, "ADMM_MPI must be 0, for no MPI, or 1, got ''"),
     ],
     ids=lambda value: " ".join(map("=".join, value.items())) if isinstance(value, dict) else "",
 )
-def test_launchers_that_leave_doubt(admm, tmp_path, env, message):
+def test_launchers_that_leave_doubt(command, monkeypatch, tmp_path, env, message):
     """One message, and nothing is touched."""
+    set_only(monkeypatch, env)
+    refused(command("train", "--out", tmp_path / "run"), message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_closed_connection_to_the_launcher(admm, tmp_path):
+    env = {"PMI_RANK": "0", "PMI_SIZE": "1", "PMI_FD": "77"}
     done = admm("train", "--out", tmp_path / "run", timeout=LIMIT, **env)
+    refused(done, "PMI_FD=77 is a closed connection")
+    assert not list(tmp_path.iterdir())
+
+
+def refused(done, message):
     assert done.returncode == 2, (done.stdout, done.stderr)
     assert message in done.stderr
     assert done.stderr.count("admm: error:") == len(done.stderr.splitlines()) == 1
     assert "ADMM_MPI" in done.stderr
-    assert not list(tmp_path.iterdir())
 
 
 RANK_1 = {"PMI_RANK": "1", "PMI_SIZE": "2"}
@@ -218,23 +230,30 @@ RANK_1 = {"PMI_RANK": "1", "PMI_SIZE": "2"}
         ({**RANK_1, "ADMM_MPI": "0"}, ("datasets", "list")),
         ({"SLURM_STEP_NUM_TASKS": "2"}, ("--no-mpi", "datasets", "list")),
         (RANK_1, ("--no-mpi", "datasets", "list")),
-        ({**RANK_1, "ADMM_MPI": "1"}, ("datasets", "list", "--no-mpi")),
     ],
 )
-def test_processes_on_their_own(admm, env, words):
-    done = admm(*words, timeout=LIMIT, **env)
+def test_processes_on_their_own(command, monkeypatch, env, words):
+    set_only(monkeypatch, {"ADMM_MPI": "1", **env})  # which --no-mpi changes
+    done = command(*words)
     assert done.returncode == 0, done.stderr
     assert "cora" in done.stdout
 
 
-def test_a_process_on_its_own_tells_its_error(admm, tmp_path):
-    done = admm("train", "--hidden", 0, "--no-mpi", "--out", tmp_path, timeout=LIMIT, **RANK_1)
+def test_a_process_of_a_launcher_on_its_own(admm):
+    done = admm("datasets", "list", "--no-mpi", timeout=LIMIT, ADMM_MPI="1", **RANK_1)
+    assert done.returncode == 0, done.stderr
+    assert "cora" in done.stdout
+
+
+def test_a_process_on_its_own_tells_its_error(command, monkeypatch, tmp_path):
+    set_only(monkeypatch, {"ADMM_MPI": "1", **RANK_1})
+    done = command("train", "--hidden", 0, "--no-mpi", "--out", tmp_path)
     assert done.returncode == 2
     assert "--hidden must be at least 1" in done.stderr
 
 
-def test_no_mpi_is_written_in_full(admm):
-    done = admm("--no-m", "datasets", "list", timeout=LIMIT)
+def test_no_mpi_is_written_in_full(command):
+    done = command("--no-m", "datasets", "list")
     assert done.returncode == 2
     assert "--no-m" in done.stderr
 
@@ -285,17 +304,15 @@ def test_launcher_and_library(monkeypatch, launcher, library, message):
         assert "srun --mpi=pmi2 -n N for MPICH" in str(refused.value)
 
 
-ROW = np.zeros((1, 1), "float32")
-
-
 @pytest.mark.parametrize("launcher", [HYDRA, PRTE, PMI2, PMIX])
 def test_ranks_without_a_transport_are_no_runs(monkeypatch, launcher):
     """They would all train the same, and write to the same folder."""
     set_only(monkeypatch, launcher)
+    solver = PDADMMG(1, 1, 0, "newton", IDENTITY, SquaredError())
     for call in (
         lambda: train(options(layers=2, hidden=4, epochs=1)),
         lambda: train_subnetworks(options("gsam"), data=(np.eye(3), np.ones(3))),
-        lambda: solve(PDADMMG(1, 1, 0, "newton", IDENTITY, SquaredError()), [], ROW, ROW, steps=1),
+        lambda: solve(solver, [], [[0.0]], [[0.0]], steps=1),
     ):
         with pytest.raises(InputError, match="started 2 ranks, and without a transport each would"):
             call()

@@ -94,7 +94,7 @@ def test_processes_have_a_time_each(tmp_path):
 
 
 def test_messages_of_evaluations_are_evaluation(tmp_path):
-    """Earlier releases had no span around them."""
+    """Also without a span around them."""
     (found,) = trace_shares(write(tmp_path, span("wait", 0, 1, name="wait evaluation")))
     assert found.of["evaluate"] == 1
 

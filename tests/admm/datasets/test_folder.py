@@ -202,10 +202,12 @@ def test_graphsaint_without_some_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "form", [sp.csr_matrix, sp.csr_array, sp.csc_matrix, sp.csc_array, np.asarray]
+    ("form", "protocol", "neighbour"),
+    [
+        *((form, 5, int) for form in (sp.csr_array, sp.csc_matrix, sp.csc_array)),
+        *((form, n, np.int64) for form in (sp.csr_matrix, np.asarray) for n in (2, 3, 4, 5)),
+    ],
 )
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("neighbour", [int, np.int64])
 def test_planetoid_pickled_again(tmp_path, form, protocol, neighbour):
     """By any protocol, with what NumPy and SciPy have today."""
     plain = load(write_planetoid(tmp_path / "plain"))

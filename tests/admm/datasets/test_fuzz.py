@@ -9,4 +9,4 @@ from tests.fuzz import TARGETS
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
 def test_any_file_is_refused_or_right(target):
-    settings(max_examples=40, suppress_health_check=list(HealthCheck))(target)()
+    settings(max_examples=15, suppress_health_check=list(HealthCheck))(target)()

@@ -90,7 +90,7 @@ def test_nodes_without_a_label_stay_in_the_graph():
 
 
 def test_the_split_of_labelled_nodes_does_not_change_without_others():
-    """With every node labelled it is that of releases that knew no −1."""
+    """In random order 20 of each class train; then as many are for tests as for validation."""
     split = random_split("toy", np.arange(300) % 3, seed=0)
     order = np.random.default_rng(0).permutation(300)
     train = np.concatenate([order[order % 3 == label][:20] for label in range(3)])

@@ -119,7 +119,7 @@ def test_rows_of_a_part_do_not_need_the_memory_of_all():
         tracemalloc.stop()
 
 
-def test_the_default_graph_is_that_of_earlier_releases():
+def test_the_default_graph_stays_as_it_is():
     graph = load("sbm")
     assert (graph.name, graph.nodes, graph.edges) == ("sbm:nodes=3000,seed=0", 3000, 33_058)
     assert graph.provenance["generator"].endswith("stochastic block model, 40 communities")
@@ -243,6 +243,7 @@ def test_the_page_runs():
     assert np.array_equal(names["training"], np.intersect1d(graph.split.train, names["mine"]))
 
 
+@pytest.mark.slow
 def test_a_bad_name_under_mpi_ends_every_rank_with_one_message(admm):
     done = admm("train", "--dataset", "sbm:node=300", ranks=2)
     assert done.returncode == 2

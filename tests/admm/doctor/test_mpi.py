@@ -113,8 +113,9 @@ def test_the_wheels_of_two_libraries(machine, library, kept, removed):
 
 def test_no_mpi4py(machine):
     found = machine("exit 1", None, missing=True)
-    assert found["library"].level == "warning"
-    assert found["library"].mend == "pip install mpi4py mpich"
+    assert found["library"] == Finding(
+        "warning", "library", "no mpi4py: runs have one process", "pip install mpi4py mpich"
+    )
     assert "launcher" not in found
 
 

@@ -30,7 +30,7 @@ def test_scikit_learn_takes_it_for_an_estimator(estimator, check):
     check(estimator)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def graph():
     """Two classes, most edges within them; features tell little."""
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def graph():
     return X, y, edges + edges.T
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(graph):
     X, y, edges = graph
     return GAMLPClassifier(**SMALL).fit(X, y, edges)

@@ -99,7 +99,7 @@ def with_dropout(columns, outputs, key):
     return eqx.nn.Sequential(
         [
             eqx.nn.Linear(columns, 16, key=key),
-            eqx.nn.Lambda(np.tanh if columns == 0 else _rectified),
+            eqx.nn.Lambda(_rectified),
             eqx.nn.Dropout(0.1),
             eqx.nn.Linear(16, outputs, key=key),
         ]

@@ -54,7 +54,7 @@ def test_a_name_that_looks_like_a_path(tmp_path):
 
 
 @pytest.mark.parametrize("solver", ["pdadmm-g", "gsam"])
-def test_such_a_run_needs_its_data_again(solver, tmp_path, admm):
+def test_such_a_run_needs_its_data_again(solver, tmp_path, command):
     """To be evaluated, to predict, and to go on; each says so, and does with them."""
     data, given = data_of(solver), replace(KINDS[solver], checkpoint_every=1)
     result = train(replace(given, out=tmp_path), data=data)
@@ -73,7 +73,7 @@ def test_such_a_run_needs_its_data_again(solver, tmp_path, admm):
     again = train(resumed(tmp_path, epochs=4), data=data)
     assert values(again.history) == values(train(replace(given, epochs=4)).history)
     for words in (("evaluate", tmp_path), ("train", "--resume", tmp_path, "--epochs", 5)):
-        done = admm(*words, timeout=20)
+        done = command(*words)
         assert done.returncode == 2
         assert done.stderr.count("admm: error: 'digits' are data in memory") == 1
 
@@ -153,7 +153,7 @@ def test_edges_do_not_matter_to_a_network_of_modules():
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int8", "bool"])
 @pytest.mark.parametrize("solver", ["pdadmm-g", "gsam"])
 def test_rows_of_any_numbers(solver, kind):
-    result = train(small(solver), data=rows_of(kind=kind))
+    result = train(replace(small(solver), epochs=1), data=rows_of(kind=kind))
     assert np.isfinite(result.history[-1]["train_loss"])
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -84,8 +85,8 @@ def test_a_writer_that_may_be_there(tmp_path, content):
 
 def test_a_process_that_nobody_has_waited_for(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", "pass"])
-    while folder._start_of(process.pid) is not None:
-        time.sleep(0.01)  # until it is a zombie
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+    assert folder._start_of(process.pid) is None
     process.wait()
 
 
@@ -144,6 +145,19 @@ def test_nothing_is_left_of_a_run_that_never_began(tmp_path, changes):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    train(options(**SMALL, out=run))
+    return run
+
+
+@pytest.fixture
+def finished(two_epochs, tmp_path):
+    """A finished run, for a test alone."""
+    return shutil.copytree(two_epochs, tmp_path / "run")
+
+
 def contents(run):
     return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
@@ -161,20 +175,18 @@ def contents(run):
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_a_refused_resume_touches_nothing(tmp_path, changes, message):
-    train(options(**SMALL, out=tmp_path))
-    before = contents(tmp_path)
+def test_a_refused_resume_touches_nothing(finished, changes, message):
+    before = contents(finished)
     with pytest.raises((InputError, OutputError), match=message):
-        train(resumed(tmp_path, **changes))
-    assert contents(tmp_path) == before
+        train(resumed(finished, **changes))
+    assert contents(finished) == before
 
 
 @pytest.mark.parametrize("name", ["history.jsonl", "unit_001.npz", "manifest.json"])
-def test_a_run_without_a_file_is_refused(tmp_path, name):
-    train(options(**SMALL, out=tmp_path))
-    for path in tmp_path.rglob(name):
+def test_a_run_without_a_file_is_refused(finished, name):
+    for path in finished.rglob(name):
         path.unlink()
-    before = contents(tmp_path)
+    before = contents(finished)
     with pytest.raises(InputError, match="cannot open|cannot read|holds no complete checkpoint"):
-        train(resumed(tmp_path, epochs=3))
-    assert contents(tmp_path) == before
+        train(resumed(finished, epochs=3))
+    assert contents(finished) == before

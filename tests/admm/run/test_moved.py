@@ -64,15 +64,15 @@ def test_others_are_refused(run, graph, tmp_path):
         train(options(dataset=graph, data_dir=tmp_path))
 
 
-def test_on_the_command_line(admm, run, graph, tmp_path):
+def test_on_the_command_line(admm, command, run, graph, tmp_path, monkeypatch):
     there = tmp_path / "graph.npz"
     graph.rename(there)
-    done = admm("evaluate", run)
+    done = command("evaluate", run)
     assert done.returncode == 2
     assert "no such file" in done.stderr
     assert "--dataset or --data-dir says where to" in done.stderr
-    assert admm("evaluate", run, "--dataset", there).returncode == 0
-    done = admm("evaluate", run, "--dataset", there, "--data-dir", tmp_path)
+    assert command("evaluate", run, "--dataset", there).returncode == 0
+    done = command("evaluate", run, "--dataset", there, "--data-dir", tmp_path)
     assert f"--data-dir {tmp_path} is for data sets known by name" in done.stderr
     out = tmp_path / "table.csv"
     assert admm("predict", run, "--dataset", there, "--out", out, ranks=2).returncode == 0
@@ -80,5 +80,6 @@ def test_on_the_command_line(admm, run, graph, tmp_path):
     assert head == "row,class,pblue,pred"
     assert {row.split(",")[1] for row in rows} <= {"blue", "red"}
     assert len(rows) == 60
-    done = admm("train", "--resume", run, "--epochs", 3, "--dataset", there, ADMM_DATA="nowhere")
+    monkeypatch.setenv("ADMM_DATA", "nowhere")
+    done = command("train", "--resume", run, "--epochs", 3, "--dataset", there)
     assert done.returncode == 0, done.stderr

@@ -207,12 +207,26 @@ REFUSED = {
         "--levels-q=-1:20",
         "--levels-q is not for --solver adam, which takes --checkpoint-every, --checksum",
     ),
-    "more epochs than any": (
+    "no epochs": (
         "pdadmm-g",
         {"epochs": 0},
         "epochs= must be at least 1, got 0",
         "--epochs 0",
         "--epochs must be at least 1, got 0",
+    ),
+    "more layers than any": (
+        "pdadmm-g",
+        {"layers": 10**9},
+        "layers= must be in 1…10,000, got 1000000000",
+        "--layers 1000000000",
+        "--layers must be in 1…10,000, got 1000000000",
+    ),
+    "more workers than any": (
+        "pdadmm-g",
+        {"workers": 10**6},
+        "workers= must be in 1…1,024, got 1000000",
+        "--workers 1000000",
+        "--workers must be in 1…1,024, got 1000000",
     ),
     "a seed below 0": (
         "pdadmm-g",
@@ -385,11 +399,19 @@ def test_a_solver_without_a_name(capsys):
 
 @pytest.mark.parametrize("solver", solver_places())
 def test_every_option_explains_itself(solver, capsys):
-    """A text, a heading that exists, and what stands for a value."""
+    """A text, a heading that exists, and what stands for a value; there are no others."""
     groups = import_module("admm.cli.train").GROUPS
     with pytest.raises(SystemExit):
         main(["train", "--solver", solver, "--help"])
     text = capsys.readouterr().out
+    assert text.count("usage: admm train") == 1
+    assert f"Train with {solver}." in text
+    assert all(other in text for other in solver_places())
+    switches = {f"no-{n}" if f.default is True else n for n, f in options_of(solver).items()}
+    flags = {f"--{hyphenated(name)}" for name in switches}
+    _, _, listed = text.partition("data:\n")
+    found = set(re.findall(r"^  (--[a-z-]+)(?= |$)", listed, re.MULTILINE))
+    assert found == {"--no-cache", "--progress", "--dry-run", *flags}
     for name, each in options_of(solver).items():
         assert each.metadata["help"], name
         assert each.metadata["group"] in groups, name
@@ -470,8 +492,14 @@ def test_the_parser_raises_and_does_not_exit():
 HIDING = "raise RuntimeError('not to be imported')\n"
 
 
-@pytest.mark.parametrize("name", ["layers.py", "quant.py", "layers/__init__.py"])
-@pytest.mark.parametrize("words", ["train --epochs 1", "train --help", "evaluate x"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("layers.py", "train --epochs 1"),
+        ("quant.py", "train --help"),
+        ("layers/__init__.py", "evaluate x"),
+    ],
+)
 def test_a_module_of_ones_own_that_hides_ours(tmp_path, name, words):
     """One message that names the file, which is not imported; no traceback."""
     path = tmp_path / name
@@ -494,14 +522,13 @@ def test_a_module_of_ones_own_that_hides_ours(tmp_path, name, words):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("name", ["layers", "quant"])
 @pytest.mark.parametrize(
-    "program",
+    ("name", "program"),
     [
-        "from admm import options; options()",
-        "from admm import options, train; train(options('adam'))",
-        "import admm; admm.options('gsam')",
-        "from admm.solvers import PDADMMG",
+        ("layers", "from admm import options; options()"),
+        ("quant", "from admm import options, train; train(options('adam'))"),
+        ("quant", "import admm; admm.options('gsam')"),
+        ("layers", "from admm.solvers import PDADMMG"),
     ],
 )
 def test_a_module_of_ones_own_that_hides_ours_in_python(tmp_path, name, program):

@@ -12,7 +12,6 @@ from admm import options, plot_runs, read_history, train
 from admm.errors import InputError
 
 SMALL = {"layers": 3, "hidden": 4, "hops": 1, "epochs": 4, "workers": 2}
-LIMIT = 30  # seconds
 EVERY = ["Loss", "Accuracy", "Lagrangian or objective", "Residuals", "Messages", "Time"]
 
 
@@ -176,12 +175,12 @@ def test_mistakes(runs, tmp_path, monkeypatch):
         plot_runs(runs)
 
 
-def test_files(admm, runs, tmp_path):
-    done = admm("plot", runs[0], timeout=LIMIT)
+def test_files(command, runs, tmp_path):
+    done = command("plot", runs[0])
     path = runs[0] / "history.png"
     assert (done.returncode, done.stdout) == (0, f"picture in {path}\n"), done.stderr
     assert path.read_bytes().startswith(b"\x89PNG")
-    done = admm("plot", *runs, "--out", tmp_path / "x.svg", timeout=LIMIT)
+    done = command("plot", *runs, "--out", tmp_path / "x.svg")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "x.svg").read_text()
     assert text.startswith("<?xml")
@@ -196,8 +195,8 @@ def test_files(admm, runs, tmp_path):
         ("none/x.png", 1, "none/x.png (No such file or directory)"),
     ],
 )
-def test_files_that_cannot_be(admm, runs, tmp_path, out, code, message):
-    done = admm("plot", runs[0], "--out", tmp_path / out, timeout=LIMIT)
+def test_files_that_cannot_be(command, runs, tmp_path, out, code, message):
+    done = command("plot", runs[0], "--out", tmp_path / out)
     assert done.returncode == code
     assert message in done.stderr
     assert done.stderr.count("admm: error:") == len(done.stderr.splitlines()) == 1

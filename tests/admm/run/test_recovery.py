@@ -116,13 +116,13 @@ def test_a_signal_leaves_a_checkpoint_and_a_summary(tmp_path, monkeypatch, numbe
     try:
         with pytest.raises(StoppedError, match=f"stopped by {number.name}"):
             run(KINDS["pdadmm-g"], epochs=50, workers=2, out=tmp_path, checkpoint_every=0)
+        assert signal.getsignal(number) != signal.SIG_DFL  # it may come once more
     finally:
         signal.signal(number, before)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "interrupted"
     newest = checkpoint.newest_checkpoint(tmp_path)
     assert 3 <= newest.manifest["epoch"] <= 5  # it takes an epoch for all to know
-    assert signal.getsignal(number) is not None
     found = evaluate(tmp_path, LocalTransport(1))
     assert found["test"] == pytest.approx(summary["best"]["test_accuracy"])
 
@@ -136,11 +136,17 @@ def test_without_a_folder_there_are_no_checkpoints(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture(scope="module")
+def four_epochs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    run(KINDS["pdadmm-g"], epochs=4, out=folder)
+    return folder
+
+
 @pytest.fixture
-def stopped_run(tmp_path):
-    """A run of four epochs with two checkpoints."""
-    run(KINDS["pdadmm-g"], epochs=4, out=tmp_path)
-    return tmp_path
+def stopped_run(four_epochs, tmp_path):
+    """A run of four epochs with two checkpoints, for a test alone."""
+    return shutil.copytree(four_epochs, tmp_path / "run")
 
 
 def test_checkpoints_are_few_and_recent(stopped_run):
@@ -184,15 +190,6 @@ def test_another_solver_of_the_same_family_does_not_go_on(tmp_path):
     run(KINDS["adam"], epochs=2, out=tmp_path)
     with pytest.raises(InputError, match="solver=gd does not go on with .*, which has adam"):
         run(resumed(tmp_path, solver="gd"))
-
-
-def test_other_data_are_noticed(stopped_run, monkeypatch):
-    newest = checkpoint.newest_checkpoint(stopped_run)
-    manifest = newest.manifest
-    manifest["dataset"]["fingerprint"] = "0"
-    (newest.folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"data are not those .* fingerprint [0-9a-f]+, not 0"):
-        run(resumed(stopped_run))
 
 
 @pytest.mark.parametrize(
@@ -240,12 +237,11 @@ def test_a_mistake_costs_no_earlier_run(stopped_run):
     assert own.is_dir()
 
 
-def test_what_a_killed_writer_leaves_is_removed(tmp_path):
-    junk = tmp_path / "checkpoints" / "0000-000001"
-    run(KINDS["pdadmm-g"], epochs=4, out=tmp_path)
+def test_what_a_killed_writer_leaves_is_removed(stopped_run):
+    junk = stopped_run / "checkpoints" / "0000-000001"
     junk.mkdir()
     (junk / "unit_001.npz.tmp-1").write_bytes(b"half")
-    run(resumed(tmp_path, epochs=6))
+    run(resumed(stopped_run, epochs=6))
     assert not junk.exists()
 
 
@@ -261,8 +257,6 @@ def test_workers_become_ranks(admm, tmp_path):
     run(KINDS["pdadmm-g"], epochs=2, workers=2, out=tmp_path)
     done = admm("train", "--resume", tmp_path, "--epochs", 3, ranks=2)
     assert done.returncode == 0, done.stderr
-    done = admm("train", "--resume", tmp_path, "--workers", 2, ranks=2)
-    assert "--workers is for one process" in done.stderr
 
 
 def test_a_damaged_history(tmp_path):
@@ -357,7 +351,9 @@ def test_how_to_go_on_in_a_shell(given, further, expected):
 
 def test_the_end_of_a_run_is_a_checkpoint(tmp_path):
     """However rare they are: a finished run goes further, as if it had been asked to at once."""
+    handler = signal.getsignal(signal.SIGTERM)
     run(KINDS["pdadmm-g"], epochs=3, checkpoint_every=0, out=tmp_path)
+    assert signal.getsignal(signal.SIGTERM) == handler
     again = run(resumed(tmp_path, epochs=6))
     same_history(run(KINDS["pdadmm-g"], epochs=6).history, again.history)
     assert [stage["epochs"] for stage in again.summary["stages"]] == [6]
@@ -492,17 +488,17 @@ def test_a_network_is_for_runs_that_took_one(tmp_path):
         predict(tmp_path, network=network)
 
 
-def test_predictions_on_disk(admm, tmp_path):
+def test_predictions_on_disk(command, tmp_path):
     run(KINDS["pdadmm-g"], epochs=1, out=tmp_path)
     table, arrays = tmp_path / "p.csv", tmp_path / "p.npz"
     for out in (table, arrays):
-        done = admm("predict", tmp_path, "--out", out)
+        done = command("predict", tmp_path, "--out", out)
         assert done.returncode == 0, done.stderr
     rows = np.loadtxt(table, delimiter=",", skiprows=1)
     with np.load(arrays) as found:
         np.testing.assert_allclose(rows[:, 2:], found["probabilities"], rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(rows[:, 1], found["classes"])
-    done = admm("predict", tmp_path, "--out", "p.txt")
+    done = command("predict", tmp_path, "--out", "p.txt")
     assert done.returncode == 2
     assert "--out must end in .csv or .npz, got p.txt" in done.stderr
     assert Path("p.txt").exists() is False

@@ -122,14 +122,6 @@ def test_no_other_value_stops(answer):
     assert len(train(replace(GIVEN, epochs=2), callback=lambda each: answer).history) == 2
 
 
-@pytest.mark.parametrize("solver", ["adam", "gsadmm", "gsam"])
-def test_every_method_stops(solver):
-    given = options(solver, layers=3, hidden=8, epochs=4, workers=2)
-    result = train(given, callback=lambda each: each["epoch"] == 2)
-    assert [each["epoch"] for each in result.history] == [1, 2]
-    assert result.summary["stopped"] is True
-
-
 def test_values_that_no_method_has():
     with pytest.raises(InputError, match="evaluations= must be at least 1, got 0"):
         patience(0)

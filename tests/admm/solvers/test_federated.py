@@ -82,7 +82,13 @@ def problem(data_dir):
     return found
 
 
-@pytest.mark.parametrize("codec", ["float64", "float32", "delta8", "delta4", "delta2"])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        *("float64", "delta4", "delta2"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("float32", "delta8")),
+    ],
+)
 def test_coded_consensus_reaches_the_centralised_solution(problem, x64, codec):
     assert distances(problem, codec)[-1] <= 1e-3
 

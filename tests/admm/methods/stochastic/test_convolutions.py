@@ -205,6 +205,7 @@ def test_graphs_are_told():
         train(options("sadmm", dataset="cora", network="cnn"))
 
 
+@pytest.mark.slow
 def test_one_message_over_mpi(admm):
     words = ("--solver", "sadmm", "--network", "cnn", "--subnetworks", 6)
     done = admm("train", *words, ranks=2)

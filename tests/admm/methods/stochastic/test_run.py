@@ -76,9 +76,15 @@ def test_training_rows_are_the_first():
     [(200, 10, (5, 5)), (3000, 10, (10, 10)), (3000, 32, (5, 5)), (55_000, 10, (10, 100))],
 )
 def test_the_size_of_micro_batches_follows_from_rows_and_depth(rows, layers, sizes):
-    images = load_images("mnist14") if rows > 1000 else load("digits")
+    many = checked_samples(
+        np.random.default_rng(0).normal(size=(57_000, 2)),
+        np.arange(57_000) % 2,
+        validation=0.01,
+        test=0.01,
+    )
     given = options("sadmm", layers=layers, rows=rows)
-    share = load_share(given, LocalTransport(1), images, shapes_only=True)
+    data = many if rows > 1000 else load("digits")
+    share = load_share(given, LocalTransport(1), data, shapes_only=True)
     first, last = share.epoch(1), share.epoch(given.epochs)
     assert (first.size, last.size) == sizes
     assert first.batches * first.size >= max(rows, 700)
@@ -157,9 +163,10 @@ def test_the_way_down_may_have_another_codec():
     assert summary["options"]["codec_down"] == "uniform4"
 
 
-def test_dropout_is_for_few_rows_and_of_their_own_columns():
+def test_dropout_is_for_few_rows_and_of_their_own_columns(data_dir):
     """Of 140 rows of 5,732 columns, not of the 140 columns of their basis."""
-    few = options("sadmm", dataset="cora", hops=1, **{**SMALL, "epochs": 1})
+    given = {**SMALL, "epochs": 1, "hops": 1}
+    few = options("sadmm", dataset="cora", data_dir=data_dir, **given)
     share = load_share(few, LocalTransport(1), None)
     assert share.dropped.shape == (140, 1433)
     assert share.rows.shape[1] == share.basis.shape[1] == 140

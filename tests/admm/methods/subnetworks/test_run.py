@@ -337,11 +337,6 @@ def test_divergence_is_an_error_with_a_summary(tmp_path):
     assert not (tmp_path / "model.json").exists()
 
 
-def test_float64_needs_the_mode():
-    with pytest.raises(InputError, match="set JAX_ENABLE_X64=1"):
-        train(SubnetworkOptions(dtype="float64"))
-
-
 @pytest.mark.slow
 def test_float64_is_kept(x64):
     given = SubnetworkOptions(**{**SMALL, "epochs": 1, "dtype": "float64", "codec": "float64"})
