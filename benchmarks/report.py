@@ -313,7 +313,9 @@ def save_picture(path: Path, draw: Draw, rows: Sequence[Row]) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     draw(figure, rows)
-    source = {"metadata": {"Source": digest(rows)}} if path.suffix == ".png" else {}
+    source: dict[str, Any] = {}
+    if path.suffix == ".png":
+        source["metadata"] = {"Source": digest(rows)}
     with writing(path):
         figure.savefig(path, dpi=120, **source)
 
