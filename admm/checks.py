@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from admm.errors import InputError, spelled
 
-KINDS: dict[type, str] = {Real: "a number", Integral: "a whole number"}
+KINDS: dict[type, str] = {Real: "a number", Integral: "a whole number", str: "text"}
 
 
 class Check(NamedTuple):

@@ -14,7 +14,7 @@ def load(module: str, purpose: str) -> Any:
         purpose: What needs it, in words.
 
     Raises:
-        InputError: If it is not installed.
+        InputError: If it is not installed, or cannot be imported.
 
     Example:
         >>> load("missing_library.part", "a plot")
@@ -26,4 +26,8 @@ def load(module: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         library = module.partition(".")[0]
-        raise InputError(f"{purpose} needs {library}: pip install {library}") from error
+        if isinstance(error, ModuleNotFoundError) and error.name in (library, module):
+            raise InputError(f"{purpose} needs {library}: pip install {library}") from error
+        raise InputError(
+            f"{purpose} needs {module}, which cannot be imported; reinstall it: {error}"
+        ) from error

@@ -54,12 +54,19 @@ def sides(layer: Affine) -> tuple[int, int]:
 def patches(layer: Affine, x: Float[Array, "rows ..."]) -> Float[Array, "rows ..."]:
     """P(x): what W is multiplied by, for each position of the output.
 
+    Raises:
+        ValueError: If the layer is a convolution of another stride than 1.
+
     Example:
         >>> patches(Dense(jnp.eye(4), jnp.zeros(4)), jnp.ones((5, 2, 2))).shape
         (5, 4)
     """
     if isinstance(layer, Dense):
         return x.reshape(len(x), -1)
+    if layer.convolution.stride != 1:
+        raise ValueError(
+            f"got a convolution of stride {layer.convolution.stride}; patches are of stride 1 alone"
+        )
     size, (height, width) = layer.convolution.W.shape[0], x.shape[1:3]
     margin = (size // 2, size // 2)
     x = jnp.pad(x, [(0, 0), margin, margin, (0, 0)])

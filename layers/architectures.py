@@ -93,7 +93,7 @@ def resnet(
     The stem is a 9×9 convolution of stride 3, rectifier and 3×3 max pooling of stride 3, padded so
     that no position is lost. A block adds two 3×3 convolutions to its input; the second one starts
     smaller by √blocks, so that the variance does not grow with the number of blocks. The first of
-    three dense layers takes the average over all positions.
+    three dense layers takes the average over all positions of the rectified image.
 
     Args:
         shape: (height, width, channels) of one image.
@@ -138,7 +138,10 @@ def _is_shape(leaf: object) -> bool:
 
 
 class _DenseLayer(eqx.Module):
-    """x W + b of the flattened sample, or of an image's average over all positions."""
+    """f(x W + b), x the flattened sample, or the rectified image's average over positions.
+
+    f is the rectifier; the output layer has none.
+    """
 
     W: Array  # (n_in, n_out)
     b: Array  # (n_out,)

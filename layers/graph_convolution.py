@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from layers.names import GraphKind
+from layers.names import GraphKind, check_name
 
 
 class SparseMatrix(NamedTuple):
@@ -111,12 +111,16 @@ def init_graph_layer(
 
     Seed and number together seed NumPy's generator, as in `init_dense`.
 
+    Raises:
+        ValueError: If the network is neither `gcn` nor `sage`.
+
     Example:
         >>> init_graph_layer(0, 1, 4, 3, "sage", "float32").W_self.shape
         (4, 3)
 
     Source: Glorot and Bengio, AISTATS 2010.
     """
+    check_name("kind of graph network", network, GraphKind)
     random, bound = np.random.default_rng((seed, number)), np.sqrt(6 / (n_in + n_out))
     W, W_self = (
         jnp.asarray(each, dtype) for each in random.uniform(-bound, bound, (2, n_in, n_out))

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from layers.names import Normalization
+from layers.names import Normalization, check_name
 
 # Bytes of one dense block of feature columns while it is propagated over the whole graph.
 _BLOCK_BYTES = 64 * 2**20
@@ -57,7 +57,8 @@ def hop_inputs(
         dtype: Type of the result. `none` leaves infinities where it overflows.
 
     Raises:
-        ValueError: If no floating-point type holds the smallest and the largest values together.
+        ValueError: If `normalize` is none of these, or no floating-point type holds the smallest
+            and the largest values together.
 
     Example:
         >>> features = sp.csr_array(np.array([[3.0, 4.0], [0.0, 2.0]]))
@@ -144,6 +145,7 @@ def _blocks(
     ½…1: their squares neither overflow nor vanish. The last item is what the same rows of the
     blocks before, of the same hop, have to be multiplied by to have the same power.
     """
+    check_name("normalisation", normalize, Normalization)
     if normalize == "features":
         features = _unit_rows(features, dtype)
     operator, columns, exponent = _in_range(features, adjacency, hops, dtype)

@@ -25,14 +25,27 @@ def l1(
 def squared_error(
     outputs: Float[Array, "*batch"], targets: Float[Array, "*batch"], present: Bool[Array, "*batch"]
 ) -> Float[Array, ""]:
-    """The mean of ½(output − target)²."""
+    """The mean of ½(output − target)².
+
+    Example:
+        >>> y, target = jnp.array([1.0, 5.0]), jnp.array([3.0, jnp.nan])
+        >>> float(squared_error(y, target, jnp.array([True, False])))
+        2.0
+    """
     return _mean(0.5 * (outputs - _known(outputs, targets, present)) ** 2, present)
 
 
 def bce(
     logits: Float[Array, "*batch"], targets: Float[Array, "*batch"], present: Bool[Array, "*batch"]
 ) -> Float[Array, ""]:
-    """The mean sigmoid cross-entropy of labels 0 and 1."""
+    """The mean sigmoid cross-entropy of labels 0 and 1.
+
+    Example:
+        >>> logits, labels = jnp.zeros(2), jnp.array([1.0, jnp.nan])
+        >>> loss = bce(logits, labels, jnp.array([True, False]))
+        >>> bool(jnp.isclose(loss, jnp.log(2.0)))
+        True
+    """
     losses = optax.sigmoid_binary_cross_entropy(logits, _known(logits, targets, present))
     return _mean(losses, present)
 

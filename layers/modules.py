@@ -74,8 +74,9 @@ def takes_key(module: Module) -> bool:
         >>> takes_key(eqx.nn.Dropout(0.5)), takes_key(jax.nn.relu)
         (True, False)
     """
+    function = module.apply if isinstance(module, Pair) else module
     try:
-        names = list(inspect.signature(getattr(module, "apply", module)).parameters)
+        names = list(inspect.signature(function).parameters)
     except ValueError:  # of a function that is not written in Python
         return False
     return "key" in names[1:]

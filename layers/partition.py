@@ -6,7 +6,7 @@ Everything here runs once, on the host, in SciPy. Networks over the parts are in
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from layers.hops import normalized_adjacency
-from layers.names import GraphKind, Partitioner
+from layers.names import GraphKind, Partitioner, check_name
 
 
 class Partition(NamedTuple):
@@ -66,6 +66,9 @@ def propagation(
         network: Which operator.
         dtype: Type of the result.
 
+    Raises:
+        ValueError: If the network is none of these.
+
     Example:
         >>> propagation(sp.csr_array(np.array([[0, 3], [3, 0]])), "sage").toarray()
         array([[0., 1.],
@@ -74,6 +77,7 @@ def propagation(
     Source: Kipf and Welling, arXiv 1609.02907; Hamilton et al., arXiv 1706.02216, the mean of all
     neighbours. Edge weights in the mean are ours.
     """
+    check_name("kind of graph network", network, GraphKind)
     adjacency = adjacency.astype(np.float64)
     if network == "gcn":
         return normalized_adjacency(adjacency).astype(dtype)
@@ -115,9 +119,7 @@ def partition(
     nodes = adjacency.shape[0]
     if not 1 <= parts <= nodes:
         raise ValueError(f"got {parts} parts for {nodes} nodes; every part needs at least one node")
-    if how not in get_args(Partitioner):
-        known = ", ".join(get_args(Partitioner))
-        raise ValueError(f"unknown way {how!r} to deal out nodes; expected one of {known}")
+    check_name("way to deal out nodes", how, Partitioner)
     links = _links(adjacency)
     if how == "auto":
         how = "metis" if find_spec("pymetis") else "bfs"

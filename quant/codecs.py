@@ -94,6 +94,8 @@ class Float:
 class LevelCodec:
     """Packed codes of a set of levels: lossless for an array whose elements are members.
 
+    NaN has no code, and arrives as a member: whoever may have some has to look for it before.
+
     Example:
         >>> LevelCodec(Levels(-1, 20)).nbytes((8, 100))  # 5 bits each
         500
@@ -127,6 +129,9 @@ class Uniform:
         bits: 1 to 8, or 16.
         block: Elements that share one offset and one scale.
 
+    Raises:
+        ValueError: If bits or block are out of range.
+
     Example:
         >>> Uniform(4).nbytes((256, 100))  # 12 800 of codes and 100 blocks of 8
         13600
@@ -137,6 +142,7 @@ class Uniform:
     block: int = 256
 
     def __post_init__(self) -> None:
+        _check_block(self.block)
         if self.bits != 16 and not 1 <= self.bits <= 8:
             raise ValueError(f"uniform codes have 1 to 8 or 16 bits, got {self.bits}")
 
@@ -184,6 +190,13 @@ class Delta:
     with `m + decoded difference`. What one message loses stays in `x − m` and is sent in the next,
     so for a converging x the error vanishes at a fixed bit width.
 
+    Args:
+        bits: See `Uniform`.
+        block: Likewise.
+
+    Raises:
+        ValueError: If bits or block are out of range.
+
     Example:
         >>> Delta(2).nbytes((256, 100)) / (4 * 256 * 100)
         0.0703125
@@ -192,6 +205,9 @@ class Delta:
     remembers: ClassVar[bool] = True
     bits: int
     block: int = 256
+
+    def __post_init__(self) -> None:
+        Uniform(self.bits, self.block)  # which checks both
 
     def nbytes(self, shape: Shape) -> int:
         return self._uniform.nbytes(shape)
@@ -221,6 +237,9 @@ class Ternary:
     Args:
         block: Elements that share one scale.
 
+    Raises:
+        ValueError: If there are none.
+
     Example:
         >>> Ternary().nbytes((256, 100)) / (4 * 256 * 100)
         0.05390625
@@ -228,6 +247,9 @@ class Ternary:
 
     remembers: ClassVar[bool] = True
     block: int = 256
+
+    def __post_init__(self) -> None:
+        _check_block(self.block)
 
     def nbytes(self, shape: Shape) -> int:
         count = math.prod(shape)
@@ -278,6 +300,11 @@ def make_codec(name: str, levels: Levels | None = None) -> Codec:
         if name.startswith(kind):
             return codec(int(name.removeprefix(kind)))
     return Float(name)
+
+
+def _check_block(block: int) -> None:
+    if block < 1:
+        raise ValueError(f"a block has at least 1 element, got {block}")
 
 
 def _blocks(count: int, block: int) -> int:

@@ -16,7 +16,7 @@ from quant.names import COMMON_CODEC_NAMES
 Words = UInt32[np.ndarray, " count"]
 
 RANGES = 128
-"""How many ranges there are: half octaves from 2⁻⁴⁰ on; the last is for what is not finite."""
+"""How many ranges there are: half octaves from 2⁻⁴⁰ to 2²³, and one for all above and NaN."""
 
 
 def range_index(x: Float[np.ndarray, " count"]) -> int:
@@ -54,7 +54,7 @@ class CommonScale:
     most `n·step/2`. What is out of range is cut.
 
     Args:
-        bits: Of one sender's code: 2, 4, 8 or 16.
+        bits: Of one sender's code, at least 2; words of 32 bits have to hold the sum of all.
 
     Example:
         >>> codec = CommonScale(8)

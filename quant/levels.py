@@ -102,7 +102,7 @@ class Levels:
         return jnp.where(jnp.isnan(x), x, self.decode(self.encode(x), x.dtype))
 
     def encode(self, x: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
-        """Codes 0…size−1 of the nearest members."""
+        """Codes 0…size−1 of the nearest members; NaN has none, and gets that of some member."""
         import jax.numpy as jnp
 
         codes = jnp.round((x - self.low) / self.step)

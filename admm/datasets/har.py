@@ -10,8 +10,9 @@ import numpy as np
 from admm.checks import FRACTION, Check
 from admm.datasets.federation import ReadFederation
 from admm.datasets.named import check_options, name_of, options_of_name
+from admm.datasets.scaling import scale_of
 from admm.datasets.sensor_files import check_shape, reading_arrays, texts
-from admm.datasets.windows import Client, Cut, Windows, scale_of
+from admm.datasets.windows import Client, Cut, Windows
 from admm.errors import InputError
 
 _CHECKS = {

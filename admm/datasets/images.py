@@ -10,6 +10,8 @@ from admm.datasets.cifar import read_cifar
 from admm.datasets.digits import read_digits
 from admm.datasets.files import Source, data_folder, downloads, find_files
 from admm.datasets.idx import read_idx
+from admm.datasets.samples import check_finite
+from admm.datasets.scaling import unless_constant
 from admm.datasets.splits import Split
 from admm.errors import InputError, did_you_mean, spelled
 
@@ -129,20 +131,25 @@ class Images:
         Mean and deviation are of all pixels of the training images, one each per channel. Scaling
         the pixels to [0, 1] first would give the same. A channel without deviation becomes zero.
 
+        Raises:
+            InputError: If a pixel is NaN or infinite.
+
         Example:
             >>> load_images("digits").inputs().shape
             (1797, 8, 8, 1)
         """
+        check_finite(self.name, self.pixels)
         train = self.pixels[self.split.train]
         count = train[..., 0].size
         # Sums of float64: exact for bytes and for quarters of them.
         mean = np.einsum("nhwc->c", train, dtype=np.float64) / count
         squares = np.einsum("nhwc,nhwc->c", train, train, dtype=np.float64) / count
-        deviation = np.sqrt(squares - mean**2)
-        deviation[deviation == 0] = 1
+        deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+        low, high = (f(train, axis=(0, 1, 2)).astype(np.float64) for f in (np.min, np.max))
+        scale = unless_constant(deviation, low, high)
         inputs = self.pixels.astype(dtype)
         inputs -= mean.astype(dtype)
-        inputs /= deviation.astype(dtype)
+        inputs /= scale.astype(dtype)
         return inputs
 
 

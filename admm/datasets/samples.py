@@ -132,10 +132,19 @@ def _checked_array(what: str, given: Any, kinds: str) -> np.ndarray:
         raise InputError(f"{what} must be numbers, got {array.dtype}{hint}")
     if not array.ndim or not array.size:
         raise InputError(f"{what} is empty, of shape {array.shape}; expected a row for each sample")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))
+    check_finite(what, array)
+    return array
+
+
+def check_finite(what: str, rows: np.ndarray) -> None:
+    """Refuse rows with NaN or infinity.
+
+    Raises:
+        InputError: With `what` they are, and where.
+    """
+    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+        bad = np.flatnonzero(~np.isfinite(rows).reshape(len(rows), -1).all(axis=1))
         raise InputError(
-            f"{what} has NaN or infinity in {len(bad)} of {len(array)} rows, row {bad[0]} the "
+            f"{what} has NaN or infinity in {len(bad)} of {len(rows)} rows, row {bad[0]} the "
             "first; fill them in or leave these rows out"
         )
-    return array

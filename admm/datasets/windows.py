@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from admm.checks import COUNT, FROM_ZERO
+from admm.datasets.scaling import scale_of
 from admm.errors import InputError, spelled
 
 
@@ -161,16 +162,6 @@ def forecast(
         return Windows(inputs, scaled[at].astype(np.float32), known[at], slots)
 
     return Client(name, *map(windows, parts, cut.stride))
-
-
-def scale_of(rows: np.ndarray) -> np.ndarray:
-    """The deviation of every column; 1 of one that is constant, whose deviation is but rounding.
-
-    Example:
-        >>> scale_of(np.array([[0.1, 1.0], [0.1, 3.0], [0.1, 2.0]])).round(2).tolist()
-        [1.0, 0.82]
-    """
-    return np.where(np.ptp(rows, axis=0) > 0, rows.std(axis=0), 1)
 
 
 def chronological(steps: int) -> tuple[range, range, range]:

@@ -277,7 +277,7 @@ class GAMLPClassifier(ClassifierMixin, BaseEstimator):
             rows: As in `predict_proba`.
         """
         if is_graph_object(X) and y is None:
-            y = held(X).labels
+            y = held(X, self.weights).labels
         labels, known = scored_labels(y, self.classes_, plain=not self.uses_edges_)
         chosen = np.arange(len(labels)) if rows is None else numbers_of("rows", rows, len(labels))
         right = self.predict(X, edges, rows=chosen) == labels[chosen]

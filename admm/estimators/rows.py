@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from admm.checks import NOT_NEGATIVE
 from admm.console import Text
 from admm.datasets import Samples, Split
+from admm.datasets.scaling import scale_of
 from admm.errors import InputError
 from admm.estimators.base import (
     load_estimator,
@@ -94,7 +95,7 @@ class SubnetworkEstimator(BaseEstimator, ABC):
         progress: Text | None,
     ) -> Self:
         """Train; `kinds` are classes of rows that all have to be trained on."""
-        self.mean_, self.scale_ = X.mean(axis=0), deviation(X)
+        self.mean_, self.scale_ = X.mean(axis=0), scale_of(X)
         self.seed_ = seed_of(self.random_state)
         rows = np.arange(len(X))
         train_rows, held_out = validation_rows(kinds, rows, self.validation_fraction, self.seed_)
@@ -202,14 +203,6 @@ def standardised(name: str, columns: np.ndarray, mean: np.ndarray, scale: np.nda
     if not (np.isfinite(scale).all() and (np.abs(found) < np.finfo(np.float32).max).all()):
         raise InputError(f"{name} has values that are too large to be standardised; scale it down")
     return found
-
-
-def deviation(columns: np.ndarray) -> np.ndarray:
-    """Standard deviations; 1 where a column has none."""
-    with np.errstate(over="ignore"):
-        found, size = columns.std(axis=0), abs(columns.mean(axis=0))
-    rounding = len(columns) * np.finfo(columns.dtype).eps * size
-    return np.where(found > rounding, found, 1)
 
 
 @eqx.filter_jit

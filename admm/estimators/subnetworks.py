@@ -8,8 +8,9 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import validate_data
 
 from admm.console import Text
+from admm.datasets.scaling import scale_of
 from admm.estimators.labels import fitted_labels, scored_labels
-from admm.estimators.rows import SubnetworkEstimator, deviation, standardised
+from admm.estimators.rows import SubnetworkEstimator, standardised
 from admm.run.callbacks import Callbacks
 
 
@@ -198,7 +199,7 @@ class SubnetworkRegressor(RegressorMixin, SubnetworkEstimator):
         y = np.asarray(y, np.float64)
         self.output_shape_ = list(y.shape[1:])
         y = y.reshape(len(y), -1)
-        self.target_mean_, self.target_scale_ = y.mean(axis=0), deviation(y)
+        self.target_mean_, self.target_scale_ = y.mean(axis=0), scale_of(y)
         scaled = standardised("y", y, self.target_mean_, self.target_scale_)
         same = np.zeros(len(y), int)
         return self._fit(X, scaled, same, "squared_error", callback, progress)

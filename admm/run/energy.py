@@ -25,7 +25,8 @@ class Meter:
     The counters begin anew after some 100 to 300 kJ: `read` has to be called more often than that.
 
     Example:
-        >>> Meter().read() is None or True
+        >>> energy = Meter().read()
+        >>> energy is None or energy.joules >= 0
         True
     """
 

@@ -116,7 +116,9 @@ def _fitting(options: MethodOptions, size: int, own: Sequence[int]) -> Iterator[
     left = available_memory()
     for name in _TRIED:
         value = getattr(options, name, 0) // 2
-        with suppress(InputError):  # a network of one's own does not take every option
+        # A network of one's own does not take every option. Any error is of this process alone, and
+        # the others would wait for it in vain.
+        with suppress(AdmmError):
             while left is not None and value > 0:
                 changes: dict[str, Any] = {name: value}
                 smaller = estimate(replace(options, **changes), LocalTransport(size))

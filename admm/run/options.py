@@ -7,7 +7,7 @@ made from the fields, and in `summary.json`. Needs no JAX.
 import operator
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from numbers import Real
@@ -113,7 +113,7 @@ class MethodOptions(ABC):
     """
 
     bounded: ClassVar[str | None] = None
-    objects: ClassVar[Sequence[str]] = ()
+    objects: ClassVar[Collection[str]] = ()
 
     solver: str
     dataset: str = option(

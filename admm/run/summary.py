@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -92,8 +93,12 @@ def summarize(
             "control": sum(transport.gather(transport.control_bytes)),
         },
         "joules": total_energy(transport.gather(meter.read())),
-        "peak_rss_bytes": transport.gather(
-            1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        ),
+        "peak_rss_bytes": transport.gather(_peak_rss()),
         **more,
     }
+
+
+def _peak_rss() -> int:
+    """Bytes of memory that this process has had at once, at most."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of macOS, and of Linux
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from admm.solvers.settings import Optimizer, check_rules
+from admm.solvers.settings import OPTIMIZER, Optimizer, check_rules
 from layers import RELU, Dense, PiecewiseLinear, SoftmaxCrossEntropy, SquaredError
 
 Network = tuple[Dense, ...]
@@ -34,7 +34,22 @@ _OPTIMIZERS = {
 
 @cache  # one object for the same rate, so that what is compiled for it is found again
 def make_optimizer(name: Optimizer, learning_rate: float) -> optax.GradientTransformation:
-    """An optimiser of optax; all but the learning rate is its default."""
+    """An optimiser of optax; all but the learning rate is its default.
+
+    Args:
+        name: One of `gd`, `adadelta`, `adagrad` and `adam`.
+        learning_rate: Of its steps.
+
+    Raises:
+        InputError: If the name is another.
+
+    Example:
+        >>> optimizer, W = make_optimizer("gd", 0.5), jnp.ones(2)
+        >>> updates, _ = optimizer.update(W, optimizer.init(W))
+        >>> updates.tolist()
+        [-0.5, -0.5]
+    """
+    OPTIMIZER("optimizer", name)
     return _OPTIMIZERS[name](learning_rate)
 
 
@@ -77,7 +92,8 @@ class Backprop:
         risk: R, a sum over nodes.
 
     Raises:
-        InputError: If the learning rate is not positive or the weight decay is negative.
+        InputError: If the optimiser is unknown, the learning rate is not positive, or the weight
+            decay is negative.
 
     Example:
         >>> x = y = jnp.eye(2)
@@ -98,6 +114,7 @@ class Backprop:
 
     def __post_init__(self) -> None:
         check_rules(self)
+        OPTIMIZER("optimizer", self.optimizer)
 
     # The whole network on one worker.
 

@@ -68,6 +68,14 @@ class GraphNetwork:
     Raises:
         InputError: If the dropout is out of range.
 
+    Example:
+        >>> layer = GraphLayer(jnp.diag(jnp.array([1.0, -1.0])), None, jnp.zeros(2))
+        >>> nodes = Nodes(jnp.arange(1), p=jnp.array([[3.0, 2.0]]))
+        >>> h, pull = GraphNetwork().first(layer, nodes, is_last=False)
+        >>> (gradient,) = GraphNetwork.pull(pull, jnp.ones((1, 2)))
+        >>> h.tolist(), gradient.W.tolist()
+        ([[3.0, 0.0]], [[3.0, 0.0], [2.0, 0.0]])
+
     Source: Kipf and Welling, arXiv 1609.02907; Hamilton et al., arXiv 1706.02216.
     """
 

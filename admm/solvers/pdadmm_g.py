@@ -58,8 +58,8 @@ class PDADMMG:
             caches hold so many, and all of them elsewhere.
 
     Raises:
-        InputError: If a penalty is not positive, the weight decay is negative, or activation or
-            risk have not the methods of their protocol.
+        InputError: If a penalty is not positive, the weight decay is negative, the step rule is
+            unknown, or activation or risk have not the methods of their protocol.
 
     Example:
         >>> x, y = jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.eye(2)

@@ -149,7 +149,14 @@ class LSTMGCN(Predictor):
         seed: Of the start; a residual one starts as the newest snapshot.
 
     Raises:
-        InputError: If the learning rate is out of range.
+        InputError: If the form is unknown, or the learning rate out of range.
+
+    Example:
+        >>> predictor, rows = LSTMGCN(), jnp.ones((2, 3))
+        >>> state = predictor.init(1, rows, rows)
+        >>> state = predictor.pulled(state, 2 * rows, 2 * rows)
+        >>> state.halo[:, 0, 0].tolist()  # five snapshots to read, and the one to learn from
+        [1.0, 1.0, 1.0, 1.0, 1.0, 2.0]
 
     Source: SAT, arXiv 2308.13466, and its code. The residual form, the maximum and the snapshots
     that stand in at the beginning are ours; every part trains a predictor of its own.

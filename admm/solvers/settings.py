@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from admm.checks import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, Check
 from admm.errors import InputError, spelled, switched_off
@@ -27,6 +27,15 @@ LEARNING_RATES: dict[Optimizer, float] = {
 }
 """Default rates: those of Wang et al., arXiv 2105.09837, for 100 neurons on most data sets."""
 
+
+def _one_of(names: Any) -> Check:
+    """The check of a word that is one of a `Literal`."""
+    known = get_args(names)
+    return Check(f"one of {', '.join(known)}", lambda value: value in known, str)
+
+
+OPTIMIZER = _one_of(Optimizer)
+
 # None of these is checked anywhere else.
 RULES: dict[str, Check] = {
     "rho": POSITIVE,
@@ -39,10 +48,12 @@ RULES: dict[str, Check] = {
     "inner": COUNT,
     "row_block": COUNT,
     "rate": POSITIVE,
-    "damping": NOT_NEGATIVE,
+    "damping": POSITIVE,
     "decay": NOT_NEGATIVE,
     "factor_every": COUNT,
     "dropout": Check("in [0, 1)", lambda value: 0 <= value < 1, Real),
+    "step_rule": _one_of(StepRule),
+    "form": _one_of(PredictionForm),
 }
 
 

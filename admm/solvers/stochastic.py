@@ -28,6 +28,9 @@ Rows = Float[Array, "rows ..."]
 # W-steps at the start that each invert anew: the moment still changes fast.
 WARM_UP = 16
 
+# μ, the memory of the average of N.
+MEMORY = 0.9
+
 # Floor of the damping, beside inputs that are all but zero.
 _FLOOR = 1e-6
 
@@ -83,7 +86,7 @@ class StochasticADMM:
         up      s = p W + b,   q = f(s)
         down    δ = f'(s) ∘ g (of the last layer: the gradient of R),   g of below = δ Wᵀ
         W-step  G = mean of p̃ᵀδ  over the rows of some micro-batches, and from time to time
-                N = mean of p̃ᵀp̃,   A ← μA + (1 − μ)N,
+                N = mean of p̃ᵀp̃,   A ← μA + (1 − μ)N,   μ = 0.9,
                 D = η (A/(1 − μᵏ) + εI)⁻¹ G,   ε = λ tr(A)/m + 10⁻⁶,
                 D ← D min(1, κ‖s‖/√tr(DᵀAD)),   W ← (W − D + ηω W⁰)/(1 + ηω)
 
@@ -115,7 +118,6 @@ class StochasticADMM:
         loss: R of each row, from outputs and targets.
         damping: λ.
         reach: κ; None for no bound.
-        memory: μ.
         factor_every: W-steps from one N and its inverse to the next, after the first 16.
         dropout: Fraction of the inputs of the first layer that a row loses in training.
 
@@ -138,7 +140,6 @@ class StochasticADMM:
     loss: Loss = cross_entropy
     damping: float = 1.0
     reach: float | None = 0.3
-    memory: float = 0.9
     factor_every: int = 4
     dropout: float = 0.0
 
@@ -233,13 +234,11 @@ class StochasticADMM:
         squares = jnp.sum(jnp.where(jnp.arange(slots) < count, window.squares, 0))
 
         def invert() -> tuple[Array, Array, Array]:
-            averaged = self.memory * moment + (1 - self.memory) / rows * _second_moment(
-                old, window, count
-            )
+            averaged = MEMORY * moment + (1 - MEMORY) / rows * _second_moment(old, window, count)
             later = jnp.maximum(steps - WARM_UP, 0) // self.factor_every
             times = jnp.minimum(steps, WARM_UP) + later + 1  # k
-            corrected = averaged / (1 - self.memory ** jnp.asarray(times, dtype))
-            epsilon = self.damping * jnp.trace(corrected) / len(moment) + self._floor
+            corrected = averaged / (1 - MEMORY ** jnp.asarray(times, dtype))
+            epsilon = self.damping * jnp.trace(corrected) / len(moment) + _FLOOR
             one = jnp.eye(len(moment), dtype=dtype)
             factor = cho_factor(corrected + epsilon * one, lower=True)
             return averaged, cho_solve(factor, one), epsilon
@@ -258,10 +257,6 @@ class StochasticADMM:
         pulled = W - change[:-1] + rate * decay * anchor(W.shape, place, dtype)
         params = with_weights(old, Dense(pulled / (1 + rate * decay), b - change[-1]))
         return Layer(params, moment, inverse, damping, steps + 1), (scale < 1).astype(dtype)
-
-    @property
-    def _floor(self) -> float:
-        return _FLOOR if self.damping else 0.0
 
 
 def _summed(

@@ -129,6 +129,13 @@ class TSSM:
 
     Raises:
         InputError: If a parameter is out of range.
+
+    Example:
+        >>> solver, f, g = TSSM("gsam"), jnp.full((1, 4), 2.0), jnp.ones((1, 4))
+        >>> state = solver.start(solver.init_kept(lambda: f), f, first=True)
+        >>> state, alpha = solver.couple(state, f, g)
+        >>> float(alpha), solver.target(state).tolist()  # at κ‖f‖ = 2 from f, down along g
+        (1.0, [[1.0, 1.0, 1.0, 1.0]])
     """
 
     method: Splitting = "gsadmm"

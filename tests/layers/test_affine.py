@@ -13,6 +13,7 @@ from layers import (
     build,
     cnn,
     patches,
+    resnet,
     sides,
     weights,
     with_weights,
@@ -46,3 +47,9 @@ def test_weights_are_put_back(layer_and_module):
     moved = with_weights(layer, Dense(2 * W, b + 1))
     assert jax.tree.structure(moved) == jax.tree.structure(layer)
     np.testing.assert_allclose(affine(moved, x), 2 * affine(layer, x) - b + 1, atol=1e-12)
+
+
+def test_patches_are_of_stride_one():
+    stem = build(resnet((9, 9, 1), 3, blocks=1), range(1), seed=0).modules[0]
+    with pytest.raises(ValueError, match="got a convolution of stride 3; patches are of stride 1"):
+        patches(stem, jnp.ones((2, 9, 9, 1)))

@@ -208,3 +208,8 @@ def test_dropout_keeps_the_mean():
     assert drop(h, key, nodes, 0.0) is h
     assert keep_mask(key, nodes, 64, 0.0).all()
     assert not keep_mask(key, nodes, 64, 1 - 2**-40).any()
+
+
+def test_an_unknown_kind_of_network_is_refused(unchecked):
+    with pytest.raises(ValueError, match="unknown kind of graph network 'gat'; expected one of"):
+        init_graph_layer(0, 1, 4, 3, "gat", "float32")

@@ -208,3 +208,12 @@ def test_basis_in_blocks(monkeypatch):
 
 def test_no_basis_without_gain():
     assert row_basis(np.ones((21, 40))) is None
+
+
+def test_an_unknown_normalisation_is_refused(unchecked):
+    features, adjacency, rows = sp.eye_array(3, format="csr"), sp.csr_array((3, 3)), np.arange(3)
+    words = "unknown normalisation 'hop'; expected one of hops, features, none"
+    with pytest.raises(ValueError, match=words):
+        hop_inputs(features, adjacency, rows, normalize="hop")
+    with pytest.raises(ValueError, match=words):
+        hop_product(features, adjacency, rows, np.ones((12, 1)), normalize="hop")

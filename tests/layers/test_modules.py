@@ -55,6 +55,22 @@ def test_who_takes_a_key():
     assert takes_key(build(network, range(1), 0).modules[0])
 
 
+class WithAnApply(eqx.Module):
+    """Called by another function than `apply`."""
+
+    def apply(self, x, key):
+        raise NotImplementedError
+
+    def __call__(self, x):
+        return 2 * x
+
+
+def test_a_method_of_the_name_apply_says_nothing():
+    assert not takes_key(WithAnApply())
+    network = build(from_modules([WithAnApply()], (2,)), range(1), 0)
+    assert network(jnp.ones((1, 2)), jax.random.split(KEY, 1)).tolist() == [[2.0, 2.0]]
+
+
 def test_every_module_has_a_key_of_its_own():
     """Wherever the network is cut."""
 

@@ -167,8 +167,13 @@ def test_without_pymetis(monkeypatch):
 
 
 def test_an_unknown_partitioner(unchecked):
-    with pytest.raises(ValueError, match="unknown way 'metsi' to deal out nodes; expected one of"):
+    with pytest.raises(ValueError, match="unknown way to deal out nodes 'metsi'; expected one of"):
         partition(random_graph(6, 9), 2, "metsi")
+
+
+def test_an_operator_of_an_unknown_network(unchecked):
+    with pytest.raises(ValueError, match="unknown kind of graph network 'gat'; expected one of"):
+        propagation(random_graph(6, 9), "gat")
 
 
 @pytest.mark.parametrize("parts", [0, 7])

@@ -1,5 +1,7 @@
 """One contract for all codecs, then what is particular to each."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,10 +152,18 @@ def test_nan_is_not_hidden():
         assert np.isnan(codec.decode(codec.encode(x, zero), zero)).any()
 
 
-@pytest.mark.parametrize("bits", [0, 9, 32])
+@pytest.mark.parametrize("bits", [0, 9, 12, 32])
 def test_refuses_other_widths(bits):
     with pytest.raises(ValueError, match=f"1 to 8 or 16 bits, got {bits}"):
         Uniform(bits)
+    with pytest.raises(ValueError, match=f"1 to 8 or 16 bits, got {bits}"):
+        Delta(bits)
+
+
+@pytest.mark.parametrize("make", [partial(Uniform, 4), partial(Delta, 4), Ternary])
+def test_refuses_empty_blocks(make):
+    with pytest.raises(ValueError, match="a block has at least 1 element, got 0"):
+        make(block=0)
 
 
 def test_names():

@@ -139,7 +139,7 @@ class SummedUplink:
     def ask(self, client: int, answer: Shared, number: int) -> Message:
         """What a client says in a round about the range that its change needs.
 
-        Where the range is fixed, only a change that is not finite needs another.
+        Where the range is fixed, only a change beyond 2²³, or not finite, needs another.
         """
         index = range_index(self._change(client, answer))
         if self._codec.fixed_limit is not None and index < RANGES - 1:

@@ -23,7 +23,7 @@ def pass_saved(
         InputError: In every process, if data or network cannot be read.
     """
     # Any parts will do: those of training may need what is not installed here.
-    options = replace(options.exact(), partition="auto")
+    options = replace(options.exact(), partition="auto", optimizer="gd", lr=None)  # does no step
     share = load_share(options, transport, data, parts=transport.size)
     transport.at_root(lambda: saved.check_dataset(share.dataset))
     blank = new_network(options, share.widths)

@@ -1,11 +1,12 @@
 """Options of full-graph training over parts of a graph. Needs no JAX."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from admm.checks import COUNT, FROM_ZERO, LAYERS, NOT_NEGATIVE, POSITIVE
 from admm.errors import InputError, spelled
+from admm.methods.objects import ObjectOptions
 from admm.methods.supervised import GraphOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
 from admm.solvers.settings import RULES, Optimizer, PredictionForm
@@ -37,7 +38,7 @@ _PRESETS: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartitionOptions(GraphOptions):
+class PartitionOptions(ObjectOptions, GraphOptions):
     """A GCN or GraphSAGE on a whole graph, whose nodes are dealt out to parts.
 
     The history has the objective, the mean training loss as the epoch saw it, and for every layer
@@ -47,6 +48,9 @@ class PartitionOptions(GraphOptions):
 
     Iterates depend on the parts and not on who owns them: a run goes on with any number of workers.
 
+    The optimiser may be an `optax.GradientTransformation`. No file holds it: `resumed` takes it
+    along.
+
     Example:
         >>> PartitionOptions(halo="stale").interval, PartitionOptions(solver="digest").halo
         (10, 'stale')
@@ -54,6 +58,8 @@ class PartitionOptions(GraphOptions):
 
     bounded: ClassVar[str | None] = "objective"
     loss: ClassVar[str] = "cross_entropy"
+    rates: ClassVar[Mapping[Optimizer, float]] = dict.fromkeys(get_args(Optimizer), 0.01)
+    slower: ClassVar[float] = 3
 
     solver: Literal["partitions", "digest", "sat"] = option("partitions", "the method [pdadmm-g]")
     network: GraphKind = option("gcn", "gcn or sage", "network")
@@ -99,7 +105,7 @@ class PartitionOptions(GraphOptions):
     optimizer: Optimizer | Any = option(
         "adam", "gd, adadelta, adagrad, adam; in Python also any of optax [adam]", metavar="NAME"
     )
-    lr: float = option(0.01, "its learning rate", check=POSITIVE)
+    lr: float | None = option(None, "its learning rate [0.01]", check=POSITIVE)
     weight_decay: float = option(
         5e-4, "λ of λ/2 Σ‖W‖², in the gradient", check=RULES["weight_decay"]
     )
@@ -155,11 +161,6 @@ class PartitionOptions(GraphOptions):
             )
         if self.max_lead is not None and not self.async_:
             raise InputError(f"{spelled('max_lead')} is for {spelled('async_')} only")
-        if isinstance(self.optimizer, str) and self.optimizer not in get_args(Optimizer):
-            raise InputError(
-                f"{spelled('optimizer')} must be one of {', '.join(get_args(Optimizer))}, got "
-                f"{self.optimizer!r}"
-            )
 
     def _derive(self, name: str, value: Any) -> None:
         if getattr(self, name) is None:
@@ -211,10 +212,6 @@ class PartitionOptions(GraphOptions):
     def stages(self) -> Sequence[str]:
         return ["the network"]
 
-    @property
-    def remedy(self) -> str:
-        return f"a {spelled('lr')} below {self.lr:g}"
-
     def load(self, transport: Any, data: Any = None) -> Any:
         from admm.methods.partitions.share import load_share
 
@@ -247,11 +244,6 @@ class PartitionOptions(GraphOptions):
             )
         kind = AsynchronousTraining if self.async_ else PartitionTraining
         return kind(self, share, transport)
-
-    def safer(self, training: Any) -> tuple["PartitionOptions", str]:
-        """A third of the learning rate."""
-        lr = self.lr / 3
-        return replace(self, lr=lr), spelled("lr", f"{lr:g}")
 
     def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
         from admm.methods.partitions.inference import pass_saved

@@ -229,9 +229,10 @@ def load_share(
         parts: In place of those of the options.
 
     Raises:
-        InputError: In every process, if the graph cannot be read or cut, or there are more workers
-            than parts.
+        InputError: In every process, if the graph cannot be read or cut, there are more workers
+            than parts, or an optimiser of one's own is missing.
     """
+    options.check_given("optimizer")
     parts = options.parts if parts is None else parts
     if transport.size > parts:
         raise InputError(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from admm.methods.partitions.worker import EVALUATION, VARIABLES, PartitionWorke
 from admm.methods.subnetworks.losses import mean_losses
 from admm.run.method import Arrays, Network, Training
 from admm.solvers.backprop import make_optimizer
-from admm.solvers.settings import Optimizer
 from layers import GraphLayer, init_graph_layer
 
 # The unit of a checkpoint that has the network; those of parts follow.
@@ -147,15 +146,15 @@ def optimizer_of(options: PartitionOptions, steps: int = 1) -> optax.GradientTra
         steps: Of an epoch, which divide the rate. Schedules of an optimiser of one's own count
             steps: they end so many times as early.
     """
-    return _chain(options.optimizer, options.lr, options.weight_decay, steps)
+    return _chain(options.optimizer, options.learning_rate, options.weight_decay, steps)
 
 
 @cache  # one object for the same settings, so that what is compiled for it is found again
 def _chain(
     optimizer: Any, lr: float | None, weight_decay: float, steps: int
 ) -> optax.GradientTransformation:
-    if isinstance(optimizer, str):
-        optimizer = make_optimizer(cast(Optimizer, optimizer), cast(float, lr))
+    if lr is not None:  # one's own has its own
+        optimizer = make_optimizer(optimizer, lr)
     decay = optax.add_decayed_weights(weight_decay, mask=_is_matrix)
     return optax.chain(decay, optimizer, optax.scale(1 / steps))
 

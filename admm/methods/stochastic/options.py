@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from admm.checks import COUNT, LAYERS, POSITIVE, Check
+from admm.checks import COUNT, LAYERS, Check
 from admm.errors import InputError, spelled
 from admm.methods.layerwise.options import HopOptions
 from admm.methods.subnetworks.options import SubnetworkOptions
@@ -83,7 +83,7 @@ class StochasticOptions(HopOptions):
     decay: float = option(
         50.0, "pull c towards the start, of ω = c/rows of an epoch", check=RULES["decay"]
     )
-    damping: float | None = option(None, "λ of the W-step [1; cnn: 0.3]", check=POSITIVE)
+    damping: float | None = option(None, "λ of the W-step [1; cnn: 0.3]", check=RULES["damping"])
     reach: float = option(
         0.3, "longest W-step κ, in lengths of a pre-activation", check=RULES["reach"]
     )

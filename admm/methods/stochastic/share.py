@@ -16,6 +16,7 @@ from jaxtyping import Array
 from admm import datasets
 from admm.comm import Transport
 from admm.comm.chain import CHUNK as ROWS_AT_ONCE
+from admm.datasets.scaling import scale_of
 from admm.errors import InputError, spelled
 from admm.methods.labelled import load_at_root, read_graph
 from admm.methods.layerwise.data import full_inputs, graph_facts, in_basis
@@ -137,8 +138,7 @@ class StochasticShare:
             return np.zeros(outputs), np.ones(outputs)
         y = task.targets[: task.training_rows].reshape(task.training_rows, outputs)
         y = y.astype(np.float64)
-        deviation = y.std(axis=0)
-        return y.mean(axis=0), np.where(deviation > 0, deviation, 1)
+        return y.mean(axis=0), scale_of(y)
 
     @property
     def targets(self) -> Array:

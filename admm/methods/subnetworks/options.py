@@ -1,12 +1,12 @@
 """Options of gsADMM and gsAM. Needs no JAX."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, cast, get_args
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
 
 from admm.checks import COUNT, LAYERS
 from admm.errors import InputError, spelled
-from admm.methods.supervised import SupervisedOptions
+from admm.methods.objects import ObjectOptions
 from admm.run.options import checkpoint_option, codec_of, codec_option, option
 from admm.solvers.settings import (
     LEARNING_RATES,
@@ -20,19 +20,9 @@ from quant import CODEC_NAMES
 
 Architecture = Literal["mlp", "cnn", "resnet"]
 
-# What stands for an object of one's own in JSON; read from there it is None, and has to be passed.
-OWN = "own"
-
-# The options that may be objects: their names, and what they are.
-_OBJECTS: dict[str, tuple[tuple[str, ...], str]] = {
-    "network": (get_args(Architecture), "a network"),
-    "optimizer": (get_args(Optimizer), "an optimiser"),
-    "loss": (get_args(LossName), "a loss"),
-}
-
 
 @dataclass(frozen=True, kw_only=True)
-class SubnetworkOptions(SupervisedOptions):
+class SubnetworkOptions(ObjectOptions):
     """A network cut into subnetworks; both methods are plain training with one subnetwork.
 
     The history has the objective Σ R + Σ α/2‖q − f‖² (+ Σ ρ/2‖p − q‖²), as the visits of the epoch
@@ -55,7 +45,13 @@ class SubnetworkOptions(SupervisedOptions):
     """
 
     bounded: ClassVar[str | None] = "objective"
-    objects: ClassVar[Sequence[str]] = tuple(_OBJECTS)
+    objects: ClassVar[Mapping[str, tuple[tuple[str, ...], str]]] = {
+        "network": (get_args(Architecture), "a network"),
+        "loss": (get_args(LossName), "a loss"),
+        **ObjectOptions.objects,
+    }
+    rates: ClassVar[Mapping[Optimizer, float]] = LEARNING_RATES
+    slower: ClassVar[float] = 10
 
     solver: Splitting = option("gsadmm", "the method [pdadmm-g]")
     network: Architecture | Any = option(
@@ -111,17 +107,11 @@ class SubnetworkOptions(SupervisedOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, (known, _) in _OBJECTS.items():
-            value = getattr(self, name)
-            if isinstance(value, str) and value not in known:
-                raise InputError(
-                    f"{spelled(name)} must be one of {', '.join(known)}, got {value!r}"
-                )
-        if self.lr is not None and not isinstance(self.optimizer, str | None):
+        if not isinstance(self.loss, str | None) and not callable(self.loss):
             raise InputError(
-                f"{spelled('lr')} is not for an optimiser of one's own, which has its own"
+                f"{spelled('loss')} must be one of {', '.join(get_args(LossName))} or a function "
+                f"of outputs and targets, got {self.loss!r}"
             )
-        self._check_objects()
         check_alpha(self.alpha, self.rho, self.inner, self.refresh)
         if self.alpha is not None and self.reach != type(self).reach:
             raise InputError(
@@ -133,41 +123,10 @@ class SubnetworkOptions(SupervisedOptions):
                 f"{spelled('subnetworks', self.subnetworks)}, got {len(self.cuts)}"
             )
 
-    def _check_objects(self) -> None:
-        """Whether optimiser and loss are such, as far as one can tell without JAX."""
-        parts = (getattr(self.optimizer, name, None) for name in ("init", "update"))
-        if not isinstance(self.optimizer, str | None) and not all(map(callable, parts)):
-            raise InputError(
-                f"{spelled('optimizer')} must be one of {', '.join(get_args(Optimizer))} or an "
-                f"optax.GradientTransformation, such as optax.adam(1e-3), got {self.optimizer!r}"
-            )
-        if not isinstance(self.loss, str | None) and not callable(self.loss):
-            raise InputError(
-                f"{spelled('loss')} must be one of {', '.join(get_args(LossName))} or a function "
-                f"of outputs and targets, got {self.loss!r}"
-            )
-
-    def check_given(self, name: str) -> None:
-        """Refuse to go on without an object that no file holds.
-
-        Raises:
-            InputError: If it is not there.
-        """
-        if getattr(self, name) is None:
-            what = _OBJECTS[name][1]
-            raise InputError(f"there was {what} of one's own; pass it along, as {name}")
-
     @property
     def has_objects(self) -> bool:
         """Whether network, optimiser or loss is one's own."""
-        return not all(isinstance(getattr(self, name), str) for name in _OBJECTS)
-
-    @property
-    def learning_rate(self) -> float | None:
-        """`lr`, or what follows from the optimiser's name; None for an optimiser of one's own."""
-        if self.lr is not None or not isinstance(self.optimizer, str):
-            return self.lr
-        return LEARNING_RATES[cast(Optimizer, self.optimizer)]
+        return not all(isinstance(getattr(self, name), str) for name in self.objects)
 
     @property
     def select(self) -> str:
@@ -181,9 +140,8 @@ class SubnetworkOptions(SupervisedOptions):
 
     @property
     def remedy(self) -> str:
-        if self.learning_rate is None:
-            return "a smaller learning rate, or a loss of a smaller scale"
-        return f"a {spelled('lr')} below {self.learning_rate:g}"
+        less = super().remedy
+        return f"{less}, or a loss of a smaller scale" if self.learning_rate is None else less
 
     def load(self, transport: Any, data: Any = None) -> Any:
         from admm.methods.subnetworks.share import load_share
@@ -215,13 +173,6 @@ class SubnetworkOptions(SupervisedOptions):
 
         return SubnetworkTraining(self, share, transport)
 
-    def safer(self, training: Any) -> tuple["SubnetworkOptions", str] | None:
-        """A tenth of the learning rate, unless it is an optimiser of one's own that has it."""
-        if self.learning_rate is None:
-            return None
-        lr = self.learning_rate / 10
-        return replace(self, lr=lr), spelled("lr", f"{lr:g}")
-
     def outputs(self, saved: Any, transport: Any, data: Any, every: bool) -> tuple[Any, Any]:
         from admm.methods.subnetworks.inference import read_saved
 
@@ -240,13 +191,5 @@ class SubnetworkOptions(SupervisedOptions):
         self.check_given("loss")
         return {} if self.select == "val_accuracy" else mean_losses(self.loss, facts, outputs)
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        read = {name: None for name in _OBJECTS if values.get(name) == OWN}
-        return super().from_json({**values, **read})
-
     def as_json(self) -> dict[str, Any]:
-        given = {name: getattr(self, name) for name in _OBJECTS}
-        written = {name: each if isinstance(each, str) else OWN for name, each in given.items()}
-        settled = {"lr": self.learning_rate, "codec": codec_of(self)}
-        return {**super().as_json(), **written, **settled}
+        return {**super().as_json(), "codec": codec_of(self)}

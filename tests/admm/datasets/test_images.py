@@ -188,6 +188,28 @@ def test_inputs_of_a_constant_channel_are_zero():
     assert not Images("toy", pixels, np.arange(4) % 2, 2, split).inputs().any()
 
 
+@pytest.mark.parametrize("value", [0.1, 1e5 / 3])
+def test_a_constant_channel_of_floats_is_zero_beside_another(value):
+    """Whatever rounding leaves of its variance."""
+    random = np.random.default_rng(0)
+    pixels = np.full((90, 6, 5, 2), value, np.float32)
+    pixels[..., 1] = random.normal(size=(90, 6, 5))
+    split = Split(*np.split(np.arange(90), 3))
+    inputs = Images("toy", pixels, np.arange(90) % 2, 2, split).inputs()
+    assert not inputs[..., 0].any()
+    np.testing.assert_allclose(inputs[:30, ..., 1].std(), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_not_finite_are_refused(value):
+    pixels = np.ones((4, 2, 2, 1), np.float32)
+    pixels[3, 0, 1] = value
+    split = Split(np.arange(2), np.array([2]), np.array([3]))
+    images = Images("toy", pixels, np.arange(4) % 2, 2, split)
+    with pytest.raises(InputError, match="toy has NaN or infinity in 1 of 4 rows, row 3 the first"):
+        images.inputs()
+
+
 def zeros(*shape):
     return np.zeros(shape, np.uint8)
 

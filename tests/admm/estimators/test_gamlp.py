@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -308,6 +309,14 @@ def test_scores_are_those_of_labelled_rows_in_any_form(graph, model):
         model.score(X, edges=edges)
     with pytest.raises(InputError, match="none of the rows has a label"):
         model.score(X, np.full(NODES, -1), edges=edges)
+
+
+def test_attributes_of_edges_that_are_ignored_are_so_in_scores(graph):
+    X, y, edges = graph
+    ends = np.stack(edges.nonzero())
+    data = SimpleNamespace(x=X, y=y, edge_index=ends, edge_attr=np.ones((ends.shape[1], 3)))
+    model = GAMLPClassifier(**SMALL, weights="ignore").fit(data)
+    assert model.score(data) == (model.predict(data) == y).mean()
 
 
 def test_masked_labels_are_not_trained_on(graph):

@@ -3,13 +3,16 @@
 import gzip
 import json
 import struct
+from importlib import import_module
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from admm import datasets, estimate, options, save_graph, train
-from admm.errors import InputError
+from admm import datasets, estimate, memory, options, save_graph, train
+from admm.comm import LocalTransport
+from admm.errors import AdmmError, InputError
+from admm.memory import Available
 
 SMALL = {"layers": 4, "hidden": 8, "hops": 1, "epochs": 3}
 
@@ -58,6 +61,22 @@ def test_float64(x64):
     assert found.bytes_by_variable == summary["bytes"]["by_variable"]
     assert found.evaluation_bytes == summary["bytes"]["evaluation"]
     assert summary["costs"]["model_bytes"] == 8 * found.stages[0].parameters
+
+
+def test_errors_of_looking_for_what_fits_leave_no_process_alone(monkeypatch):
+    """Only one process of a machine looks, and the others wait for its answer."""
+    module, left = import_module("admm.run.estimate"), Available(1, "a test")
+    given = options(**SMALL)
+    found = estimate(given)
+
+    def fail(*_):
+        raise AdmmError("out of memory in looking at the data")
+
+    monkeypatch.setattr(module, "estimate", fail)
+    for place in (module, memory):
+        monkeypatch.setattr(place, "available_memory", lambda: left)
+    with pytest.raises(AdmmError, match=r"arrays of 1 of 1 workers, .*are available \(a test\)"):
+        module.check_fits(found, given, LocalTransport(1))
 
 
 def graph(path, nodes):

@@ -11,6 +11,7 @@ import pytest
 
 from admm.errors import InputError
 from admm.solvers import LEARNING_RATES, Backprop
+from admm.solvers.backprop import make_optimizer
 from layers import IDENTITY, RELU, LeakyReLU, SquaredError, forward, init_dense
 
 SHAPE = (6, 8, 7, 3)
@@ -129,10 +130,16 @@ def test_ridge_regression_is_solved_to_its_optimum(x64):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"optimizer": "sgd"}, "optimizer= must be one of gd, adadelta, adagrad, adam, got sgd"),
         ({"learning_rate": 0.0}, "learning_rate= must be positive and finite, got 0.0"),
         ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),
     ],
 )
-def test_bad_hyperparameters(given, message):
+def test_bad_hyperparameters(unchecked, given, message):
     with pytest.raises(InputError, match=message):
         replace(Backprop("gd", 0.1, activation=RELU), **given)
+
+
+def test_an_unknown_optimizer_is_refused(unchecked):
+    with pytest.raises(InputError, match="optimizer= must be one of gd, adadelta, .*, got sgd"):
+        make_optimizer("sgd", 0.1)

@@ -192,6 +192,8 @@ def test_penalties_do_not_recompile():
         ({"rho": 0.0}, "rho= must be positive and finite, got 0.0"),
         ({"nu": float("nan")}, "nu= must be positive and finite, got nan"),
         ({"weight_decay": -1.0}, "weight_decay= must be finite and ≥ 0, got -1.0"),
+        ({"step_rule": "exakt"}, "step_rule= must be one of exact, joint, backtracking, newton"),
+        ({"step_rule": 1}, "step_rule= must be text, one of exact, joint, .*, got 1"),
         ({"row_block": 0}, "row_block= must be at least 1, got 0"),
         ({"row_block": 2.5}, "row_block= must be a whole number, at least 1, got 2.5"),
         ({"rho": "1e-3"}, "rho= must be a number, positive and finite, got '1e-3'"),

@@ -133,3 +133,8 @@ def test_rows_that_fill_up_change_nothing():
 def test_a_wrong_learning_rate_is_refused():
     with pytest.raises(InputError, match=r"learning_rate= must be positive and finite, got 0"):
         LSTMGCN(learning_rate=0)
+
+
+def test_an_unknown_form_is_refused(unchecked):
+    with pytest.raises(InputError, match="form= must be one of residual, absolute, got relative"):
+        LSTMGCN(form="relative")

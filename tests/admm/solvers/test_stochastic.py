@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 from admm.errors import InputError
 from admm.solvers.losses import binary_cross_entropy, cross_entropy, squared_error
 from admm.solvers.stochastic import (
+    MEMORY,
     WARM_UP,
     Place,
     StochasticADMM,
@@ -79,15 +80,20 @@ def test_parts_of_a_network_hand_on_what_the_whole_has(x64):
 
 
 def test_a_w_step_solves_least_squares(x64):
-    """λ = 0, η = 1, ω = 0, κ = ∞: the Newton step of a quadratic function."""
+    """η = 1, ω = 0, κ = ∞: the damped Newton step of a quadratic function."""
     rng = np.random.default_rng(3)
     p, y = jnp.asarray(rng.normal(size=(40, 6))), jnp.asarray(rng.normal(size=(40, 3)))
-    solver = StochasticADMM(loss=squared_error, damping=0.0, reach=None)
+    solver = StochasticADMM(loss=squared_error, reach=None)
     layer = solver.init(dense(rng, 6, 3))
-    s = p @ layer.params.W + layer.params.b
+    W, b = layer.params
+    s = p @ W + b
     delta, _ = solver.at_top(s, y)
     layer, bound = solver.step(layer, window(p, delta, s), 1, 1.0, 0.0, LAST)
-    expected = np.linalg.lstsq(np.c_[p, np.ones(40)], y, rcond=None)[0]
+    rows, before = np.c_[p, np.ones(40)], np.vstack([W, b])
+    weight = np.sqrt(np.sum(rows**2) / 7 + 40e-6)  # √(40 ε) of the penalty of the change
+    expected = np.linalg.lstsq(
+        np.vstack([rows, weight * np.eye(7)]), np.vstack([y, weight * before]), rcond=None
+    )[0]
     np.testing.assert_allclose(np.vstack(layer.params), expected, atol=1e-10)
     assert not bound
 
@@ -95,9 +101,9 @@ def test_a_w_step_solves_least_squares(x64):
 def explicit_step(solver, layer, p, delta, s, rate, decay, place, moment, k):
     """A W-step by the equations of the docstring, with the inverse of the whole matrix."""
     rows = np.c_[p, np.ones(len(p))]
-    moment = solver.memory * moment + (1 - solver.memory) * rows.T @ rows / len(rows)
-    A = moment / (1 - solver.memory**k)
-    epsilon = solver.damping * np.trace(A) / len(A) + (1e-6 if solver.damping else 0)
+    moment = MEMORY * moment + (1 - MEMORY) * rows.T @ rows / len(rows)
+    A = moment / (1 - MEMORY**k)
+    epsilon = solver.damping * np.trace(A) / len(A) + 1e-6
     D = rate * np.linalg.inv(A + epsilon * np.eye(len(A))) @ rows.T @ delta / len(rows)
     room = np.sqrt((s**2).sum() / len(s))
     room = solver.reach * (max(room, 1) if place.is_last else room)
@@ -191,7 +197,7 @@ def test_dropout_keeps_the_mean():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("damping", -1.0), ("reach", 0.0), ("factor_every", 0), ("dropout", 1.0)],
+    [("damping", 0.0), ("reach", 0.0), ("factor_every", 0), ("dropout", 1.0)],
 )
 def test_settings_out_of_range_are_told(name, value):
     with pytest.raises(InputError, match=f"{name}= must be"):

@@ -85,17 +85,22 @@ def moved(solver, layer, x, delta, s, rate, decay, place, count=1, slots=1):
 
 
 def test_a_w_step_solves_least_squares_of_patches(x64):
-    """λ = 0, η = 1, ω = 0, κ = ∞: rows times positions are the equations."""
+    """η = 1, ω = 0, κ = ∞: rows times positions are the equations, damped."""
     rng = np.random.default_rng(3)
     layer, x = network()[0], images()
     W, b = weights(layer)
     p = patches(layer, x)
     s = p @ W + b
     y = jnp.asarray(rng.normal(size=s.shape))
-    solver = StochasticADMM(damping=0.0, reach=None)
+    solver = StochasticADMM(reach=None)
     found, bound = moved(solver, layer, x, s - y, s, 1.0, 0.0, FIRST)
     flat = np.asarray(p).reshape(-1, sides(layer)[0])
-    expected = np.linalg.lstsq(np.c_[flat, np.ones(len(flat))], y.reshape(len(flat), -1))[0]
+    rows, before = np.c_[flat, np.ones(len(flat))], np.vstack([W, b])
+    columns = rows.shape[1]
+    weight = np.sqrt(np.sum(rows**2) / columns + ROWS * 1e-6)  # √(rows ε)
+    penalised = np.vstack([rows, weight * np.eye(columns)])
+    wanted = np.vstack([y.reshape(len(flat), -1), weight * before])
+    expected = np.linalg.lstsq(penalised, wanted)[0]
     np.testing.assert_allclose(np.vstack(weights(found.params)), expected, atol=1e-10)
     assert found.params.convolution.W.shape == layer.convolution.W.shape
     assert not bound

@@ -10,7 +10,7 @@ import pytest
 
 from admm import datasets, estimate, evaluate, options, predict, resumed, train
 from admm.comm import LocalTransport
-from admm.errors import InputError
+from admm.errors import DivergedError, InputError
 from admm.methods.partitions import share
 from layers import partition
 from tests.graphs import NODES, WAYS, given, graph, ways
@@ -46,10 +46,38 @@ def test_a_saved_network_scores_as_in_training(way, tmp_path):
     assert right.mean() == pytest.approx(best["test_accuracy"])
 
 
-def test_an_optimizer_of_ones_own():
-    given_ = given("exact", epochs=3, optimizer=optax.adamw(optax.cosine_decay_schedule(0.01, 3)))
-    history = train(given_, data=graph()).history
-    assert history[-1]["objective"] < history[0]["objective"]
+def test_an_optimizer_of_ones_own_goes_on_bit_for_bit(tmp_path):
+    """No file holds it: whoever goes on passes it along, and inference does without."""
+    optimizer = optax.adamw(optax.cosine_decay_schedule(0.01, 4))
+    made = given("exact", epochs=4, workers=2, optimizer=optimizer)
+    whole = train(made, data=graph()).history
+    first = train(replace(made, epochs=2, out=tmp_path), data=graph())
+    about = first.summary["options"]
+    assert (about["optimizer"], about["lr"]) == ("own", None)
+    with pytest.raises(InputError, match="an optimiser of one's own; pass it along, as optimizer"):
+        train(resumed(tmp_path, epochs=4), data=graph())
+    again = train(resumed(tmp_path, epochs=4, optimizer=optimizer), data=graph())
+    objectives, expected = ([line["objective"] for line in each] for each in (again.history, whole))
+    assert objectives == expected
+    assert objectives[-1] < objectives[0]
+    found = evaluate(tmp_path, data=graph())
+    assert found["val"] == pytest.approx(again.summary["best"]["val_accuracy"])
+
+
+def test_divergence_with_an_optimizer_of_ones_own_has_no_remedy(tmp_path):
+    made = given("exact", epochs=5, optimizer=optax.sgd(1e10), out=tmp_path)
+    with pytest.raises(DivergedError, match="try a smaller learning rate"):
+        train(made, data=graph())
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["retreats"]) == ("diverged", [])
+
+
+def test_a_learning_rate_that_is_not_given():
+    made = given()
+    assert made.learning_rate == made.as_json()["lr"] == 0.01
+    assert made.remedy == "a lr= below 0.01"
+    safer, told = made.safer(None)
+    assert (safer.learning_rate, told) == (0.01 / 3, "lr=0.00333333")
 
 
 # Mistakes.
@@ -70,6 +98,8 @@ def test_an_optimizer_of_ones_own():
         ({"codec": "levels"}, "codec= must be one of"),
         ({"codec": "uniform3"}, "codec= must be one of"),
         ({"optimizer": "sgd"}, "optimizer= must be one of gd, adadelta, adagrad, adam, got 'sgd'"),
+        ({"optimizer": optax.adam}, "or an optax.GradientTransformation, such as optax.adam"),
+        ({"optimizer": optax.adam(0.01), "lr": 0.01}, "lr= is not for an optimiser of one's own"),
         ({"parts": 0}, "parts= must be at least 1, got 0"),
         ({"layers": 0}, "layers= must be in 1…10,000, got 0"),
         ({"interval": 0}, "interval= must be at least 1, got 0"),
