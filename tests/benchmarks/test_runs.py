@@ -390,7 +390,8 @@ def test_the_end_of_a_process_that_was_started(code, said, message, exit_code):
 
 
 def test_more_threads_than_cores(capsys):
-    assert main(["kernels", "--threads", "10000"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(["kernels", "--threads", "10000"])
     assert "--threads must be at most" in capsys.readouterr().err
 
 
