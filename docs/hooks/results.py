@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,6 @@ def _rows() -> Iterator[str]:
     for path in sorted(RESULTS.glob("*.json"), key=lambda path: path.stem):
         content = json.loads(path.read_text())
         words = content["command"].removeprefix("python -m benchmarks ")
-        minutes = f"{content['seconds'] / 60:.0f}" if "seconds" in content else ""
+        minutes = ceil(content["seconds"] / 60) if "seconds" in content else ""
         about = f"{content['date'][:10]} | {content.get('tree') or ''}"
         yield f"| `{path.stem}` | {about} | {content['versions']['jax']} | {minutes} | `{words}` |"

@@ -5,7 +5,9 @@ PICTURES = ("workers", "timeline", "ticks", "run_folder", "codes", "halo", "fede
 
 # Files of docs, and the stored rows that `benchmarks draw` makes them of.
 MEASURED = {
-    "accuracy": ("accuracy", "accuracy-paper", "accuracy-rivals", "accuracy-rivals-cs"),
+    "accuracy": (
+        *("accuracy", "accuracy-500", "accuracy-paper", "accuracy-rivals", "accuracy-rivals-cs"),
+    ),
     "communication": ("communication",),
     "convergence": ("convergence",),
     "depth": ("depth", "depth-passes"),
