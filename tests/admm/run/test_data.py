@@ -21,7 +21,7 @@ from admm.errors import InputError
 
 SMALL = {"layers": 3, "hidden": 12, "epochs": 3}
 KINDS = {"pdadmm-g": options(**SMALL), "adam": options("adam", **SMALL)}
-KINDS |= {solver: options(solver, **SMALL, lr=5e-3) for solver in ("gsadmm", "gsam")}
+KINDS |= {solver: options(solver, **SMALL, batch=133, lr=5e-3) for solver in ("gsadmm", "gsam")}
 
 
 def data_of(solver):

@@ -39,6 +39,7 @@ KINDS = {
         "gsadmm",
         **{k: v for k, v in SMALL.items() if k != "hops"},
         subnetworks=3,
+        batch=133,
         codec="delta4",
     ),
 }
