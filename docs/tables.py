@@ -349,10 +349,8 @@ def depth_sizes(rows: Sequence[Row]) -> Lines:
 
 def depth_codes(rows: Sequence[Row]) -> Lines:
     for row in sorted(rows, key=lambda row: row["layers"]):
-        _, _, down = row["options"].partition("--codec-down ")
         share = 1 if row["share"] == 1 else points(row["share"], 3)
-        codes = [row["setting"], down or row["setting"]]
-        yield [row["layers"], *codes, row["seeds"], spread(row), share]
+        yield [row["layers"], row["setting"], row["seeds"], spread(row), share]
 
 
 def depth_ablations(rows: Sequence[Row]) -> Lines:
