@@ -89,9 +89,9 @@ def points(value: float | None, digits: int = 4) -> str:
     return "" if value is None else re.sub(r"^(-?)0\.", r"\1.", f"{value:.{digits}f}")
 
 
-def spread(row: Row, name: str = "test", digits: int = 4, mean: str | None = None) -> str:
+def spread(row: Row, digits: int = 4, mean: str = "test", deviation: str = "test_std") -> str:
     """Mean ± standard deviation."""
-    return f"{points(row[mean or name], digits)} ± {points(row[f'{name}_std'], digits)}"
+    return f"{points(row[mean], digits)} ± {points(row[deviation], digits)}"
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -130,18 +130,16 @@ def pivot(
 # Accuracy of pdADMM-G, and its messages.
 
 
-def accuracy(rows: Sequence[Row]) -> Lines:
-    def cell(row: Row) -> str:
-        return f"{points(row['mean_test'], 3)} ± {points(row['std_test'], 3)}"
+def _accuracy(row: Row) -> str:
+    return spread(row, 3, "mean_test", "std_test")
 
-    return pivot(rows, lambda row: [row["method"]], "dataset", cell)
+
+def accuracy(rows: Sequence[Row]) -> Lines:
+    return pivot(rows, lambda row: [row["method"]], "dataset", _accuracy)
 
 
 def accuracy_by_depth(rows: Sequence[Row]) -> Lines:
-    def cell(row: Row) -> str:
-        return f"{points(row['mean_test'], 3)} ± {points(row['std_test'], 3)}"
-
-    return pivot(rows, lambda row: [_DATA[row["dataset"]]], "layers", cell)
+    return pivot(rows, lambda row: [_DATA[row["dataset"]]], "layers", _accuracy)
 
 
 def times_to_accuracy(rows: Sequence[Row]) -> Lines:
@@ -167,14 +165,14 @@ def communication(rows: Sequence[Row]) -> Lines:
         return [_DATA[row["dataset"]], row["workers"]]
 
     def cell(row: Row) -> str:
-        return spread(row, "test", 3, "test_accuracy")
+        return spread(row, 3, "test_accuracy")
 
     return pivot(rows, head, "codec", cell)
 
 
 def ternary(rows: Sequence[Row]) -> Lines:
     def cell(row: Row) -> str:
-        return spread(row, "test", 4, "test_accuracy")
+        return spread(row, 4, "test_accuracy")
 
     return pivot(rows, lambda row: [_DATA[row["dataset"]], row["seeds"]], "codec", cell)
 
@@ -267,7 +265,7 @@ def subnetworks(rows: Sequence[Row]) -> Lines:
         name = _METHODS.get(row["method"], row["method"])
         codec = "–" if row["method"] in ("adam", "gd") else row["codec"]
         head = [row["network"], name, row["subnetworks"], codec, row["epochs"], row["seeds"]]
-        scores = [spread(row, part, 4, f"{part}_accuracy") for part in ("train", "test")]
+        scores = [spread(row, 4, f"{part}_accuracy", f"{part}_std") for part in ("train", "test")]
         yield [*head, *scores, points(row["worst_fall"])]
 
 
@@ -337,13 +335,13 @@ def depth_passes(rows: Sequence[Row]) -> Lines:
     def cell(row: Row) -> str:
         return points(row["test"])
 
-    return pivot(rows, lambda row: [_METHODS.get(row["method"], "sadmm")], "passes", cell)
+    return pivot(rows, lambda row: [_METHODS.get(row["method"], row["method"])], "passes", cell)
 
 
 def depth_sizes(rows: Sequence[Row]) -> Lines:
     for row in rows:
         pixels = "14×14" if row["dataset"] == "mnist14" else "28×28"
-        head = [_METHODS.get(row["method"], "sadmm"), _images(row), pixels, row["hidden"]]
+        head = [_METHODS.get(row["method"], row["method"]), _images(row), pixels, row["hidden"]]
         yield [*head, row["passes"], row["seeds"], spread(row)]
 
 
@@ -414,13 +412,16 @@ def halo_times(rows: Sequence[Row]) -> Lines:
 # Federated learning.
 
 
+def _method(row: Row) -> str:
+    return f"`{row['method']}`" + (", 400 rounds" if row["method"] == "fedsgd" else "")
+
+
 def federated(rows: Sequence[Row]) -> Lines:
     for row in rows:
-        name = f"`{row['method']}`" + (", 400 rounds" if row["method"] == "fedsgd" else "")
         away = "half join at round 21" if row["late"] else f"{100 * row['offline']:.0f} %"
         scores = [spread(row), points(row["worst"], 3), points(row["local"], 3)]
         sent = [megabytes(row[each]) for each in ("mb", "to_mb")]
-        yield [name, row["codec"], away, *scores, *sent]
+        yield [_method(row), row["codec"], away, *scores, *sent]
 
 
 def attention(rows: Sequence[Row]) -> Lines:
@@ -433,7 +434,7 @@ def attention(rows: Sequence[Row]) -> Lines:
 def noise(rows: Sequence[Row]) -> Lines:
     for row in rows:
         options = f"`{row['options']}`" if row["options"] else ""
-        yield [f"`{row['method']}`", row["codec"], options, spread(row, "test", 3)]
+        yield [f"`{row['method']}`", row["codec"], options, spread(row, 3)]
 
 
 def distances(rows: Sequence[Row]) -> Lines:
@@ -452,9 +453,8 @@ def rounds(rows: Sequence[Row]) -> Lines:
 
 def round_links(rows: Sequence[Row]) -> Lines:
     for row in rows:
-        name = f"`{row['method']}`" + (", 400 rounds" if row["method"] == "fedsgd" else "")
         times = [number(row[each], 1) for each in ("floor_ms", "free_ms", "round_ms", "seconds")]
-        yield [number(row["link_mbit"]), name, row["codec"], number(row["kb"], 1), *times]
+        yield [number(row["link_mbit"]), _method(row), row["codec"], number(row["kb"], 1), *times]
 
 
 _CENTRAL = {
@@ -472,7 +472,7 @@ _CENTRAL = {
 
 def central(rows: Sequence[Row]) -> Lines:
     for row in rows:
-        score = spread(row, "test", 3) if row["seeds"] > 1 else points(row["test"], 3)
+        score = spread(row, 3) if row["seeds"] > 1 else points(row["test"], 3)
         tail = [points(row["worst"], 3), points(row["offline"], 3)]
         yield [_CENTRAL.get(row["method"], row["method"]), score, *tail]
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from benchmarks.draw import redraw
 from docs.pictures import MEASURED, PICTURES
 from docs.pictures.style import save
+from docs.tables import DOCS, RESULTS
 
-DOCS = Path(__file__).parent.parent
 IMAGES = DOCS / "images"
-RESULTS = DOCS.parent / "benchmarks" / "results"
 
 
 def explain(folder: Path = IMAGES) -> None:

@@ -308,7 +308,7 @@ class FederatedOptions(MethodOptions):
     def begin(self, share: Any, transport: Any, stage: int, kept: Any) -> Any:
         from admm.methods.federated.training import FederatedTraining
 
-        return FederatedTraining(self, replace(share, options=self), transport)
+        return FederatedTraining(replace(share, options=self), transport)
 
     def safer(self, training: Any) -> tuple["FederatedOptions", str]:
         """A third of the learning rate."""

@@ -20,7 +20,6 @@ from admm.methods.federated.links import (
     variables,
 )
 from admm.methods.federated.network import start_network
-from admm.methods.federated.options import FederatedOptions
 from admm.methods.federated.scores import Parameters, Scorer
 from admm.methods.federated.share import FederatedShare
 from admm.methods.federated.worker import FederatedWorker
@@ -35,14 +34,12 @@ class FederatedTraining(Training):
     """Some clients for every worker, and the server on the first.
 
     Args:
-        options: What to train.
-        share: The federation.
+        share: The federation, with the options to train with.
         transport: Of the run.
     """
 
-    def __init__(
-        self, options: FederatedOptions, share: FederatedShare, transport: Transport
-    ) -> None:
+    def __init__(self, share: FederatedShare, transport: Transport) -> None:
+        options = share.options
         self._options, self._share, self._transport = options, share, transport
         transport.declare(*VARIABLES, *RANGES.values(), *TABLES)
         self._start = start_network(options, share.outline)
